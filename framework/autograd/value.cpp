@@ -1,0 +1,29 @@
+#include "framework/autograd/value.h"
+
+namespace og {
+
+Slot::Target Slot::open(Context& cx) {
+  if (written_) return {gradient_, Put::add};
+  if (!gradient_.defined()) gradient_ = cx.empty(shape_, dtype_);
+  written_ = true;
+  return {gradient_, Put::write};
+}
+
+Tensor Slot::gradient_or_zero(Context& cx) {
+  if (!written_) open(cx).tensor.fill(0);
+  return gradient_;
+}
+
+void Slot::clear() {
+  written_ = false;
+  if (!leaf_) gradient_ = Tensor();
+}
+
+Value Value::leaf(Tensor tensor, Placement place, std::string label) {
+  Value v(std::move(tensor), place);
+  v.slot_ = std::make_shared<Slot>(v.shape(), v.dtype(), true);
+  v.slot_->label = std::move(label);
+  return v;
+}
+
+}  // namespace og

@@ -1,0 +1,91 @@
+#include "framework/core/buffer.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "framework/core/error.h"
+
+namespace og {
+
+namespace {
+constexpr int64_t kAlignment = 64;
+}
+
+struct Pool::Lists {
+  mutable std::mutex mutex;
+  std::map<int64_t, std::vector<std::byte*>> free;
+  PoolStats stats;
+};
+
+bool Pool::poison_by_default() {
+  const char* value = std::getenv("ONEGATHER_POISON");
+  return value != nullptr && std::strcmp(value, "1") == 0;
+}
+
+int64_t Pool::size_class(int64_t bytes) {
+  const int64_t least = std::max<int64_t>(bytes, kAlignment);
+  const auto power = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(least)));
+  const int64_t step = std::max<int64_t>(power / 8, kAlignment);
+  return (least + step - 1) / step * step;
+}
+
+Pool::Pool(bool poison) : lists_(std::make_unique<Lists>()), poison_(poison) {}
+
+std::shared_ptr<Pool> Pool::create(bool poison) { return std::shared_ptr<Pool>(new Pool(poison)); }
+
+Pool::~Pool() {
+  for (auto& [size, blocks] : lists_->free)
+    for (std::byte* block : blocks) ::operator delete (block, std::align_val_t{kAlignment});
+}
+
+std::shared_ptr<std::byte> Pool::allocate(int64_t bytes) {
+  OG_CHECK(bytes >= 0, "allocation of {} bytes", bytes);
+  const int64_t size = size_class(bytes);
+  std::byte* block = nullptr;
+  {
+    std::lock_guard lock(lists_->mutex);
+    auto& stats = lists_->stats;
+    auto found = lists_->free.find(size);
+    if (found != lists_->free.end() && !found->second.empty()) {
+      block = found->second.back();
+      found->second.pop_back();
+    } else {
+      stats.system_calls += 1;
+      stats.held_bytes += size;
+    }
+    stats.live_bytes += size;
+    stats.peak_bytes = std::max(stats.peak_bytes, stats.live_bytes);
+  }
+  if (block == nullptr) {
+    block =
+        static_cast<std::byte*>(::operator new (static_cast<size_t>(size), std::align_val_t{kAlignment}, std::nothrow));
+    if (block == nullptr)
+      fail(Status::internal, "out of memory: a tensor of {} bytes, {} held", size, stats().held_bytes);
+  }
+  if (poison_) std::memset(block, 0xFF, static_cast<size_t>(size));
+  return {block, [self = shared_from_this(), size](std::byte* p) { self->release(p, size); }};
+}
+
+void Pool::release(std::byte* block, int64_t size) {
+  std::lock_guard lock(lists_->mutex);
+  lists_->free[size].push_back(block);
+  lists_->stats.live_bytes -= size;
+}
+
+PoolStats Pool::stats() const {
+  std::lock_guard lock(lists_->mutex);
+  return lists_->stats;
+}
+
+void Pool::reset_peak() {
+  std::lock_guard lock(lists_->mutex);
+  lists_->stats.peak_bytes = lists_->stats.live_bytes;
+}
+
+}  // namespace og

@@ -1,0 +1,67 @@
+#include "framework/core/log.h"
+
+#include <spdlog/logger.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include <memory>
+#include <mutex>
+
+namespace og::log {
+
+namespace {
+
+struct State {
+  std::mutex mutex;
+  int rank = 0;
+  int num_ranks = 1;
+  std::shared_ptr<spdlog::logger> screen = make("screen", std::make_shared<spdlog::sinks::stderr_sink_mt>(), "%v");
+  std::shared_ptr<spdlog::logger> file;
+
+  static std::shared_ptr<spdlog::logger> make(const char* name, spdlog::sink_ptr sink, const char* pattern) {
+    auto logger = std::make_shared<spdlog::logger>(name, std::move(sink));
+    logger->set_pattern(pattern);
+    logger->flush_on(spdlog::level::trace);
+    return logger;
+  }
+};
+
+State& state() {
+  static State s;
+  return s;
+}
+
+spdlog::level::level_enum to_spdlog(Level level) {
+  if (level == Level::info) return spdlog::level::info;
+  return level == Level::warning ? spdlog::level::warn : spdlog::level::err;
+}
+
+}  // namespace
+
+void set_rank(int rank, int num_ranks) {
+  std::lock_guard lock(state().mutex);
+  state().rank = rank;
+  state().num_ranks = num_ranks;
+}
+
+void open_file(const std::string& path) {
+  auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path, false);
+  std::lock_guard lock(state().mutex);
+  state().file = State::make("file", std::move(sink), "%Y-%m-%d %H:%M:%S.%e %l %v");
+}
+
+void close_file() {
+  std::lock_guard lock(state().mutex);
+  state().file.reset();
+}
+
+void write(Level level, const std::string& line) {
+  std::lock_guard lock(state().mutex);
+  if (state().rank != 0 && level != Level::error) return;
+  std::string text = level == Level::warning ? "warning: " + line : level == Level::error ? "error: " + line : line;
+  if (level == Level::error && state().num_ranks > 1) text = fmt::format("[rank {}] {}", state().rank, text);
+  state().screen->log(to_spdlog(level), text);
+  if (state().file) state().file->log(to_spdlog(level), line);
+}
+
+}  // namespace og::log

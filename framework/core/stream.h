@@ -1,0 +1,26 @@
+// Stream: how and where kernels run. Kernels take it first and know nothing else about the program. One per rank; not
+// shared between threads.
+#pragma once
+
+#include "framework/core/threads.h"
+
+namespace og {
+
+// Which implementation of a kernel may be taken. `cpu` falls back to `ref` where it has none; `ref` never leaves ref.
+enum class Backend : unsigned char { ref, cpu, cuda };
+
+// How products of f32 matrices are computed: as they are, or with inputs rounded to bf16 and sums in f32.
+enum class Products : unsigned char { exact, bf16 };
+
+struct Stream {
+  Backend backend = Backend::cpu;
+  Products products = Products::exact;
+  int num_threads = 1;
+
+  template <class Body>
+  void parallel_for(int64_t n, int64_t least, Body&& body) const {
+    og::parallel_for(num_threads, n, least, body);
+  }
+};
+
+}  // namespace og

@@ -1,0 +1,164 @@
+// Comm: the ranks of one group and what they can do together. Few verbs; every verb starts at once and returns a
+// Pending, so that local work can run before wait(). Transports: self, threads (ranks are threads of one process), MPI,
+// NCCL. The public verbs count calls, bytes and seconds per (axis, verb, site) and then call the transport.
+//
+// All ranks of a group call the same verbs in the same order. Counts may be zero and may differ between ranks where a
+// verb says so; a rank with nothing to give calls all the same. A Comm belongs to one rank; only its thread calls it.
+// Errors: a failed rank or a time-out throws Error(Status::rank) naming verb, axis, site and the ranks that are
+// missing.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "framework/core/context.h"
+
+namespace og {
+
+enum class Verb : uint8_t { all_gather, all_reduce, reduce_scatter, all_to_all, broadcast, send_recv, barrier };
+const char* name_of(Verb verb);
+
+enum class Reduce : uint8_t { sum, max, min };
+
+// Where in the program a collective is called: "mixer.forward", "mixer.backward", "moe.dispatch", "gradients", ...
+struct Site {
+  const char* name;
+};
+
+struct CollectiveCount {
+  std::string axis;  // "sequence", "data+sequence", ...
+  Verb verb = Verb::barrier;
+  std::string site;
+  int64_t calls = 0;
+  int64_t bytes = 0;           // received from other ranks
+  double seconds = 0;          // from start to completion, summed
+  double exposed_seconds = 0;  // of these, blocked in wait()
+};
+
+// The counts of one rank over all its groups. Groups made by split() share their parent's.
+class CommCounters {
+ public:
+  void add(const std::string& axis, Verb verb, Site site, int64_t bytes, double seconds, double exposed);
+  const std::vector<CollectiveCount>& rows() const { return rows_; }
+  double seconds() const;
+  double exposed_seconds() const;
+  void reset() { rows_.clear(); }
+
+ private:
+  std::vector<CollectiveCount> rows_;
+};
+
+// What a transport returns: finish() blocks until the outputs are there, and returns the completion time
+// (now_seconds()).
+class Operation {
+ public:
+  virtual ~Operation() = default;
+  virtual double finish() = 0;
+};
+
+class Comm;
+
+// A started verb. wait() once (the destructor waits too). The tensors given to the verb are kept alive and must not be
+// written (inputs) or read (outputs) before wait().
+class Pending {
+ public:
+  Pending() = default;
+  Pending(Pending&&) noexcept;
+  Pending& operator=(Pending&&) noexcept;
+  ~Pending();
+  void wait();
+
+ private:
+  friend class Comm;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+struct Message {
+  int peer;
+  Tensor tensor;
+};
+
+class Comm {
+ public:
+  virtual ~Comm() = default;
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  const std::string& axis() const { return axis_; }
+  CommCounters& counters() { return *counters_; }
+  // Where starts and waits are recorded as events; null: nowhere.
+  Profile* profile = nullptr;
+
+  // x is replaced by the sum (max, min) over the ranks, the same bits on all. f32, f64, i32, i64.
+  [[nodiscard]] Pending all_reduce(const Tensor& x, Reduce op, Site site);
+  // out = the inputs of all ranks one after another along dim 0; rows[r] = dim 0 of rank r's input (may differ, may be
+  // 0).
+  [[nodiscard]] Pending all_gather(const Tensor& out, const Tensor& in, std::span<const int64_t> rows, Site site);
+  // out = rows [sum of rows before r, + rows[r]) of the sum of all ranks' `in`. f32, f64.
+  [[nodiscard]] Pending reduce_scatter(const Tensor& out, const Tensor& in, std::span<const int64_t> rows, Site site);
+  // `in` holds send_rows[0] rows for rank 0, then those for rank 1, ...; `out` likewise with recv_rows.
+  [[nodiscard]] Pending all_to_all(const Tensor& out, std::span<const int64_t> recv_rows, const Tensor& in,
+                                   std::span<const int64_t> send_rows, Site site);
+  [[nodiscard]] Pending broadcast(const Tensor& x, int root, Site site);
+  // Point to point: every message to a peer meets, in order, the peer's message from here. A rank may send to itself.
+  // Ranks with neither sends nor receives need not call.
+  [[nodiscard]] Pending send_recv(std::vector<Message> sends, std::vector<Message> receives, Site site);
+  void barrier(Site site);
+
+  // Blocking, for set-up and bookkeeping; counted like the others.
+  double sum(double x, Site site);
+  double max(double x, Site site);
+  std::vector<int64_t> gather(int64_t x, Site site);  // every rank's x
+  std::string broadcast_text(std::string text, int root, Site site);
+  std::vector<std::string> gather_text(const std::string& text, Site site);
+
+  // The ranks that pass the same color, ordered by key; axis names the new group in counters and messages.
+  virtual std::unique_ptr<Comm> split(int color, int key, const std::string& axis) = 0;
+  // Makes every other rank of the world fail soon with this reason. Called when a rank is about to die of an exception.
+  virtual void abort(const std::string& reason) = 0;
+
+ protected:
+  Comm(int rank, int size, std::string axis, std::shared_ptr<CommCounters> counters)
+      : rank_(rank), size_(size), axis_(std::move(axis)), counters_(std::move(counters)) {}
+  // The transports' part. Bytes are contiguous; counts and displacements are in elements of dtype.
+  virtual std::unique_ptr<Operation> start_all_reduce(const Tensor& x, Reduce op, Site site) = 0;
+  virtual std::unique_ptr<Operation> start_all_gather(const Tensor& out, const Tensor& in,
+                                                      std::span<const int64_t> rows, Site site) = 0;
+  virtual std::unique_ptr<Operation> start_reduce_scatter(const Tensor& out, const Tensor& in,
+                                                          std::span<const int64_t> rows, Site site) = 0;
+  virtual std::unique_ptr<Operation> start_all_to_all(const Tensor& out, std::span<const int64_t> recv_rows,
+                                                      const Tensor& in, std::span<const int64_t> send_rows,
+                                                      Site site) = 0;
+  virtual std::unique_ptr<Operation> start_broadcast(const Tensor& x, int root, Site site) = 0;
+  virtual std::unique_ptr<Operation> start_send_recv(std::vector<Message> sends, std::vector<Message> receives,
+                                                     Site site) = 0;
+  std::shared_ptr<CommCounters> counters_;
+
+ private:
+  Pending begin(Verb verb, Site site, int64_t bytes, std::unique_ptr<Operation> operation);
+  int rank_;
+  int size_;
+  std::string axis_;
+};
+
+// The world of one rank.
+std::unique_ptr<Comm> make_self_comm();
+
+// Runs body(comm) on `size` ranks, each a thread of this process, and returns when all have ended. If ranks throw, the
+// others are aborted and the first exception (of a rank that was not aborted by another) is rethrown.
+struct ThreadWorldOptions {
+  double delay_seconds = 0;  // every collective completes this long after the last rank has started it
+  double timeout_seconds = 60;
+};
+void run_thread_world(int size, const std::function<void(Comm&)>& body, ThreadWorldOptions options = {});
+
+// MPI. Absent from a build without MPI, where mpi_is_launched() is false and make_mpi_comm() throws.
+bool mpi_is_launched();  // started by mpirun or srun
+std::unique_ptr<Comm> make_mpi_comm(
+    double timeout_seconds);  // initialises MPI; at most once; finalises in its destructor
+
+}  // namespace og
