@@ -1,0 +1,98 @@
+#include "framework/nn/parameter.h"
+
+#include "framework/core/rng.h"
+
+namespace og {
+
+namespace {
+
+double initial_value(const Init& init, RandomKey key, int64_t index) {
+  const auto i = static_cast<uint64_t>(index);
+  switch (init.kind) {
+    case Init::Kind::zeros:
+      return 0;
+    case Init::Kind::ones:
+      return 1;
+    case Init::Kind::constant:
+      return init.a;
+    case Init::Kind::normal:
+      return init.a * random_normal(key, i);
+    case Init::Kind::uniform:
+      return init.a + (init.b - init.a) * random_uniform(key, i);
+    case Init::Kind::custom:
+      return init.value(key, index);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void for_each_run(const Parameter& p, const std::function<void(int64_t, int64_t, int64_t)>& f) {
+  const Shape& global = p.record.global_shape;
+  const int dim = p.record.shard_dim;
+  if (p.record.shard == Shard::none || global.rank() == 0) return f(0, 0, global.count());
+  int64_t outer = 1;
+  for (int i = 0; i < dim; ++i) outer *= global[i];
+  const int64_t inner = global.count_from(dim + 1);
+  const int64_t run = p.local_shape[dim] * inner;
+  for (int64_t o = 0; o < outer; ++o) f((o * global[dim] + p.shard_begin) * inner, o * run, run);
+}
+
+Parameter& ParameterStore::add(ParameterRecord record) {
+  OG_CHECK(find(record.name) == nullptr, "parameter {} exists already", record.name);
+  Parameter p;
+  p.local_shape = record.global_shape;
+  const Degrees& degrees = mesh_.degrees();
+  Placement place{{Axis::data, Place::replicated}, {Axis::sequence, Place::replicated}};
+  p.gradient_group = &mesh_.tokens();
+  if (record.shard != Shard::none) {
+    const bool expert = record.shard == Shard::expert;
+    Comm& group = expert ? mesh_.expert() : mesh_.tensor();
+    const int64_t extent = record.global_shape[record.shard_dim];
+    const int pieces = group.size() / record.replicas;
+    OG_CHECK(group.size() % record.replicas == 0 && extent % pieces == 0, "{}: dim {} of {} is not cut evenly by {}",
+             record.name, record.shard_dim, record.global_shape.str(), pieces);
+    const int64_t local = extent / pieces;
+    p.local_shape.set(record.shard_dim, local);
+    p.shard_begin = group.rank() / record.replicas * local;
+    if (degrees.tensor > 1) place.set(Axis::tensor, Place::varying);
+    if (expert) {
+      p.gradient_group = &mesh_.expert_data();
+      place = {{Axis::data, Place::varying}, {Axis::sequence, Place::varying}, {Axis::tensor, Place::varying}};
+    }
+    OG_CHECK(record.replicas == 1, "{}: replicated shards are not supported yet", record.name);
+  } else if (record.varies_over_tensor) {
+    place.set(Axis::tensor, Place::replicated);
+    p.gradient_group = &mesh_.tokens_and_tensor();
+  }
+  const Tensor data = cx_.empty(p.local_shape, dtype_);
+  p.record = std::move(record);
+  const RandomKey key = random_key(seed_, p.record.name);
+  visit_real(dtype_, [&](auto zero) {
+    using T = decltype(zero);
+    T* out = data.data<T>();
+    for_each_run(p, [&](int64_t global, int64_t local, int64_t length) {
+      parallel_for(cx_.stream.num_threads, length, 4096, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+          out[local + i] = static_cast<T>(initial_value(p.record.init, key, global + i));
+      });
+    });
+  });
+  p.value = Value::leaf(data, place, p.record.name);
+  parameters_.push_back(std::move(p));
+  return parameters_.back();
+}
+
+Parameter* ParameterStore::find(const std::string& name) {
+  for (Parameter& p : parameters_)
+    if (p.record.name == name) return &p;
+  return nullptr;
+}
+
+int64_t ParameterStore::global_count() const {
+  int64_t n = 0;
+  for (const Parameter& p : parameters_) n += p.record.global_shape.count();
+  return n;
+}
+
+}  // namespace og
