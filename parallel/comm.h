@@ -123,7 +123,7 @@ class Comm {
 
  protected:
   Comm(int rank, int size, std::string axis, std::shared_ptr<CommCounters> counters)
-      : rank_(rank), size_(size), axis_(std::move(axis)), counters_(std::move(counters)) {}
+      : counters_(std::move(counters)), rank_(rank), size_(size), axis_(std::move(axis)) {}
   // The transports' part. Bytes are contiguous; counts and displacements are in elements of dtype.
   virtual std::unique_ptr<Operation> start_all_reduce(const Tensor& x, Reduce op, Site site) = 0;
   virtual std::unique_ptr<Operation> start_all_gather(const Tensor& out, const Tensor& in,

@@ -42,7 +42,6 @@ Parameter& ParameterStore::add(ParameterRecord record) {
   OG_CHECK(find(record.name) == nullptr, "parameter {} exists already", record.name);
   Parameter p;
   p.local_shape = record.global_shape;
-  const Degrees& degrees = mesh_.degrees();
   Placement place{{Axis::data, Place::replicated}, {Axis::sequence, Place::replicated}};
   p.gradient_group = &mesh_.tokens();
   if (record.shard != Shard::none) {
@@ -55,7 +54,7 @@ Parameter& ParameterStore::add(ParameterRecord record) {
     const int64_t local = extent / pieces;
     p.local_shape.set(record.shard_dim, local);
     p.shard_begin = group.rank() / record.replicas * local;
-    if (degrees.tensor > 1) place.set(Axis::tensor, Place::varying);
+    place.set(Axis::tensor, Place::varying);
     if (expert) {
       p.gradient_group = &mesh_.expert_data();
       place = {{Axis::data, Place::varying}, {Axis::sequence, Place::varying}, {Axis::tensor, Place::varying}};
