@@ -1,0 +1,62 @@
+// Options of a mixer or channel type: each type declares its keys once, as a table of OptionSpec; the config is checked
+// against that table and the layer reads its values from Options. That is why adding a mixer touches no config code.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "framework/core/error.h"
+
+namespace og {
+
+// absent: `null` in YAML.
+using OptionValue = std::variant<std::monostate, bool, int64_t, double, std::string>;
+
+struct OptionSpec {
+  enum class Kind : uint8_t { boolean, integer, real, choice };
+  std::string name;  // "num_heads"
+  Kind kind = Kind::integer;
+  OptionValue fallback;  // the default; monostate: null, which is then allowed, or, if `required`, nothing
+  double least = -std::numeric_limits<double>::infinity();  // of integers and reals, inclusive
+  double most = std::numeric_limits<double>::infinity();
+  std::vector<std::string> choices{};  // of choices
+  bool required = false;
+  bool nullable = false;
+  std::string help{};  // one line with units
+};
+
+// The values of one letter of `model.mixers` or `model.channels`, complete: every key of its type has one.
+class Options {
+ public:
+  std::string type;   // "gla"
+  std::string where;  // "model.mixers.L", for messages
+  std::map<std::string, OptionValue> values;
+
+  bool is_null(const std::string& key) const { return std::holds_alternative<std::monostate>(at(key)); }
+  bool boolean(const std::string& key) const { return get<bool>(key); }
+  int64_t integer(const std::string& key) const { return get<int64_t>(key); }
+  double real(const std::string& key) const {
+    const OptionValue& v = at(key);
+    return std::holds_alternative<int64_t>(v) ? static_cast<double>(std::get<int64_t>(v)) : get<double>(key);
+  }
+  const std::string& choice(const std::string& key) const { return std::get<std::string>(at(key)); }
+
+ private:
+  const OptionValue& at(const std::string& key) const {
+    auto found = values.find(key);
+    OG_CHECK(found != values.end(), "{}: type {} has no key {}", where, type, key);
+    return found->second;
+  }
+  template <class T>
+  T get(const std::string& key) const {
+    const OptionValue& v = at(key);
+    OG_CHECK(std::holds_alternative<T>(v), "{}.{}: read as another kind than it has", where, key);
+    return std::get<T>(v);
+  }
+};
+
+}  // namespace og

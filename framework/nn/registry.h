@@ -1,0 +1,36 @@
+// The types of sequence mixers and channel parts by name, with their options. mixers/registry.cpp lists them: one line
+// each.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "framework/nn/module.h"
+#include "framework/nn/options.h"
+
+namespace og {
+
+struct MixerType {
+  std::string name;  // "gla"
+  std::vector<OptionSpec> options;
+  // What is wrong with these values together, or at this tensor degree: "" or a message without the key's path.
+  std::function<std::string(const Options&, int64_t hidden_size, int tensor_degree)> problem;
+  std::function<std::unique_ptr<SequenceMixer>(const LayerContext&, const Options&)> build;
+};
+
+struct ChannelType {
+  std::string name;  // "moe"
+  std::vector<OptionSpec> options;
+  std::function<std::string(const Options&, int64_t hidden_size, const Degrees&)> problem;
+  std::function<std::unique_ptr<ChannelPart>(const LayerContext&, const Options&)> build;
+};
+
+std::span<const MixerType> mixer_types();
+std::span<const ChannelType> channel_types();
+const MixerType* find_mixer_type(const std::string& name);  // null: no such type
+const ChannelType* find_channel_type(const std::string& name);
+
+}  // namespace og
