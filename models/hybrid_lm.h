@@ -1,0 +1,88 @@
+// HybridLM: a decoder-only language model whose layers are any mixture of sequence mixers (linear attention, softmax attention,
+// ...) and channel parts (gated MLP, mixture of experts), as two patterns of letters say. Pre-norm residual blocks:
+//   x = x + mixer(norm(x));  x = x + channel(norm(x))
+// with RMS norms, a final norm and a vocabulary head (tied or not).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "framework/nn/module.h"
+#include "framework/nn/options.h"
+
+namespace og {
+
+struct ModelConfig {
+  int64_t vocab_size = 0;
+  int64_t hidden_size = 512;
+  int64_t num_hidden_layers = 8;
+  std::string layer_pattern;      // letters of `mixers`, repeated over the layers
+  std::string channel_pattern;    // letters of `channels`, likewise
+  std::map<char, Options> mixers;
+  std::map<char, Options> channels;
+  double rms_norm_eps = 1e-6;
+  double initializer_range = 0.02;
+  bool tie_word_embeddings = false;
+
+  const Options& mixer(int64_t layer) const { return at(mixers, layer_pattern, layer); }
+  const Options& channel(int64_t layer) const { return at(channels, channel_pattern, layer); }
+  // Rows of the embedding and head in memory: vocab_size rounded up to a multiple of 64, so that every tensor degree that
+  // divides 64 cuts it evenly. Rows past vocab_size are never predicted.
+  int64_t padded_vocab_size() const { return (vocab_size + 63) / 64 * 64; }
+
+ private:
+  static const Options& at(const std::map<char, Options>& letters, const std::string& pattern, int64_t layer);
+};
+
+struct Block {
+  Parameter* input_norm = nullptr;
+  Parameter* post_norm = nullptr;
+  std::unique_ptr<SequenceMixer> mixer;
+  std::unique_ptr<ChannelPart> channel;
+  std::vector<Value> parameters;  // all of this block's leaves
+};
+
+class HybridLM {
+ public:
+  // Creates and initialises all parameters in the store: the same values at every layout.
+  HybridLM(ParameterStore& store, ModelConfig config);
+
+  const ModelConfig& config() const { return config_; }
+
+  // Hidden states after the final norm, [B, T, hidden]. tokens_BT: i32, this rank's piece of the rows.
+  // states: null, or one MixerState a layer. recompute: keep only each block's input for backward.
+  Value hidden(StepContext& step, const Tensor& tokens_BT, std::vector<MixerState>* states, SideOutputs& side,
+               bool recompute);
+
+  // Sum of -log p over this rank's valid targets, [1], partial over data and sequence. targets_BT: i32, -1 for none.
+  // token_losses: if given, [B, T] with each token's own -log p (0 where there is no target).
+  Value loss(StepContext& step, const Tensor& tokens_BT, const Tensor& targets_BT, std::vector<MixerState>* states,
+             SideOutputs& side, bool recompute, Tensor* token_losses = nullptr);
+
+  // Logits of the given hidden rows [N, hidden], complete on every tensor rank: [N, vocab_size].
+  Tensor logits(StepContext& step, const Value& hidden_ND);
+
+  // After the optimizer step.
+  void end_step();
+
+  // Called with the index of a block (-1: embedding, num_hidden_layers: final norm) and its output, to find where numbers
+  // go bad.
+  std::function<void(int64_t layer, const Tensor& output)> on_layer_output;
+
+  std::vector<Block>& blocks() { return blocks_; }
+
+ private:
+  std::vector<Value> run_block(StepContext& step, Block& block, const Value& x, MixerState* state, SideOutputs& side);
+
+  ParameterStore& store_;
+  ModelConfig config_;
+  Parameter* embedding_;
+  Parameter* final_norm_;
+  Parameter* head_;
+  std::vector<Block> blocks_;
+};
+
+}  // namespace og
