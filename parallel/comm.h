@@ -25,6 +25,7 @@ const char* name_of(Verb verb);
 enum class Reduce : uint8_t { sum, max, min };
 
 // Where in the program a collective is called: "mixer.forward", "mixer.backward", "moe.dispatch", "gradients", ...
+// The name is a string literal. All ranks of a call give the same.
 struct Site {
   const char* name;
 };
@@ -34,7 +35,7 @@ struct CollectiveCount {
   Verb verb = Verb::barrier;
   std::string site;
   int64_t calls = 0;
-  int64_t bytes = 0;           // received from other ranks
+  int64_t bytes = 0;           // received from other ranks; all_reduce of n bytes on P ranks: 2 n (P - 1) / P
   double seconds = 0;          // from start to completion, summed
   double exposed_seconds = 0;  // of these, blocked in wait()
 };
@@ -53,7 +54,8 @@ class CommCounters {
 };
 
 // What a transport returns: finish() blocks until the outputs are there, and returns the completion time
-// (now_seconds()).
+// (now_seconds()). It holds the tensors it needs. Destroyed unfinished (the rank is dying of an exception) it leaves
+// the outputs unwritten and harms nobody. Null: complete at once.
 class Operation {
  public:
   virtual ~Operation() = default;
@@ -62,8 +64,8 @@ class Operation {
 
 class Comm;
 
-// A started verb. wait() once (the destructor waits too). The tensors given to the verb are kept alive and must not be
-// written (inputs) or read (outputs) before wait().
+// A started verb. wait() once (the destructor waits too, unless an exception is passing through). The tensors given to
+// the verb are kept alive and must not be written (inputs) or read (outputs) before wait().
 class Pending {
  public:
   Pending() = default;
@@ -137,9 +139,13 @@ class Comm {
   virtual std::unique_ptr<Operation> start_send_recv(std::vector<Message> sends, std::vector<Message> receives,
                                                      Site site) = 0;
   std::shared_ptr<CommCounters> counters_;
+  std::shared_ptr<Pool> pool_ = Pool::create();  // staging, and the tensors of the blocking verbs
 
  private:
-  Pending begin(Verb verb, Site site, int64_t bytes, std::unique_ptr<Operation> operation);
+  // Times `start`, which calls the transport, and makes the Pending of what it returns.
+  template <class Start>
+  Pending begin(Verb verb, Site site, int64_t bytes, Start&& start);
+  double reduce_one(double x, Reduce op, Site site);
   int rank_;
   int size_;
   std::string axis_;
