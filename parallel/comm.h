@@ -151,6 +151,9 @@ class Comm {
   std::string axis_;
 };
 
+// The axis of a world: all of them.
+inline constexpr const char* kWorldAxis = "data+sequence+tensor+pipeline";
+
 // The world of one rank.
 std::unique_ptr<Comm> make_self_comm();
 

@@ -64,6 +64,8 @@ class SelfComm final : public Comm {
 
 }  // namespace
 
-std::unique_ptr<Comm> make_self_comm() { return std::make_unique<SelfComm>("world", std::make_shared<CommCounters>()); }
+std::unique_ptr<Comm> make_self_comm() {
+  return std::make_unique<SelfComm>(kWorldAxis, std::make_shared<CommCounters>());
+}
 
 }  // namespace og

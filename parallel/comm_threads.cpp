@@ -378,7 +378,7 @@ void run_thread_world(int size, const std::function<void(Comm&)>& body, ThreadWo
   OG_CHECK(size >= 1, "a world of {} ranks", size);
   auto world = std::make_shared<World>();
   world->options = options;
-  auto group = std::make_shared<Group>(world, size, "world");
+  auto group = std::make_shared<Group>(world, size, kWorldAxis);
   world->groups.push_back(group);
   std::mutex mutex;
   std::exception_ptr first, first_aborted;
