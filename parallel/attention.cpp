@@ -1,0 +1,220 @@
+#include "parallel/attention.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "framework/kernels/attention.h"
+#include "framework/ops/rows.h"
+#include "parallel/halo.h"
+#include "parallel/sequence_gather.h"
+
+namespace og {
+
+namespace {
+
+// Heads [begin, end) of x [B, T, G, D]; all of them: x itself.
+Tensor take_heads(Context& cx, const Tensor& x, int64_t begin, int64_t end) {
+  if (begin == 0 && end == x.size(2)) return x;
+  const Tensor out = cx.empty({x.size(0), x.size(1), end - begin, x.size(3)}, x.dtype());
+  const int64_t head = x.size(3) * size_of(x.dtype());
+  for (int64_t t = 0; t < x.size(0) * x.size(1); ++t)
+    std::memcpy(out.raw() + t * (end - begin) * head, x.raw() + (t * x.size(2) + begin) * head,
+                static_cast<size_t>((end - begin) * head));
+  return out;
+}
+
+// Heads [begin, ..) of x become, or grow by, those of y [B, T, n, D].
+void put_heads(const Tensor& x, int64_t begin, const Tensor& y, Put put) {
+  visit_real(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const int64_t count = y.size(2) * y.size(3);
+    for (int64_t t = 0; t < x.size(0) * x.size(1); ++t) {
+      T* to = x.data<T>() + (t * x.size(2) + begin) * x.size(3);
+      const T* from = y.data<const T>() + t * count;
+      for (int64_t i = 0; i < count; ++i) to[i] = put == Put::add ? to[i] + from[i] : from[i];
+    }
+  });
+}
+
+// How many key heads are gathered at a time.
+int64_t heads_of_group(const Tensor& k, const Tensor& v, const SeqContext& seq, int64_t most_bytes) {
+  const int64_t head_bytes = k.size(0) * seq.length * (k.size(3) + v.size(3)) * size_of(k.dtype());
+  return std::clamp<int64_t>(most_bytes / std::max<int64_t>(1, head_bytes), 1, k.size(2));
+}
+
+// The keys and values of all shards before this one, for one group of key heads.
+struct Earlier {
+  Tensor k, v;
+};
+
+struct StartedGather {
+  SequenceGather k, v;
+  StartedGather(Context& cx, const Tensor& k_local, const Tensor& v_local, const SeqContext& seq, Site site)
+      : k(cx, k_local, seq, site), v(cx, v_local, seq, site) {}
+  Earlier wait(Context& cx, const SeqContext& seq) { return {k.rows(cx, seq.begin()), v.rows(cx, seq.begin())}; }
+};
+
+struct SequenceAttention final : Function {
+  Tensor q, k, v, o, lse;
+  SeqContext seq;
+  double scale = 1;
+  int64_t group = 1;            // key heads gathered at a time
+  std::vector<Earlier> kept{};  // by group; empty: gathered again
+
+  const char* name() const override { return "sequence_attention"; }
+
+  // offset: the position of this rank's first query among the keys of the call.
+  AttentionPiece piece(int64_t first_key_head, int64_t offset) const {
+    const int64_t heads_per_key = q.size(2) / k.size(2);
+    return {.start = seq.start_BT.view<const int32_t, 2>(),
+            .offset = offset,
+            .first_head = first_key_head * heads_per_key,
+            .heads_per_key = heads_per_key,
+            .scale = scale};
+  }
+
+  void attend(Context& cx, const Tensor& keys, const Tensor& values, const AttentionPiece& p, Put put) const {
+    const Profile::Scope time(&cx.profile, Part::attention);
+    const double begin = now_seconds();
+    visit_real(q.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      attention_kernels<T>(cx.stream).forward(cx.stream, o.view<T, 4>(), lse.view<T, 3>(), put, q.view<const T, 4>(),
+                                              keys.view<const T, 4>(), values.view<const T, 4>(), p);
+    });
+    if (put == Put::write) cx.profile.event("attention.local", begin, now_seconds());
+  }
+
+  void forward(Context& cx, const SequenceAttentionOptions& options, Site site) {
+    for (int64_t g = 0; g < k.size(2); g += group) {
+      const int64_t end = std::min(g + group, k.size(2));
+      const Tensor keys = take_heads(cx, k, g, end), values = take_heads(cx, v, g, end);
+      StartedGather gather(cx, keys, values, seq, site);
+      attend(cx, keys, values, piece(g, 0), Put::write);
+      Earlier earlier = gather.wait(cx, seq);
+      attend(cx, earlier.k, earlier.v, piece(g, seq.begin()), Put::add);
+      if (options.keep_gathered) kept.push_back(std::move(earlier));
+    }
+  }
+
+  void differentiate(Context& cx, const Slot::Target& dq, Put put_dq, const Tensor& dk, const Tensor& dv,
+                     const Tensor& d_o, const Tensor& keys, const Tensor& values, const AttentionPiece& p) const {
+    const Profile::Scope time(&cx.profile, Part::attention);
+    visit_real(q.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      attention_kernels<T>(cx.stream).backward(cx.stream, dq.tensor.view<T, 4>(), put_dq, dk.view<T, 4>(), Put::write,
+                                               dv.view<T, 4>(), Put::write, d_o.view<const T, 4>(),
+                                               q.view<const T, 4>(), keys.view<const T, 4>(), values.view<const T, 4>(),
+                                               o.view<const T, 4>(), lse.view<const T, 3>(), p);
+    });
+  }
+
+  void backward(Context& cx) override {
+    const Site site{"attention.backward"};
+    const Tensor d_o = gradient(cx);
+    Slot::Target dq{{}, Put::write}, dk{{}, Put::write}, dv{{}, Put::write};
+    if (input(0)) dq = input(0)->open(cx);
+    if (input(1)) dk = input(1)->open(cx);
+    if (input(2)) dv = input(2)->open(cx);
+    for (int64_t g = 0; g < k.size(2); g += group) {
+      const int64_t end = std::min(g + group, k.size(2));
+      const Tensor keys = take_heads(cx, k, g, end), values = take_heads(cx, v, g, end);
+      std::unique_ptr<StartedGather> gather;
+      if (kept.empty()) gather = std::make_unique<StartedGather>(cx, keys, values, seq, site);
+
+      const auto like = [&](const Slot::Target& wanted, const Tensor& x) {
+        return wanted.tensor.defined() ? cx.empty(x.shape(), x.dtype()) : Tensor();
+      };
+      const double begin = now_seconds();
+      const Tensor dk_own = like(dk, keys), dv_own = like(dv, values);
+      differentiate(cx, dq, dq.put, dk_own, dv_own, d_o, keys, values, piece(g, 0));
+      cx.profile.event("attention.local", begin, now_seconds());
+      const Earlier earlier = gather ? gather->wait(cx, seq) : kept[static_cast<size_t>(g / group)];
+      gather.reset();
+      const Tensor dk_earlier = like(dk, earlier.k), dv_earlier = like(dv, earlier.v);
+      differentiate(cx, dq, Put::add, dk_earlier, dv_earlier, d_o, earlier.k, earlier.v, piece(g, seq.begin()));
+      const auto collect = [&](const Slot::Target& target, const Tensor& own, const Tensor& others) {
+        if (!target.tensor.defined()) return;
+        put_heads(target.tensor, g, own, target.put);
+        put_heads(target.tensor, g, sum_to_owners(cx, others, seq, site), Put::add);
+      };
+      collect(dk, dk_own, dk_earlier);
+      collect(dv, dv_own, dv_earlier);
+    }
+  }
+};
+
+Value gathered_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
+                         const SequenceAttentionOptions& options, const SeqContext& seq) {
+  Context& cx = tape.context();
+  Value o = tape.output({q.size(0), q.size(1), q.size(2), v.size(3)}, q.dtype(),
+                        place_elementwise("attention", {q.place(), k.place(), v.place()}), {q, k, v});
+  auto function = std::make_unique<SequenceAttention>();
+  function->q = q.tensor();
+  function->k = k.tensor();
+  function->v = v.tensor();
+  function->o = o.tensor();
+  function->lse = cx.empty({q.size(0), q.size(1), q.size(2)}, q.dtype());
+  function->seq = seq;
+  function->scale = attention_scale(options.attention, q.size(3));
+  function->group = heads_of_group(k.tensor(), v.tensor(), seq, options.gather_bytes);
+  SequenceAttentionOptions kept = options;
+  kept.keep_gathered = options.keep_gathered && o.wants_gradient();
+  function->forward(cx, kept,
+                    Site{tape.collective_site_override ? tape.collective_site_override : "attention.forward"});
+  tape.record(std::move(function), {q, k, v}, {o});
+  return o;
+}
+
+// A state's entry beside x: what a caller put there as a constant takes the place that this file's own entries have.
+Value entry(const MixerState& state, const char* name, const Value& x) {
+  const Value found = state.get(name);
+  if (!found.defined() || found.wants_gradient()) return found;
+  return Value(found.tensor(), x.place().with(Axis::sequence, Place::replicated));
+}
+
+Value window_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
+                       const SequenceAttentionOptions& options, const SeqContext& seq, MixerState* state) {
+  const int64_t most = options.attention.window - 1;
+  const Value k_before = state ? entry(*state, "keys", k) : Value();
+  const Value v_before = state ? entry(*state, "values", v) : Value();
+  const int64_t known = k_before.defined() ? k_before.size(1) : 0;
+  // No rank has more rows to its left than the last one.
+  const int64_t left = std::min(most, known + seq.first[seq.first.size() - 2]);
+  const Value keys = concat_rows(tape, halo(tape, k, left, seq, k_before), k);
+  const Value values = concat_rows(tape, halo(tape, v, left, seq, v_before), v);
+  if (state) {
+    const int64_t last = std::min(most, known + seq.length);
+    state->set("keys", last_rows(tape, k, last, seq, k_before));
+    state->set("values", last_rows(tape, v, last, seq, v_before));
+  }
+  return attention(tape, q, keys, values, seq.start_BT, left, options.attention);
+}
+
+Value cached_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
+                       const SequenceAttentionOptions& options, const SeqContext& seq, MixerState& state) {
+  const auto extend = [&](const char* name, const Value& x) {
+    const Value before = entry(state, name, x);
+    const Value piece = gather_sequence(tape, x, seq, "attention.forward", "attention.backward");
+    Value all = before.defined() ? concat_rows(tape, before, piece) : piece;
+    state.set(name, all);
+    return all;
+  };
+  const Value keys = extend("keys", k), values = extend("values", v);
+  const int64_t known = keys.size(1) - seq.length;
+  return attention(tape, q, keys, values, seq.start_BT, known + seq.begin(), options.attention);
+}
+
+}  // namespace
+
+Value sequence_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
+                         const SequenceAttentionOptions& options, const SeqContext& seq, MixerState* state) {
+  check_attention_shapes("attention", q, k, v, seq.start_BT);
+  OG_CHECK(q.size(1) == seq.local_length() && k.size(1) == q.size(1), "attention: q {} where this rank holds {} tokens",
+           q.shape().str(), seq.local_length());
+  OG_CHECK(options.attention.window >= 0, "attention: window {}", options.attention.window);
+  if (options.attention.window > 0) return window_attention(tape, q, k, v, options, seq, state);
+  if (state) return cached_attention(tape, q, k, v, options, seq, *state);
+  return gathered_attention(tape, q, k, v, options, seq);
+}
+
+}  // namespace og
