@@ -49,6 +49,7 @@ struct Pending::State {
   double start = 0;
 };
 
+Pending::Pending() = default;
 Pending::Pending(Pending&&) noexcept = default;
 
 Pending& Pending::operator=(Pending&& other) noexcept {

@@ -68,7 +68,7 @@ class Comm;
 // the verb are kept alive and must not be written (inputs) or read (outputs) before wait().
 class Pending {
  public:
-  Pending() = default;
+  Pending();
   Pending(Pending&&) noexcept;
   Pending& operator=(Pending&&) noexcept;
   ~Pending();
