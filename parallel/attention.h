@@ -14,7 +14,7 @@
 namespace og {
 
 struct SequenceAttentionOptions {
-  AttentionOptions attention;
+  AttentionOptions attention{};
   // Key heads are gathered in groups whose K and V of the whole sequence take at most this; at least one head a group.
   int64_t gather_bytes = int64_t{1} << 30;
   bool keep_gathered = false;  // for backward, instead of gathering again
