@@ -1,0 +1,65 @@
+// The chunked passes with plain loops, float and double.
+#include <cmath>
+
+#include "framework/kernels/scan_pass.h"
+
+namespace og {
+
+namespace {
+
+template <class T_>
+struct PlainMath {
+  using T = T_;
+  static constexpr int64_t kPad = 1;
+
+  // c [m, n] = a b (set), c + a b (add), c - a b (subtract); a(i, p) = a[i row + p column], rows of b and c contiguous.
+  static void product(int64_t m, int64_t n, int64_t k, const T* a, int64_t row, int64_t column, const T* b, int64_t ldb,
+                      T* c, int64_t ldc, Sum sum) {
+    for (int64_t i = 0; i < m; ++i) {
+      if (sum == Sum::set) std::fill(c + i * ldc, c + i * ldc + n, T{0});
+      for (int64_t p = 0; p < k; ++p) {
+        const T x = sum == Sum::subtract ? -a[i * row + p * column] : a[i * row + p * column];
+        for (int64_t j = 0; j < n; ++j) c[i * ldc + j] += x * b[p * ldb + j];
+      }
+    }
+  }
+  // to [columns, padded] = from^T, from [rows, columns]; rows..padded filled with zeros.
+  static void transpose(T* to, int64_t ld_to, const T* from, int64_t ld_from, int64_t rows, int64_t columns,
+                        int64_t padded) {
+    for (int64_t j = 0; j < columns; ++j) {
+      for (int64_t i = 0; i < rows; ++i) to[j * ld_to + i] = from[i * ld_from + j];
+      for (int64_t i = rows; i < padded; ++i) to[j * ld_to + i] = 0;
+    }
+  }
+  static void exp(T* x, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) x[i] = std::exp(x[i]);
+  }
+  static T dot(const T* x, const T* y, int64_t n) {
+    T sum = 0;
+    for (int64_t i = 0; i < n; ++i) sum += x[i] * y[i];
+    return sum;
+  }
+};
+
+}  // namespace
+
+template <class T>
+const ScanKernels<T>& scan_chunked() {
+  static const ScanKernels<T> table = ScanPass<PlainMath<T>>::table(scan_ref<T>());
+  return table;
+}
+template const ScanKernels<float>& scan_chunked<float>();
+template const ScanKernels<double>& scan_chunked<double>();
+
+template <>
+const ScanKernels<float>& scan_kernels<float>(const Stream& stream, ScanForm form) {
+  if (form == ScanForm::recurrent) return scan_ref<float>();
+  const ScanKernels<float>& plain = form == ScanForm::chunked ? scan_chunked<float>() : scan_ref<float>();
+  return choose(stream, plain, avx2::scan_table, avx512::scan_table);
+}
+template <>
+const ScanKernels<double>& scan_kernels<double>(const Stream&, ScanForm form) {
+  return form == ScanForm::chunked ? scan_chunked<double>() : scan_ref<double>();
+}
+
+}  // namespace og
