@@ -97,6 +97,7 @@ TEST(ShortConv, EveryKernelEqualsTheReference) {
   for (const auto& [shape, taps] : std::vector<std::pair<Shape, int64_t>>{{{1, 1, 1}, 4},
                                                                           {{2, 300, 21}, 4},
                                                                           {{1, 2, 300}, 4},
+                                                                          {{1, 11, 1100}, 4},
                                                                           {{2, 37, 300}, 3},
                                                                           {{1, 9, 16}, 1},
                                                                           {{1, 0, 16}, 4},

@@ -3,7 +3,7 @@
 #include "framework/kernels/conv.h"
 
 #include <algorithm>
-#include <cmath>
+#include <type_traits>
 
 #include "framework/kernels/cpu/block_product.h"
 
@@ -11,29 +11,43 @@ namespace og::OG_ISA {
 
 namespace {
 
-constexpr int64_t kStrip = 256;  // channels
+constexpr int64_t kStrip = 1024;  // channels at most
 constexpr int64_t kMostTaps = 8;
-constexpr int64_t kTokens = 256;  // of a forward task
+constexpr int64_t kTokens = 8;  // taken together: weights and their gradients stay in registers meanwhile
+constexpr int64_t kTask = 256;  // tokens of a forward task
 
 alignas(64) constexpr float kZeros[kStrip] = {};
 
 Vec sigmoid(Vec z) {
   // exp of a number <= 0: sigmoid(|z|) = 1 / (1 + e), sigmoid(-|z|) = e / (1 + e).
-  const Vec e = exponential(z > 0.0F ? -z : z), small = e / (1.0F + e);
-  return z > 0.0F ? 1.0F / (1.0F + e) : small;
+  const Vec e = exponential(z > 0.0F ? -z : z);
+  return (z > 0.0F ? broadcast(1.0F) : e) / (1.0F + e);
 }
 
-// Weights of one strip, a row per tap, and the sources of a token.
+// One vector of a row of x, dy or dx, of which `count` channels are left. Whole vectors would run over the end.
+template <bool kWhole>
+inline Vec load_row(const float* p, int64_t count) {
+  if constexpr (kWhole) return load(p);
+  float buffer[kLanes] = {};
+  std::memcpy(buffer, p, static_cast<size_t>(count) * sizeof(float));
+  return load(buffer);
+}
+template <bool kWhole>
+inline void store_row(float* p, Vec v, int64_t count) {
+  if constexpr (kWhole) return store(p, v);
+  float buffer[kLanes];
+  store(buffer, v);
+  std::memcpy(p, buffer, static_cast<size_t>(count) * sizeof(float));
+}
+
+// The weights of one strip of channels, a row per tap.
 struct Strip {
-  int64_t taps, first, count, padded;  // channels [first, first + count), padded to whole vectors
+  int64_t taps, first, count;  // channels [first, first + count)
   alignas(64) float weight[kMostTaps][kStrip], bias[kStrip];
 
-  Strip(const ConvInputs<float>& in, int64_t first_channel)
-      : taps(in.weight.shape[1]),
-        first(first_channel),
-        count(std::min(kStrip, in.x.shape[2] - first_channel)),
-        padded(whole_vectors(count)) {
-    for (int64_t c = 0; c < kStrip; ++c) {
+  Strip(const ConvInputs<float>& in, int64_t first_channel, int64_t width)
+      : taps(in.weight.shape[1]), first(first_channel), count(std::min(width, in.x.shape[2] - first_channel)) {
+    for (int64_t c = 0; c < whole_vectors(count); ++c) {
       for (int64_t i = 0; i < taps; ++i) weight[i][c] = c < count ? in.weight(first + c, i) : 0;
       bias[c] = in.bias && c < count ? in.bias(first + c) : 0;
     }
@@ -46,123 +60,153 @@ struct Strip {
       rows[i] = s < in.start(b, t) ? kZeros : s >= 0 ? &in.x(b, s, first) : &in.left(b, taps - 1 + s, first);
     }
   }
+
+  // f(channel, whether a whole vector is left) for every vector of the strip. The flag is a compile-time constant.
+  template <class F>
+  void for_each_vector(F&& f) const {
+    int64_t c = 0;
+    for (; c + kLanes <= count; c += kLanes) f(c, std::true_type{});
+    if (c < count) f(c, std::false_type{});
+  }
 };
 
-// Loads of whole vectors would run over the end of the last row of x: the last strip's remainder goes element by
-// element through this.
-Vec load_some(const float* p, int64_t count) {
-  if (count >= kLanes) return load(p);
-  float buffer[kLanes] = {};
-  std::memcpy(buffer, p, static_cast<size_t>(count) * sizeof(float));
-  return load(buffer);
-}
-void store_some(float* p, Vec v, int64_t count) {
-  if (count >= kLanes) return store(p, v);
-  float buffer[kLanes];
-  store(buffer, v);
-  std::memcpy(p, buffer, static_cast<size_t>(count) * sizeof(float));
-}
-
-// z of one vector of channels. kTaps 0: any number of taps.
+// kTaps 0 in the functions below: any number of taps.
 template <int kTaps>
-inline Vec before_activation(const Strip& strip, const float* const* rows, int64_t c) {
-  Vec z = load(strip.bias + c);
-  const int64_t taps = kTaps > 0 ? kTaps : strip.taps;
-  for (int64_t i = 0; i < taps; ++i) z += load(strip.weight[i] + c) * load_some(rows[i] + c, strip.count - c);
-  return z;
-}
+struct Weights {
+  Vec bias, tap[kTaps > 0 ? kTaps : kMostTaps];
+  Weights(const Strip& strip, int64_t c) : bias(load(strip.bias + c)) {
+    for (int64_t i = 0; i < (kTaps > 0 ? kTaps : strip.taps); ++i) tap[i] = load(strip.weight[i] + c);
+  }
+};
 
 template <int kTaps>
 void forward_tokens(View<float, 3> y, const ConvInputs<float>& in, const Strip& strip, int64_t b, int64_t begin,
-                    int64_t end) {
-  const float* rows[kMostTaps];
-  for (int64_t t = begin; t < end; ++t) {
-    strip.sources(rows, in, b, t);
-    float* to = &y(b, t, strip.first);
-    for (int64_t c = 0; c < strip.count; c += kLanes) {
-      Vec z = before_activation<kTaps>(strip, rows, c);
+                    int64_t count) {
+  const int64_t taps = kTaps > 0 ? kTaps : strip.taps;
+  const float* rows[kTokens][kMostTaps];
+  for (int64_t n = 0; n < count; ++n) strip.sources(rows[n], in, b, begin + n);
+  strip.for_each_vector([&](int64_t c, auto whole) {
+    constexpr bool kWhole = decltype(whole)::value;
+    const Weights<kTaps> w(strip, c);
+    for (int64_t n = 0; n < count; ++n) {
+      Vec z = w.bias;
+      for (int64_t i = 0; i < taps; ++i) z += w.tap[i] * load_row<kWhole>(rows[n][i] + c, strip.count - c);
       if (in.activation == ConvActivation::silu) z *= sigmoid(z);
-      store_some(to + c, z, strip.count - c);
-    }
-  }
-}
-
-void forward(const Stream& stream, View<float, 3> y, const ConvInputs<float>& in) {
-  if (in.weight.shape[1] > kMostTaps) return conv_ref<float>().forward(stream, y, in);
-  const int64_t strips = (in.x.shape[2] + kStrip - 1) / kStrip, blocks = (in.x.shape[1] + kTokens - 1) / kTokens;
-  stream.parallel_for(in.x.shape[0] * blocks * strips, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t b = task / strips / blocks, first = task / strips % blocks * kTokens;
-      const Strip strip(in, task % strips * kStrip);
-      const auto run = in.weight.shape[1] == 4 ? forward_tokens<4> : forward_tokens<0>;
-      run(y, in, strip, b, first, std::min(first + kTokens, in.x.shape[1]));
+      store_row<kWhole>(&y(b, begin + n, strip.first) + c, z, strip.count - c);
     }
   });
 }
 
-// One strip of channels over all tokens. dx is gathered: once dz of tokens up to s + W - 1 is known, dx_s is written.
+void forward(const Stream& stream, View<float, 3> y, const ConvInputs<float>& in) {
+  if (in.weight.shape[1] > kMostTaps) return conv_ref<float>().forward(stream, y, in);
+  const int64_t strips = (in.x.shape[2] + kStrip - 1) / kStrip, blocks = (in.x.shape[1] + kTask - 1) / kTask;
+  const auto run = in.weight.shape[1] == 4 ? forward_tokens<4> : forward_tokens<0>;
+  stream.parallel_for(in.x.shape[0] * blocks * strips, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t b = task / strips / blocks, first = task / strips % blocks * kTask;
+      const int64_t last = std::min(first + kTask, in.x.shape[1]);
+      const Strip strip(in, task % strips * kStrip, kStrip);
+      for (int64_t t = first; t < last; t += kTokens) run(y, in, strip, b, t, std::min(kTokens, last - t));
+    }
+  });
+}
+
+// One strip of channels over all tokens. dx is gathered: dx_s is written once dz of the tokens up to s + W - 1 is
+// there.
 struct BackwardStrip {
   const ConvGradients<float>& out;
   const ConvInputs<float>& in;
   Strip strip;
-  alignas(64) float dweight[kMostTaps][kStrip] = {}, dbias[kStrip] = {}, dz[kMostTaps][kStrip];
+  alignas(64) float dweight[kMostTaps][kStrip] = {}, dbias[kStrip] = {};
+  alignas(64) float dz[2 * kTokens][kStrip];  // of token t in row t mod 2 kTokens; a block reads the one before it
 
-  BackwardStrip(const ConvGradients<float>& gradients, const ConvInputs<float>& inputs, int64_t first)
-      : out(gradients), in(inputs), strip(inputs, first) {}
+  BackwardStrip(const ConvGradients<float>& gradients, const ConvInputs<float>& inputs, int64_t first, int64_t width)
+      : out(gradients), in(inputs), strip(inputs, first, width) {}
 
-  void compute_dz(View<const float, 3> dy, int64_t b, int64_t t) {
-    const float* rows[kMostTaps];
-    strip.sources(rows, in, b, t);
-    float* here = dz[t % strip.taps];
-    const float* from = &dy(b, t, strip.first);
-    for (int64_t c = 0; c < strip.count; c += kLanes) {
-      Vec d = load_some(from + c, strip.count - c);
-      if (in.activation == ConvActivation::silu) {
-        const Vec z = before_activation<0>(strip, rows, c), s = sigmoid(z);
-        d *= s * (1.0F + z * (1.0F - s));
+  template <int kTaps>
+  void compute_dz(View<const float, 3> dy, int64_t b, int64_t begin, int64_t count) {
+    const int64_t taps = kTaps > 0 ? kTaps : strip.taps;
+    const float* rows[kTokens][kMostTaps];
+    for (int64_t n = 0; n < count; ++n) strip.sources(rows[n], in, b, begin + n);
+    strip.for_each_vector([&](int64_t c, auto whole) {
+      constexpr bool kWhole = decltype(whole)::value;
+      const Weights<kTaps> w(strip, c);
+      Vec dw[kTaps > 0 ? kTaps : kMostTaps], db = load(dbias + c);
+      for (int64_t i = 0; i < taps; ++i) dw[i] = load(dweight[i] + c);
+      for (int64_t n = 0; n < count; ++n) {
+        Vec x[kTaps > 0 ? kTaps : kMostTaps];
+        for (int64_t i = 0; i < taps; ++i) x[i] = load_row<kWhole>(rows[n][i] + c, strip.count - c);
+        Vec d = load_row<kWhole>(&dy(b, begin + n, strip.first) + c, strip.count - c);
+        if (in.activation == ConvActivation::silu) {
+          Vec z = w.bias;
+          for (int64_t i = 0; i < taps; ++i) z += w.tap[i] * x[i];
+          const Vec s = sigmoid(z);
+          d *= s * (1.0F + z * (1.0F - s));
+        }
+        store(dz[(begin + n) % (2 * kTokens)] + c, d);
+        db += d;
+        for (int64_t i = 0; i < taps; ++i) dw[i] += d * x[i];
       }
-      store(here + c, d);
-      store(dbias + c, load(dbias + c) + d);
-      for (int64_t i = 0; i < strip.taps; ++i)
-        store(dweight[i] + c, load(dweight[i] + c) + d * load_some(rows[i] + c, strip.count - c));
-    }
+      store(dbias + c, db);
+      for (int64_t i = 0; i < taps; ++i) store(dweight[i] + c, dw[i]);
+    });
   }
 
-  // dx or dleft of source token s; tokens s .. s + W - 1 that exist and are of its document contribute.
-  void write_dx(int64_t b, int64_t s) {
-    const View<float, 3>& target = s >= 0 ? out.dx : out.dleft;
+  // dx of source tokens [begin, begin + count), all >= 0 or all < 0 (then dleft). Tokens s .. s + W - 1 that exist and
+  // are of the document of s contribute.
+  template <int kTaps>
+  void write_dx(int64_t b, int64_t begin, int64_t count) {
+    const int64_t taps = kTaps > 0 ? kTaps : strip.taps, shift = begin < 0 ? taps - 1 : 0;
+    const View<float, 3>& target = begin < 0 ? out.dleft : out.dx;
     if (!target) return;
-    const Put put = s >= 0 ? out.put_dx : out.put_dleft;
-    float* to = s >= 0 ? &target(b, s, strip.first) : &target(b, strip.taps - 1 + s, strip.first);
-    const float* from[kMostTaps];
-    for (int64_t i = 0; i < strip.taps; ++i) {
-      const int64_t t = s + strip.taps - 1 - i;
-      from[i] = t >= 0 && t < in.x.shape[1] && in.start(b, t) <= s ? dz[t % strip.taps] : kZeros;
-    }
-    for (int64_t c = 0; c < strip.count; c += kLanes) {
-      Vec d = put == Put::add ? load_some(to + c, strip.count - c) : Vec{};
-      for (int64_t i = 0; i < strip.taps; ++i) d += load(strip.weight[i] + c) * load(from[i] + c);
-      store_some(to + c, d, strip.count - c);
+    const Put put = begin < 0 ? out.put_dleft : out.put_dx;
+    const float* from[kTokens][kMostTaps];
+    for (int64_t n = 0; n < count; ++n)
+      for (int64_t i = 0; i < taps; ++i) {
+        const int64_t t = begin + n + taps - 1 - i;
+        const bool reads = t >= 0 && t < in.x.shape[1] && in.start(b, t) <= begin + n;
+        from[n][i] = reads ? dz[t % (2 * kTokens)] : kZeros;
+      }
+    strip.for_each_vector([&](int64_t c, auto whole) {
+      constexpr bool kWhole = decltype(whole)::value;
+      const Weights<kTaps> w(strip, c);
+      for (int64_t n = 0; n < count; ++n) {
+        float* to = &target(b, begin + n + shift, strip.first) + c;
+        Vec d = put == Put::add ? load_row<kWhole>(to, strip.count - c) : Vec{};
+        for (int64_t i = 0; i < taps; ++i) d += w.tap[i] * load(from[n][i] + c);
+        store_row<kWhole>(to, d, strip.count - c);
+      }
+    });
+  }
+
+  template <int kTaps>
+  void run(View<const float, 3> dy) {
+    const int64_t length = in.x.shape[1], lag = strip.taps - 1;
+    for (int64_t b = 0; b < in.x.shape[0]; ++b) {
+      int64_t written = -lag;  // dx of sources before this one
+      const auto write_up_to = [&](int64_t end) {
+        while (written < end) {
+          const int64_t border = written < 0 ? std::min<int64_t>(end, 0) : end;
+          const int64_t count = std::min(kTokens, border - written);
+          write_dx<kTaps>(b, written, count);
+          written += count;
+        }
+      };
+      for (int64_t t = 0; t < length; t += kTokens) {
+        const int64_t count = std::min(kTokens, length - t);
+        compute_dz<kTaps>(dy, b, t, count);
+        write_up_to(t + count - lag);
+      }
+      write_up_to(length);
     }
   }
 
-  void run(View<const float, 3> dy) {
-    for (int64_t b = 0; b < in.x.shape[0]; ++b) {
-      for (int64_t t = 0; t < in.x.shape[1] + strip.taps - 1; ++t) {
-        if (t < in.x.shape[1]) compute_dz(dy, b, t);
-        write_dx(b, t - strip.taps + 1);
-      }
-    }
+  void put_parameters() const {
+    const auto put = [](float& to, Put how, float value) { to = how == Put::add ? to + value : value; };
     for (int64_t c = 0; c < strip.count; ++c) {
-      if (out.dbias) {
-        float& to = out.dbias(strip.first + c);
-        to = out.put_dbias == Put::add ? to + dbias[c] : dbias[c];
-      }
-      if (!out.dweight) continue;
-      for (int64_t i = 0; i < strip.taps; ++i) {
-        float& to = out.dweight(strip.first + c, i);
-        to = out.put_dweight == Put::add ? to + dweight[i][c] : dweight[i][c];
-      }
+      if (out.dbias) put(out.dbias(strip.first + c), out.put_dbias, dbias[c]);
+      for (int64_t i = 0; out.dweight && i < strip.taps; ++i)
+        put(out.dweight(strip.first + c, i), out.put_dweight, dweight[i][c]);
     }
   }
 };
@@ -170,8 +214,18 @@ struct BackwardStrip {
 void backward(const Stream& stream, const ConvGradients<float>& out, View<const float, 3> dy,
               const ConvInputs<float>& in) {
   if (in.weight.shape[1] > kMostTaps) return conv_ref<float>().backward(stream, out, dy, in);
-  stream.parallel_for((in.x.shape[2] + kStrip - 1) / kStrip, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) BackwardStrip(out, in, task * kStrip).run(dy);
+  const int64_t channels = in.x.shape[2];  // divided over the threads, in whole cache lines
+  const int64_t width = std::clamp<int64_t>((channels / stream.num_threads + 15) / 16 * 16, 64, kStrip);
+  stream.parallel_for((channels + width - 1) / width, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      BackwardStrip strip(out, in, task * width, width);
+      if (in.weight.shape[1] == 4) {
+        strip.run<4>(dy);
+      } else {
+        strip.run<0>(dy);
+      }
+      strip.put_parameters();
+    }
   });
 }
 
