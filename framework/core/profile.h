@@ -42,7 +42,12 @@ class Profile {
   void reset() {
     seconds_.fill(0);
     events_.clear();
+    product_flops_ = 0;
   }
+
+  // Floating point operations of matrix products since the last reset.
+  void count_product(double flops) { product_flops_ += flops; }
+  double product_flops() const { return product_flops_; }
 
   void keep_events(bool keep) { keep_events_ = keep; }
   void event(std::string name, double begin, double end) {
@@ -53,6 +58,7 @@ class Profile {
  private:
   std::array<double, kNumParts> seconds_{};
   double nested_ = 0;
+  double product_flops_ = 0;
   bool keep_events_ = false;
   std::vector<TimedEvent> events_;
 };

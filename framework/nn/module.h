@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "framework/autograd/tape.h"
 #include "framework/nn/parameter.h"
 #include "framework/ops/mixer_state.h"
 #include "parallel/sequence_context.h"

@@ -1,0 +1,78 @@
+#include "framework/kernels/matmul.h"
+
+#include <algorithm>
+
+#include "framework/core/error.h"
+
+namespace og {
+
+namespace {
+
+template <class T>
+void check_shapes(Form form, View<T, 2> c, View<const T, 2> a, View<const T, 2> b) {
+  const int64_t m = form == Form::tn ? a.shape[1] : a.shape[0], ka = form == Form::tn ? a.shape[0] : a.shape[1];
+  const int64_t n = form == Form::nt ? b.shape[0] : b.shape[1], kb = form == Form::nt ? b.shape[1] : b.shape[0];
+  OG_CHECK(c.shape[0] == m && c.shape[1] == n && ka == kb, "matmul: [{}, {}] from [{}, {}] and [{}, {}], form {}",
+           c.shape[0], c.shape[1], a.shape[0], a.shape[1], b.shape[0], b.shape[1], static_cast<int>(form));
+}
+
+// Rows of C four at a time share what is read of B.
+template <class T>
+void accumulate_rows(View<T, 2> c, int64_t row, int64_t rows, int64_t k, const T* const* a, const int64_t a_step,
+                     View<const T, 2> b) {
+  const int64_t n = c.shape[1];
+  for (int64_t p = 0; p < k; ++p) {
+    const T* bp = &b(p);
+    for (int64_t i = 0; i < rows; ++i) {
+      const T x = a[i][p * a_step];
+      T* cr = &c(row + i);
+      for (int64_t j = 0; j < n; ++j) cr[j] += x * bp[j];
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void matmul_ref(Form form, View<T, 2> c, Put put, View<const T, 2> a, View<const T, 2> b) {
+  const int64_t m = c.shape[0], n = c.shape[1];
+  const int64_t k = form == Form::tn ? a.shape[0] : a.shape[1];
+  if (form == Form::nt) {
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < n; ++j) {
+        T sum = 0;
+        for (int64_t p = 0; p < k; ++p) sum += a(i, p) * b(j, p);
+        c(i, j) = put == Put::add ? c(i, j) + sum : sum;
+      }
+    return;
+  }
+  if (put == Put::write) std::fill_n(c.data, c.size(), T{0});
+  constexpr int64_t kRows = 4;
+  for (int64_t i = 0; i < m; i += kRows) {
+    const int64_t rows = std::min(kRows, m - i);
+    const T* from[kRows];
+    for (int64_t r = 0; r < rows; ++r) from[r] = form == Form::tn ? a.data + i + r : &a(i + r);
+    accumulate_rows(c, i, rows, k, from, form == Form::tn ? m : 1, b);
+  }
+}
+template void matmul_ref<float>(Form, View<float, 2>, Put, View<const float, 2>, View<const float, 2>);
+template void matmul_ref<double>(Form, View<double, 2>, Put, View<const double, 2>, View<const double, 2>);
+
+template <>
+void matmul<double>(const Stream&, Form form, View<double, 2> c, Put put, View<const double, 2> a,
+                    View<const double, 2> b) {
+  check_shapes(form, c, a, b);
+  matmul_ref(form, c, put, a, b);
+}
+
+template <>
+void matmul<float>(const Stream& stream, Form form, View<float, 2> c, Put put, View<const float, 2> a,
+                   View<const float, 2> b) {
+  check_shapes(form, c, a, b);
+  const int64_t k = form == Form::tn ? a.shape[0] : a.shape[1];
+  if (c.size() == 0) return;
+  if (stream.backend == Backend::ref || k == 0) return matmul_ref(form, c, put, a, b);
+  matmul_library(stream, form, c, put, a, b);
+}
+
+}  // namespace og

@@ -1,0 +1,133 @@
+#include "framework/ops/linear.h"
+
+#include "framework/kernels/matmul.h"
+
+namespace og {
+
+namespace {
+
+template <class T>
+void product(Context& cx, Form form, View<T, 2> c, Put put, View<const T, 2> a, View<const T, 2> b, bool exact) {
+  Stream stream = cx.stream;
+  if (exact) stream.products = Products::exact;
+  const int64_t inner = form == Form::tn ? a.shape[0] : a.shape[1];
+  cx.profile.count_product(2.0 * static_cast<double>(c.shape[0] * c.shape[1] * inner));
+  matmul<T>(stream, form, c, put, a, b);
+}
+
+struct Linear final : Function {
+  Tensor x, w;
+  bool exact = false;
+
+  const char* name() const override { return "linear"; }
+
+  void backward(Context& cx) override {
+    const Tensor dy = gradient(cx);
+    const Profile::Scope scope(&cx.profile, Part::products);
+    visit_real(x.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      if (input(0)) {
+        auto [dx, put] = input(0)->open(cx);
+        product<T>(cx, Form::nn, dx.template rows<T>(), put, dy.rows<const T>(), w.rows<const T>(), exact);
+      }
+      if (input(1)) {
+        auto [dw, put] = input(1)->open(cx);
+        product<T>(cx, Form::tn, dw.template rows<T>(), put, dy.rows<const T>(), x.rows<const T>(), exact);
+      }
+    });
+  }
+};
+
+Value run_linear(Tape& tape, const Value& x, const Value& w, const Placement& place, bool exact) {
+  OG_CHECK(w.rank() == 2 && x.rank() >= 1 && x.size(-1) == w.size(1) && x.dtype() == w.dtype(),
+           "linear: weight {} {} for x {} {}", name_of(w.dtype()), w.shape().str(), name_of(x.dtype()),
+           x.shape().str());
+  Context& cx = tape.context();
+  const Profile::Scope scope(&cx.profile, Part::products);
+  Shape shape = x.shape();
+  shape.set(-1, w.size(0));
+  Value y = tape.output(shape, x.dtype(), place, {x, w});
+  visit_real(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    product<T>(cx, Form::nt, y.tensor().template rows<T>(), Put::write, x.tensor().rows<const T>(),
+               w.tensor().rows<const T>(), exact);
+  });
+  auto function = std::make_unique<Linear>();
+  function->x = x.tensor();
+  function->w = w.tensor();
+  function->exact = exact;
+  tape.record(std::move(function), {x, w}, {y});
+  return y;
+}
+
+struct GroupedLinear final : Function {
+  Tensor x, w;
+  std::vector<int64_t> row_begin;
+
+  const char* name() const override { return "grouped_linear"; }
+
+  void backward(Context& cx) override {
+    const Tensor dy = gradient(cx);
+    const Profile::Scope scope(&cx.profile, Part::products);
+    Slot::Target dx{{}, Put::write}, dw{{}, Put::write};
+    if (input(0)) dx = input(0)->open(cx);
+    if (input(1)) dw = input(1)->open(cx);
+    visit_real(x.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      for (int64_t e = 0; e < w.size(0); ++e) {
+        const int64_t begin = row_begin[static_cast<size_t>(e)], end = row_begin[static_cast<size_t>(e) + 1];
+        const Tensor we = w.slice(e, e + 1).reshape({w.size(1), w.size(2)});
+        const auto dye = dy.slice(begin, end).rows<const T>();
+        if (dx.tensor.defined())
+          product<T>(cx, Form::nn, dx.tensor.slice(begin, end).template rows<T>(), dx.put, dye,
+                     we.template rows<const T>(), false);
+        if (dw.tensor.defined())
+          product<T>(cx, Form::tn, dw.tensor.slice(e, e + 1).reshape(we.shape()).template rows<T>(), dw.put, dye,
+                     x.slice(begin, end).template rows<const T>(), false);
+      }
+    });
+  }
+};
+
+}  // namespace
+
+Value linear(Tape& tape, const Value& x, const Value& w, bool exact) {
+  return run_linear(tape, x, w, place_elementwise("linear", {x.place(), w.place()}), exact);
+}
+
+Value linear_split(Tape& tape, const Value& x, const Value& w, Axis split) {
+  OG_CHECK(x.place()[split] == Place::varying && w.place()[split] == Place::varying,
+           "linear_split: x is {} and the weight {} on the {} axis, expected varying", name_of(x.place()[split]),
+           name_of(w.place()[split]), name_of(split));
+  const Placement place = place_elementwise("linear_split", {x.place(), w.place()});
+  return run_linear(tape, x, w, place.with(split, Place::partial), false);
+}
+
+Value grouped_linear(Tape& tape, const Value& x, const Value& w, const std::vector<int64_t>& row_begin) {
+  OG_CHECK(x.rank() == 2 && w.rank() == 3 && x.size(1) == w.size(2) && x.dtype() == w.dtype(),
+           "grouped_linear: weight {} for x {}", w.shape().str(), x.shape().str());
+  OG_CHECK(static_cast<int64_t>(row_begin.size()) == w.size(0) + 1 && row_begin.front() == 0 &&
+               row_begin.back() == x.size(0),
+           "grouped_linear: {} row borders for {} experts and {} rows", row_begin.size(), w.size(0), x.size(0));
+  Context& cx = tape.context();
+  const Profile::Scope scope(&cx.profile, Part::products);
+  Value y = tape.output({x.size(0), w.size(1)}, x.dtype(), place_elementwise("grouped_linear", {x.place(), w.place()}),
+                        {x, w});
+  visit_real(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for (int64_t e = 0; e < w.size(0); ++e) {
+      const int64_t begin = row_begin[static_cast<size_t>(e)], end = row_begin[static_cast<size_t>(e) + 1];
+      product<T>(cx, Form::nt, y.tensor().slice(begin, end).template rows<T>(), Put::write,
+                 x.tensor().slice(begin, end).template rows<const T>(),
+                 w.tensor().slice(e, e + 1).reshape({w.size(1), w.size(2)}).template rows<const T>(), false);
+    }
+  });
+  auto function = std::make_unique<GroupedLinear>();
+  function->x = x.tensor();
+  function->w = w.tensor();
+  function->row_begin = row_begin;
+  tape.record(std::move(function), {x, w}, {y});
+  return y;
+}
+
+}  // namespace og

@@ -1,0 +1,87 @@
+// Products: gradients, oneDNN against plain loops at sizes off every tile, bf16 within its rounding, experts without
+// rows.
+#include "framework/ops/linear.h"
+
+#include <gtest/gtest.h>
+
+#include "framework/autograd/check.h"
+#include "framework/kernels/matmul.h"
+#include "tests/tensors.h"
+
+namespace og {
+namespace {
+
+TEST(Linear, GradientsMatchDifferences) {
+  Context cx;
+  const Value leaves[] = {Value::leaf(random_tensor(cx, {2, 3, 5}, DType::f64, 1)),
+                          Value::leaf(random_tensor(cx, {4, 5}, DType::f64, 2))};
+  const auto check = check_gradient(
+      cx, [](Tape& t, std::span<const Value> x) { return weighted_sum(t, linear(t, x[0], x[1]), 3); }, leaves);
+  EXPECT_LT(check.largest_error, 1e-7) << check.where;
+}
+
+TEST(GroupedLinear, GradientsMatchDifferencesAlsoWhereAnExpertHasNoRows) {
+  Context cx;
+  const Value leaves[] = {Value::leaf(random_tensor(cx, {7, 3}, DType::f64, 1)),
+                          Value::leaf(random_tensor(cx, {4, 2, 3}, DType::f64, 2))};
+  const auto f = [](Tape& t, std::span<const Value> x) {
+    return weighted_sum(t, grouped_linear(t, x[0], x[1], {0, 0, 5, 5, 7}), 3);
+  };
+  const auto check = check_gradient(cx, f, leaves);
+  EXPECT_LT(check.largest_error, 1e-7) << check.where;
+  Tape tape(cx);
+  tape.backward(f(tape, leaves));
+  for (int64_t i = 0; i < 6; ++i) EXPECT_EQ(leaves[1].slot()->gradient().at(i), 0);
+}
+
+struct Size {
+  int64_t m, n, k;
+};
+
+class Products : public testing::TestWithParam<Size> {};
+
+// |error| <= bound * sum |a| |b|: k roundings of f32, or two of bf16 inputs.
+void compare(Form form, Put put, bool bf16, const Size& size) {
+  Context cx;
+  const auto [m, n, k] = size;
+  const Tensor a = random_tensor(cx, form == Form::tn ? Shape{k, m} : Shape{m, k}, DType::f32, 1);
+  const Tensor b = random_tensor(cx, form == Form::nt ? Shape{n, k} : Shape{k, n}, DType::f32, 2);
+  const Tensor c = random_tensor(cx, {m, n}, DType::f32, 3);
+  const Tensor a64 = a.cast(*cx.pool, DType::f64), b64 = b.cast(*cx.pool, DType::f64),
+               truth = c.cast(*cx.pool, DType::f64), sizes = c.cast(*cx.pool, DType::f64);
+  matmul_ref<double>(form, truth.view<double, 2>(), put, a64.view<const double, 2>(), b64.view<const double, 2>());
+  for (const Tensor& t : {a64, b64, sizes})
+    for (int64_t i = 0; i < t.count(); ++i) t.data<double>()[i] = std::abs(t.data<double>()[i]);
+  matmul_ref<double>(form, sizes.view<double, 2>(), Put::add, a64.view<const double, 2>(), b64.view<const double, 2>());
+  const Stream stream{.products = bf16 ? og::Products::bf16 : og::Products::exact, .num_threads = 2};
+  matmul<float>(stream, form, c.view<float, 2>(), put, a.view<const float, 2>(), b.view<const float, 2>());
+  const double bound = bf16 ? 2.1 / 256 : 1.2e-7 * static_cast<double>(k + 2);
+  for (int64_t i = 0; i < c.count(); ++i)
+    ASSERT_LE(std::abs(c.at(i) - truth.at(i)), bound * sizes.at(i) + 1e-30)
+        << "element " << i << " of " << m << " x " << n << " x " << k << ", form " << static_cast<int>(form);
+}
+
+TEST_P(Products, StayWithinTheirRounding) {
+  for (Form form : {Form::nt, Form::nn, Form::tn})
+    for (Put put : {Put::write, Put::add})
+      for (bool bf16 : {false, true}) compare(form, put, bf16, GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, Products,
+                         testing::Values(Size{1, 1, 1}, Size{3, 5, 7}, Size{64, 64, 64}, Size{65, 33, 129},
+                                         Size{130, 48, 63}, Size{1, 96, 64}, Size{100, 1, 257}, Size{77, 80, 70}));
+
+TEST(Matmul, EmptyContractionWritesZerosAndEmptyOutputsDoNothing) {
+  Context cx;
+  const Stream stream;
+  const Tensor c = random_tensor(cx, {2, 3}, DType::f32, 1), none = cx.empty({0, 2}, DType::f32),
+               none3 = cx.empty({0, 3}, DType::f32);
+  matmul<float>(stream, Form::tn, c.view<float, 2>(), Put::write, none.view<const float, 2>(),
+                none3.view<const float, 2>());
+  for (int64_t i = 0; i < 6; ++i) EXPECT_EQ(c.at(i), 0);
+  matmul<float>(stream, Form::nn, none3.view<float, 2>(), Put::write, none.view<const float, 2>(),
+                c.view<const float, 2>());
+}
+
+}  // namespace
+}  // namespace og
