@@ -5,12 +5,15 @@
 
 #include "framework/kernels/attention.h"
 #include "framework/ops/rows.h"
+#include "parallel/collectives.h"
 #include "parallel/halo.h"
 #include "parallel/sequence_gather.h"
 
 namespace og {
 
 namespace {
+
+constexpr Site kForward{"attention.forward"}, kBackward{"attention.backward"};
 
 // Heads [begin, end) of x [B, T, G, D]; all of them: x itself.
 Tensor take_heads(Context& cx, const Tensor& x, int64_t begin, int64_t end) {
@@ -109,7 +112,6 @@ struct SequenceAttention final : Function {
   }
 
   void backward(Context& cx) override {
-    const Site site{"attention.backward"};
     const Tensor d_o = gradient(cx);
     Slot::Target dq{{}, Put::write}, dk{{}, Put::write}, dv{{}, Put::write};
     if (input(0)) dq = input(0)->open(cx);
@@ -119,7 +121,7 @@ struct SequenceAttention final : Function {
       const int64_t end = std::min(g + group, k.size(2));
       const Tensor keys = take_heads(cx, k, g, end), values = take_heads(cx, v, g, end);
       std::unique_ptr<StartedGather> gather;
-      if (kept.empty()) gather = std::make_unique<StartedGather>(cx, keys, values, seq, site);
+      if (kept.empty()) gather = std::make_unique<StartedGather>(cx, keys, values, seq, kBackward);
 
       const auto like = [&](const Slot::Target& wanted, const Tensor& x) {
         return wanted.tensor.defined() ? cx.empty(x.shape(), x.dtype()) : Tensor();
@@ -135,7 +137,7 @@ struct SequenceAttention final : Function {
       const auto collect = [&](const Slot::Target& target, const Tensor& own, const Tensor& others) {
         if (!target.tensor.defined()) return;
         put_heads(target.tensor, g, own, target.put);
-        put_heads(target.tensor, g, sum_to_owners(cx, others, seq, site), Put::add);
+        put_heads(target.tensor, g, sum_to_owners(cx, others, seq, kBackward), Put::add);
       };
       collect(dk, dk_own, dk_earlier);
       collect(dv, dv_own, dv_earlier);
@@ -159,8 +161,7 @@ Value gathered_attention(Tape& tape, const Value& q, const Value& k, const Value
   function->group = heads_of_group(k.tensor(), v.tensor(), seq, options.gather_bytes);
   SequenceAttentionOptions kept = options;
   kept.keep_gathered = options.keep_gathered && o.wants_gradient();
-  function->forward(cx, kept,
-                    Site{tape.collective_site_override ? tape.collective_site_override : "attention.forward"});
+  function->forward(cx, kept, forward_site(tape, kForward));
   tape.record(std::move(function), {q, k, v}, {o});
   return o;
 }
@@ -192,9 +193,11 @@ Value window_attention(Tape& tape, const Value& q, const Value& k, const Value& 
 
 Value cached_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
                        const SequenceAttentionOptions& options, const SeqContext& seq, MixerState& state) {
+  std::vector<int64_t> extents;
+  for (size_t r = 0; r + 1 < seq.first.size(); ++r) extents.push_back(seq.first[r + 1] - seq.first[r]);
   const auto extend = [&](const char* name, const Value& x) {
     const Value before = entry(state, name, x);
-    const Value piece = gather_sequence(tape, x, seq, "attention.forward", "attention.backward");
+    const Value piece = all_gather_to_replicated(tape, x, 1, extents, Axis::sequence, *seq.comm, kForward);
     Value all = before.defined() ? concat_rows(tape, before, piece) : piece;
     state.set(name, all);
     return all;

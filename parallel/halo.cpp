@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "parallel/collectives.h"
+
 namespace og {
 
 namespace {
@@ -151,8 +153,7 @@ Value sequence_rows(Tape& tape, const Value& x, const Value& before, Exchange ex
     if (in.count() > 0) receives.push_back({r, cx.empty(with_rows(x.tensor(), in.count()), x.dtype())});
   }
   const std::vector<Message> received = receives;
-  const char* site = tape.collective_site_override ? tape.collective_site_override : "halo.forward";
-  send_and_receive(exchange, std::move(sends), std::move(receives), Site{site});
+  send_and_receive(exchange, std::move(sends), std::move(receives), forward_site(tape, Site{"halo.forward"}));
 
   const auto place_rows = [&](Rows rows, const Tensor& values) {
     put_rows(y.tensor(), rows.begin - wanted.begin, rows.end - wanted.begin, values, Put::write);

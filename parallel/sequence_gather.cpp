@@ -29,23 +29,6 @@ Shape with_rows(Shape shape, int64_t rows) {
   return shape;
 }
 
-struct GatherSequence final : Function {
-  SeqContext seq;
-  const char* site = "";
-
-  const char* name() const override { return "gather_sequence"; }
-
-  void backward(Context& cx) override {
-    const Tensor sum = sum_to_owners(cx, gradient(cx), seq, Site{site});
-    const auto [dx, put] = input(0)->open(cx);
-    if (put == Put::write) return dx.copy_from(sum);
-    visit_real(dx.dtype(), [&, dx = dx](auto zero) {
-      using T = decltype(zero);
-      for (int64_t i = 0; i < dx.count(); ++i) dx.template data<T>()[i] += sum.data<const T>()[i];
-    });
-  }
-};
-
 }  // namespace
 
 SequenceGather::SequenceGather(Context& cx, const Tensor& x, const SeqContext& seq, Site site)
@@ -86,19 +69,6 @@ Tensor sum_to_owners(Context& cx, const Tensor& part, const SeqContext& seq, Sit
       ->reduce_scatter(own.reshape({batch * seq.local_length(), inner}), flat, rows_of_ranks(seq.first, batch), site)
       .wait();
   return own;
-}
-
-Value gather_sequence(Tape& tape, const Value& x, const SeqContext& seq, const char* forward_site,
-                      const char* backward_site) {
-  const char* site = tape.collective_site_override ? tape.collective_site_override : forward_site;
-  SequenceGather gather(tape.context(), x.tensor(), seq, Site{site});
-  const Tensor rows = gather.rows(tape.context(), seq.first.back());
-  Value y = tape.output_of(rows, x.place().with(Axis::sequence, Place::replicated), {x});
-  auto function = std::make_unique<GatherSequence>();
-  function->seq = seq;
-  function->site = backward_site;
-  tape.record(std::move(function), {x}, {y});
-  return y;
 }
 
 }  // namespace og

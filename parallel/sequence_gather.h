@@ -1,7 +1,7 @@
 // Whole rows of the sequence on every rank, and the way back: what softmax layers need of keys and values (LASP-2H).
 #pragma once
 
-#include "framework/autograd/tape.h"
+#include "framework/core/context.h"
 #include "parallel/sequence_context.h"
 
 namespace og {
@@ -23,10 +23,5 @@ class SequenceGather {
 // The adjoint. part [B, end, ..]: this rank's contribution to tokens [0, end); nothing to the others. Returns the sum
 // of all ranks' contributions to this rank's tokens, [B, T, ..].
 Tensor sum_to_owners(Context& cx, const Tensor& part, const SeqContext& seq, Site site);
-
-// On the tape: x [B, T, ..] varying on the sequence axis -> [B, N, ..] replicated there; the gradient is
-// reduce-scattered.
-Value gather_sequence(Tape& tape, const Value& x, const SeqContext& seq, const char* forward_site,
-                      const char* backward_site);
 
 }  // namespace og
