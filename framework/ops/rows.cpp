@@ -35,6 +35,23 @@ struct ConcatRows final : Function {
   }
 };
 
+struct OwnSlice final : Function {
+  int64_t begin = 0;
+
+  const char* name() const override { return "own_slice"; }
+
+  void backward(Context& cx) override {
+    const Tensor dy = gradient(cx);
+    const auto [dx, put] = input(0)->open(cx);
+    if (put == Put::write) dx.fill(0);
+    const Tensor target = dx.slice(begin, begin + dy.size(0));
+    visit_real(dy.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      for (int64_t i = 0; i < dy.count(); ++i) target.data<T>()[i] += dy.data<const T>()[i];
+    });
+  }
+};
+
 }  // namespace
 
 Value concat_rows(Tape& tape, const Value& a, const Value& b) {
@@ -56,6 +73,16 @@ Value concat_rows(Tape& tape, const Value& a, const Value& b) {
     });
   }
   tape.record(std::move(function), {a, b}, {y});
+  return y;
+}
+
+Value own_slice(Tape& tape, const Value& x, int64_t begin, int64_t end, Axis axis) {
+  OG_CHECK(x.place()[axis] == Place::replicated, "own_slice: expected a replicated value on the {} axis, found {}",
+           name_of(axis), name_of(x.place()[axis]));
+  Value y = tape.output_of(x.tensor().slice(begin, end), x.place().with(axis, Place::varying), {x});
+  auto function = std::make_unique<OwnSlice>();
+  function->begin = begin;
+  tape.record(std::move(function), {x}, {y});
   return y;
 }
 
