@@ -2,7 +2,10 @@
 
 #include <algorithm>
 
+#include <cmath>
+
 #include "framework/kernels/norm.h"
+#include "framework/ops/pointwise.h"
 
 namespace og {
 
@@ -27,6 +30,66 @@ struct RmsNorm final : Function {
   }
 };
 
+Shape without_last(const Shape& shape) {
+  Shape s;
+  for (int i = 0; i + 1 < shape.rank(); ++i) s.push_back(shape[i]);
+  return s;
+}
+
+struct MeanSquare final : Function {
+  Tensor x;
+  double global_width = 1;
+
+  const char* name() const override { return "mean_square"; }
+
+  void backward(Context& cx) override {
+    const Tensor dy = gradient(cx);
+    auto [dx, put] = input(0)->open(cx);
+    visit_real(x.dtype(), [&, dx = dx, put = put](auto zero) {
+      using T = decltype(zero);
+      const Tensor factor = cx.empty(dy.shape(), dy.dtype());
+      const auto& k = pointwise_kernels<T>(cx.stream);
+      k.scale(cx.stream, factor.flat<T>(), Put::write, dy.flat<const T>(), static_cast<T>(2 / global_width));
+      k.multiply_rows(cx.stream, dx.template rows<T>(), put, x.rows<const T>(), factor.flat<const T>());
+    });
+  }
+};
+
+// y = (x + eps)^(-1/2), dx = -dy y^3 / 2.
+struct InverseRoot final : Function {
+  Tensor y;
+
+  const char* name() const override { return "inverse_root"; }
+
+  void backward(Context& cx) override {
+    const Tensor dy = gradient(cx);
+    auto [dx, put] = input(0)->open(cx);
+    visit_real(y.dtype(), [&, dx = dx, put = put](auto zero) {
+      using T = decltype(zero);
+      const auto g = dy.flat<const T>(), r = y.flat<const T>();
+      const auto out = dx.template flat<T>();
+      for (int64_t i = 0; i < out.size(); ++i) {
+        const T value = T(-0.5) * g(i) * r(i) * r(i) * r(i);
+        out(i) = put == Put::add ? out(i) + value : value;
+      }
+    });
+  }
+};
+
+Value inverse_root(Tape& tape, const Value& x, double eps) {
+  Value y = tape.output(x.shape(), x.dtype(), place_elementwise("inverse_root", {x.place()}), {x});
+  visit_real(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const auto in = x.tensor().flat<const T>();
+    const auto out = y.tensor().template flat<T>();
+    for (int64_t i = 0; i < out.size(); ++i) out(i) = T{1} / std::sqrt(in(i) + static_cast<T>(eps));
+  });
+  auto function = std::make_unique<InverseRoot>();
+  function->y = y.tensor();
+  tape.record(std::move(function), {x}, {y});
+  return y;
+}
+
 }  // namespace
 
 Value rms_norm(Tape& tape, const Value& x, const Value& weight, double eps) {
@@ -48,6 +111,36 @@ Value rms_norm(Tape& tape, const Value& x, const Value& weight, double eps) {
   function->rstd = rstd;
   tape.record(std::move(function), {x, weight}, {y});
   return y;
+}
+
+Value l2_norm(Tape& tape, const Value& x, double eps) {
+  // An RMS norm of width D with weights D^(-1/2) and eps / D.
+  const auto width = static_cast<double>(x.size(-1));
+  const Tensor weight = Tensor::full(*tape.context().pool, {x.size(-1)}, x.dtype(), 1 / std::sqrt(width));
+  return rms_norm(tape, x, Value(weight, x.place()), eps / width);
+}
+
+Value mean_square(Tape& tape, const Value& x, Axis split, int64_t global_width) {
+  OG_CHECK(x.place()[split] == Place::varying, "mean_square: {} on the {} axis, expected varying",
+           name_of(x.place()[split]), name_of(split));
+  Context& cx = tape.context();
+  Value y = tape.output(without_last(x.shape()), x.dtype(), x.place().with(split, Place::partial), {x});
+  visit_real(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const auto& k = pointwise_kernels<T>(cx.stream);
+    const auto out = y.tensor().template flat<T>();
+    k.dot_rows(cx.stream, out, Put::write, x.tensor().rows<const T>(), x.tensor().rows<const T>());
+    k.scale(cx.stream, out, Put::write, out, T{1} / static_cast<T>(global_width));
+  });
+  auto function = std::make_unique<MeanSquare>();
+  function->x = x.tensor();
+  function->global_width = static_cast<double>(global_width);
+  tape.record(std::move(function), {x}, {y});
+  return y;
+}
+
+Value rms_apply(Tape& tape, const Value& x, const Value& ms, const Value& weight, double eps) {
+  return multiply_last(tape, multiply_rows(tape, x, inverse_root(tape, ms, eps)), weight);
 }
 
 }  // namespace og

@@ -1,6 +1,7 @@
 // Norms, vectorised by the compiler for OG_ISA. Per row 2 D floats read, D written.
 #include "framework/kernels/norm.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace og::OG_ISA {
@@ -26,12 +27,55 @@ void rms_forward(const Stream& stream, View<float, 2> y, View<float, 1> rstd, Vi
   });
 }
 
+// dw in two passes over rows would read x and dy again; instead each thread takes a range of rows for dx, then a range
+// of columns for dw, so that every sum runs over the rows in order at any number of threads.
+void rms_backward(const Stream& stream, View<float, 2> dx, Put put_dx, View<float, 2> dw, Put put_dw,
+                  View<const float, 2> dy, View<const float, 2> x, View<const float, 2> w, View<const float, 1> rstd) {
+  const int64_t rows = x.shape[0], width = x.shape[1], groups = w.shape[0];
+  if (dx) {
+    stream.parallel_for(rows, 16384 / (width + 1) + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const float* xr = &x(r);
+        const float* gr = &dy(r);
+        const float* wr = &w(r % groups);
+        float* out = &dx(r);
+        const float s = rstd(r);
+        float dot = 0;
+#pragma omp simd reduction(+ : dot)
+        for (int64_t d = 0; d < width; ++d) dot += gr[d] * wr[d] * xr[d];
+        const float mean = dot * s * s / static_cast<float>(width);
+        if (put_dx == Put::add) {
+#pragma omp simd
+          for (int64_t d = 0; d < width; ++d) out[d] += s * (gr[d] * wr[d] - xr[d] * mean);
+        } else {
+#pragma omp simd
+          for (int64_t d = 0; d < width; ++d) out[d] = s * (gr[d] * wr[d] - xr[d] * mean);
+        }
+      }
+    });
+  }
+  if (!dw) return;
+  stream.parallel_for(width, std::max<int64_t>(16, 32768 / (rows + 1)), [&](int64_t begin, int64_t end) {
+    if (put_dw == Put::write)
+      for (int64_t g = 0; g < groups; ++g) std::fill(&dw(g) + begin, &dw(g) + end, 0.0F);
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* xr = &x(r);
+      const float* gr = &dy(r);
+      float* out = &dw(r % groups);
+      const float s = rstd(r);
+#pragma omp simd
+      for (int64_t d = begin; d < end; ++d) out[d] += gr[d] * xr[d] * s;
+    }
+  });
+}
+
 }  // namespace
 
 const NormKernels<float>& norm_table() {
   static const NormKernels<float> table = [] {
     NormKernels<float> t = norm_ref<float>();
     t.rms_forward = rms_forward;
+    t.rms_backward = rms_backward;
     return t;
   }();
   return table;
