@@ -102,10 +102,31 @@ struct VectorMath {
   }
 };
 
+template <bool kTransposed>
+void fold(const Stream& stream, View<float, 4> out, View<const float, 3> a, View<const float, 4> state,
+          View<const float, 4> b) {
+  const int64_t K = state.shape[2], V = state.shape[3];
+  if (a.shape[2] != K * K || K == 1 || V % VectorMath::kPad != 0) {
+    const ScanKernels<float>& ref = scan_ref<float>();
+    return (kTransposed ? ref.retreat : ref.advance)(stream, out, a, state, b);
+  }
+  stream.parallel_for(state.shape[0] * state.shape[1], 1, [&](int64_t begin, int64_t end) {
+    std::copy(b.data + begin * K * V, b.data + end * K * V, out.data + begin * K * V);
+    for (int64_t i = begin; i < end; ++i)
+      VectorMath::product(K, V, K, a.data + i * K * K, kTransposed ? 1 : K, kTransposed ? K : 1, state.data + i * K * V,
+                          V, out.data + i * K * V, V, Sum::add);
+  });
+}
+
 }  // namespace
 
 const ScanKernels<float>& scan_table() {
-  static const ScanKernels<float> table = ScanPass<VectorMath>::table(scan_ref<float>());
+  static const ScanKernels<float> table = [] {
+    ScanKernels<float> t = ScanPass<VectorMath>::table(scan_ref<float>());
+    t.advance = fold<false>;
+    t.retreat = fold<true>;
+    return t;
+  }();
   return table;
 }
 

@@ -1,0 +1,232 @@
+#include "parallel/sequence.h"
+
+namespace og {
+
+namespace {
+
+// All ranks' summaries: started, then waited for.
+class SummaryGather {
+ public:
+  SummaryGather(Context& cx, Comm& comm, const Tensor& own, Site site)
+      : rows_(static_cast<size_t>(comm.size()), own.count()),
+        all_(cx.empty({own.count() * comm.size()}, own.dtype())),
+        pending_(comm.all_gather(all_, own, rows_, site)) {}
+  void wait() { pending_.wait(); }
+  Summary of(int rank, const Shape& state, int64_t transition_size) const {
+    const int64_t n = rows_[0];
+    return Summary::of(all_.slice(rank * n, (rank + 1) * n), state, transition_size);
+  }
+
+ private:
+  std::vector<int64_t> rows_;
+  Tensor all_;
+  Pending pending_;
+};
+
+struct Scan final : Function {
+  Recurrence recurrence;
+  SeqContext seq;
+  double scale = 1;
+  Tensor q, k, v, g, beta;
+  Tensor entry;  // before this rank's piece; absent: zero
+  Tensor a;      // this rank's transition; absent on one rank
+
+  const char* name() const override { return "scan"; }
+
+  Shape state_shape() const { return {q.size(0), q.size(2), q.size(3), v.size(3)}; }
+  int64_t transition_size() const { return recurrence.transition_size(q.size(3)); }
+  DType dtype() const { return q.dtype(); }
+
+  template <class T>
+  ScanInputs<T> inputs() const {
+    return scan_inputs<T>(recurrence, q, k, v, g, beta, seq.start_BT, scale);
+  }
+  template <class T>
+  const ScanKernels<T>& kernels(const Context& cx) const {
+    return scan_kernels<T>(cx.stream, recurrence.form);
+  }
+  template <class T>
+  Tensor workspace(Context& cx, const ScanInputs<T>& in, ScanCall call) const {
+    return cx.empty({kernels<T>(cx).workspace(cx.stream, in, call)}, dtype());
+  }
+
+  // Nobody waits for this piece: one rank, or a region that is run again. exit absent: not wanted.
+  void forward_alone(Context& cx, const Tensor& o, const Tensor& exit) {
+    const Profile::Scope time(&cx.profile, Part::mixers);
+    visit_real(dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const ScanInputs<T> in = inputs<T>();
+      const Tensor work = workspace<T>(cx, in, ScanCall::forward);
+      kernels<T>(cx).forward(cx.stream, o.view<T, 4>(), exit.view<T, 4>(), work.flat<T>(), in,
+                             entry.view<const T, 4>());
+    });
+  }
+
+  void forward_split(Context& cx, const Tensor& o, const Tensor& final_state, const Tensor& initial, Site site) {
+    const Profile::Scope time(&cx.profile, Part::mixers);
+    Comm& comm = *seq.comm;
+    visit_real(dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const ScanInputs<T> in = inputs<T>();
+      const ScanKernels<T>& kernel = kernels<T>(cx);
+      const Tensor work = workspace<T>(cx, in, ScanCall::phases);
+      const int64_t n = transition_size();
+      const Summary own = Summary::of(cx.empty({Summary::count(state_shape(), n)}, dtype()), state_shape(), n);
+      kernel.summarise(cx.stream, own.a.view<T, 3>(), own.b.template view<T, 4>(), work.flat<T>(), in);
+      SummaryGather gather(cx, comm, own.flat, site);
+      const double begin = now_seconds();
+      kernel.local(cx.stream, o.view<T, 4>(), work.flat<T>(), in);
+      cx.profile.event("mixer.local", begin, now_seconds());
+      gather.wait();
+      Tensor state = initial;
+      for (int r = 0; r < comm.size(); ++r) {
+        if (r == comm.rank()) entry = state;
+        state = advance_state(cx, gather.of(r, state_shape(), n), state);
+      }
+      final_state.copy_from(state);
+      a = own.a.clone(*cx.pool);
+      kernel.finish(cx.stream, o.view<T, 4>(), work.flat<T>(), in, entry.view<const T, 4>());
+    });
+  }
+
+  template <class T>
+  ScanGradients<T> open_gradients(Context& cx) {
+    ScanGradients<T> grad;
+    const auto open = [&](size_t i, Put& put) {
+      if (!input(i)) return Tensor();
+      auto [tensor, how] = input(i)->open(cx);
+      put = how;
+      return tensor;
+    };
+    const auto view = [](const Tensor& t) { return t.view<T, 4>(); };
+    grad.dq = view(open(0, grad.put_q));
+    grad.dk = view(open(1, grad.put_k));
+    grad.dv = view(open(2, grad.put_v));
+    const Tensor dg = open(3, grad.put_g);
+    if (dg.defined())
+      grad.dg = {dg.data<T>(), {q.size(0), q.size(1), q.size(2), recurrence.gate == Gate::scalar ? 1 : q.size(3)}};
+    grad.dbeta = open(4, grad.put_beta).template view<T, 3>();
+    return grad;
+  }
+
+  void put_initial_gradient(Context& cx, const Tensor& d) {
+    auto [target, put] = input(5)->open(cx);
+    visit_real(dtype(), [&, target = target, put = put](auto zero) {
+      using T = decltype(zero);
+      for (int64_t i = 0; i < d.count(); ++i) {
+        T& out = target.template data<T>()[i];
+        out = put == Put::add ? out + d.data<const T>()[i] : d.data<const T>()[i];
+      }
+    });
+  }
+
+  void backward(Context& cx) override {
+    const Profile::Scope time(&cx.profile, Part::mixers);
+    const Tensor dout = gradient(cx, 0), dfinal = gradient(cx, 1);
+    Comm& comm = *seq.comm;
+    const Site site{"mixer.backward"};
+    visit_real(dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      const ScanInputs<T> in = inputs<T>();
+      const ScanKernels<T>& kernel = kernels<T>(cx);
+      const View<const T, 4> d_o = dout.view<const T, 4>(), s_entry = entry.view<const T, 4>();
+      if (comm.size() == 1) {
+        SummaryGather(cx, comm, cx.empty({0}, dtype()), site).wait();
+        const Tensor work = workspace<T>(cx, in, ScanCall::backward);
+        const Tensor dentry = input(5) ? cx.empty(state_shape(), dtype()) : Tensor();
+        kernel.backward(cx.stream, open_gradients<T>(cx), dentry.view<T, 4>(), work.flat<T>(), in, d_o, s_entry,
+                        dfinal.view<const T, 4>());
+        if (dentry.defined()) put_initial_gradient(cx, dentry);
+        return;
+      }
+      const int64_t n = transition_size();
+      const Tensor work = workspace<T>(cx, in, ScanCall::phases_backward);
+      const Summary own = Summary::of(cx.empty({Summary::count(state_shape(), n)}, dtype()), state_shape(), n);
+      own.a.copy_from(a);
+      kernel.summarise_backward(cx.stream, own.b.view<T, 4>(), work.flat<T>(), in, d_o);
+      SummaryGather gather(cx, comm, own.flat, site);
+      const double begin = now_seconds();
+      kernel.local_backward(cx.stream, work.flat<T>(), in, d_o, s_entry);
+      cx.profile.event("mixer.local", begin, now_seconds());
+      gather.wait();
+      Tensor d = dfinal, dexit;
+      for (int r = comm.size() - 1; r >= 0; --r) {
+        if (r == comm.rank()) dexit = d;
+        if (r <= comm.rank() && !input(5)) break;
+        d = retreat_state(cx, gather.of(r, state_shape(), n), d);
+      }
+      kernel.finish_backward(cx.stream, open_gradients<T>(cx), {}, work.flat<T>(), in, d_o, s_entry,
+                             dexit.view<const T, 4>());
+      if (input(5)) put_initial_gradient(cx, d);
+    });
+  }
+};
+
+Placement place_of(const ScanStreams& s) {
+  Placement p = place_elementwise("scan", {s.q.place(), s.k.place(), s.v.place()});
+  if (s.g.defined()) p = place_elementwise("scan", {p, s.g.place()});
+  if (s.beta.defined()) p = place_elementwise("scan", {p, s.beta.place()});
+  return p;
+}
+
+}  // namespace
+
+ScanOutput scan(Tape& tape, const Recurrence& recurrence, const ScanStreams& s, const SeqContext& seq,
+                const Value& initial_state) {
+  Context& cx = tape.context();
+  check_scan(recurrence, s, seq.start_BT, initial_state);
+  OG_CHECK(s.q.size(0) == seq.num_rows && s.q.size(1) == seq.local_length(),
+           "scan: q {} where this rank holds {} rows of {} tokens", s.q.shape().str(), seq.num_rows,
+           seq.local_length());
+  const Placement place = place_of(s);
+  const Placement state_place = place.with(Axis::sequence, Place::invariant);
+  OG_CHECK(!initial_state.defined() || !initial_state.wants_gradient() || initial_state.place() == state_place,
+           "scan: initial state {}, expected {}", initial_state.place().str(), state_place.str());
+
+  auto function = std::make_unique<Scan>();
+  function->recurrence = recurrence;
+  function->seq = seq;
+  function->scale = s.scale;
+  function->q = s.q.tensor(), function->k = s.k.tensor(), function->v = s.v.tensor();
+  function->g = s.g.tensor(), function->beta = s.beta.tensor();
+  const std::initializer_list<Value> inputs{s.q, s.k, s.v, s.g, s.beta, initial_state};
+  ScanOutput out;
+  out.o = tape.output({s.q.size(0), s.q.size(1), s.q.size(2), s.v.size(3)}, s.q.dtype(), place, inputs);
+  const Tensor& o = out.o.tensor();
+
+  if (tape.pins && tape.pins->replaying()) {
+    function->entry = tape.pins->take();
+    function->a = tape.pins->take();
+    out.final_state = tape.output_of(tape.pins->take(), state_place, inputs);
+    function->forward_alone(cx, o, {});
+  } else {
+    out.final_state = tape.output(function->state_shape(), s.q.dtype(), state_place, inputs);
+    const Site site{tape.collective_site_override ? tape.collective_site_override : "mixer.forward"};
+    if (seq.comm->size() == 1) {
+      SummaryGather(cx, *seq.comm, cx.empty({0}, s.q.dtype()), site).wait();
+      function->entry = initial_state.tensor();
+      function->forward_alone(cx, o, out.final_state.tensor());
+    } else {
+      function->forward_split(cx, o, out.final_state.tensor(), initial_state.tensor(), site);
+    }
+    if (tape.pins) {
+      tape.pins->keep(function->entry);
+      tape.pins->keep(function->a);
+      tape.pins->keep(out.final_state.tensor());
+    }
+  }
+  tape.record(std::move(function), inputs, {out.o, out.final_state});
+  return out;
+}
+
+Value scan_with_state(Tape& tape, const Recurrence& recurrence, const ScanStreams& streams, const SeqContext& seq,
+                      MixerState* state, const std::string& name) {
+  Value initial = state ? state->get(name) : Value();
+  if (initial.defined() && !initial.wants_gradient())  // a constant takes the place that scans give their states
+    initial = Value(initial.tensor(), place_of(streams).with(Axis::sequence, Place::invariant));
+  ScanOutput out = scan(tape, recurrence, streams, seq, initial);
+  if (state) state->set(name, out.final_state);
+  return out.o;
+}
+
+}  // namespace og

@@ -1,0 +1,280 @@
+// LASP-2 on thread ranks: any split equals one rank, one all_gather each way, hidden behind local work.
+#include "parallel/sequence.h"
+
+#include <gtest/gtest.h>
+
+#include "framework/autograd/recompute.h"
+#include "tests/tensors.h"
+#include "tests/world.h"
+
+namespace og {
+namespace {
+
+struct Problem {
+  int64_t B = 1, T = 7, H = 2, K = 3, V = 4;
+  Recurrence recurrence{};
+  DType dtype = DType::f64;
+  std::vector<int64_t> starts{};  // documents' first tokens in every row; empty: one document
+  bool initial = true;            // with an initial state, and the first document began before the row
+};
+
+struct Whole {  // whole rows on every rank
+  Tensor q, k, v, g, beta, initial, dout, dfinal, starts;
+};
+
+Whole make(Context& cx, const Problem& p) {
+  const auto random = [&](const Shape& s, uint64_t key) { return random_tensor(cx, s, DType::f64, key); };
+  Whole w;
+  w.q = random({p.B, p.T, p.H, p.K}, 1);
+  w.k = random_tensor(cx, {p.B, p.T, p.H, p.K}, DType::f64, 2, 1 / std::sqrt(static_cast<double>(p.K)));
+  w.v = random({p.B, p.T, p.H, p.V}, 3);
+  if (p.recurrence.gate != Gate::none) {
+    w.g = random(p.recurrence.gate == Gate::scalar ? Shape{p.B, p.T, p.H} : Shape{p.B, p.T, p.H, p.K}, 4);
+    for (int64_t i = 0; i < w.g.count(); ++i) w.g.data<double>()[i] = -0.2 * std::abs(w.g.at(i));
+  }
+  if (p.recurrence.delta) {
+    w.beta = random({p.B, p.T, p.H}, 5);
+    for (int64_t i = 0; i < w.beta.count(); ++i) w.beta.data<double>()[i] = 1 / (1 + std::exp(-w.beta.at(i)));
+  }
+  if (p.initial) w.initial = random({p.B, p.H, p.K, p.V}, 6);
+  w.dout = random({p.B, p.T, p.H, p.V}, 7);
+  w.dfinal = random({p.B, p.H, p.K, p.V}, 8);
+  for (Tensor* t : {&w.q, &w.k, &w.v, &w.g, &w.beta, &w.initial, &w.dout, &w.dfinal})
+    if (t->defined()) *t = t->cast(*cx.pool, p.dtype);
+  w.starts = cx.empty({p.B, p.T}, DType::i32);
+  for (int64_t b = 0; b < p.B; ++b) {
+    int32_t at = p.initial ? -1 : 0;
+    for (int64_t t = 0; t < p.T; ++t) {
+      if (std::find(p.starts.begin(), p.starts.end(), t) != p.starts.end()) at = static_cast<int32_t>(t);
+      w.starts.data<int32_t>()[b * p.T + t] = at;
+    }
+  }
+  return w;
+}
+
+Tensor rows(Context& cx, const Tensor& x, int64_t begin, int64_t end) {
+  if (!x.defined()) return {};
+  Shape shape = x.shape();
+  shape.set(1, end - begin);
+  const Tensor out = cx.empty(shape, x.dtype());
+  const int64_t token = x.shape().count_from(2) * size_of(x.dtype());
+  for (int64_t b = 0; b < x.size(0); ++b)
+    std::copy_n(x.raw() + (b * x.size(1) + begin) * token, (end - begin) * token,
+                out.raw() + b * (end - begin) * token);
+  return out;
+}
+
+SeqContext cut(Context& cx, Comm& comm, const Problem& p, const Whole& w, const std::vector<int64_t>& first) {
+  SeqContext seq;
+  seq.comm = &comm;
+  seq.num_rows = p.B, seq.length = p.T, seq.first = first;
+  seq.start_BT = rows(cx, w.starts, seq.begin(), seq.begin() + seq.local_length());
+  for (int64_t i = 0; i < seq.start_BT.count(); ++i)
+    seq.start_BT.data<int32_t>()[i] -= static_cast<int32_t>(seq.begin());
+  return seq;
+}
+
+struct Piece {
+  SeqContext seq;
+  ScanStreams streams;
+  Value initial;
+};
+
+Piece piece(Context& cx, Comm& comm, const Problem& p, const Whole& w, const std::vector<int64_t>& first) {
+  Piece x;
+  x.seq = cut(cx, comm, p, w, first);
+  const Placement varying{{Axis::sequence, Place::varying}};
+  const int64_t begin = x.seq.begin(), end = begin + x.seq.local_length();
+  const auto leaf = [&](const Tensor& t) {
+    return t.defined() ? Value::leaf(rows(cx, t, begin, end), varying) : Value();
+  };
+  x.streams = {.q = leaf(w.q), .k = leaf(w.k), .v = leaf(w.v), .g = leaf(w.g), .beta = leaf(w.beta), .scale = 0.6};
+  if (w.initial.defined()) x.initial = Value::leaf(w.initial.clone(*cx.pool));
+  return x;
+}
+
+// Puts gradients into both outputs and walks.
+void backward(Context& cx, Tape& tape, const ScanOutput& out, const Tensor& dout, const Tensor& dfinal) {
+  out.o.slot()->open(cx).tensor.copy_from(dout);
+  out.final_state.slot()->open(cx).tensor.copy_from(dfinal);
+  tape.backward_from_slots();
+}
+
+struct Result {
+  Tensor o, final_state;
+  std::vector<Tensor> gradients;  // q k v g beta, then the initial state
+};
+
+Result evaluate(Context& cx, Comm& comm, const Problem& p, const std::vector<int64_t>& first) {
+  const Whole w = make(cx, p);
+  const Piece x = piece(cx, comm, p, w, first);
+  Tape tape(cx);
+  const ScanOutput out = scan(tape, p.recurrence, x.streams, x.seq, x.initial);
+  backward(cx, tape, out, rows(cx, w.dout, x.seq.begin(), x.seq.begin() + x.seq.local_length()), w.dfinal);
+  Result r{out.o.tensor(), out.final_state.tensor(), {}};
+  for (const Value* v : {&x.streams.q, &x.streams.k, &x.streams.v, &x.streams.g, &x.streams.beta, &x.initial})
+    r.gradients.push_back(v->defined() ? v->slot()->gradient() : Tensor());
+  return r;
+}
+
+void expect_split_equals_whole(const Problem& p, const std::vector<int64_t>& first) {
+  Context whole_cx;
+  const auto self = make_self_comm();
+  const Result whole = evaluate(whole_cx, *self, p, {0, p.T});
+  const double bound = p.dtype == DType::f64 ? 1e-12 : 1e-5;
+  world(static_cast<int>(first.size()) - 1, [&](Comm& comm) {
+    Context cx;
+    const Result mine = evaluate(cx, comm, p, first);
+    const int64_t begin = first[static_cast<size_t>(comm.rank())], end = first[static_cast<size_t>(comm.rank()) + 1];
+    EXPECT_LT(distance(mine.o, rows(cx, whole.o, begin, end)), bound);
+    EXPECT_LT(distance(mine.final_state, whole.final_state), bound);
+    for (size_t i = 0; i < 5; ++i)
+      if (whole.gradients[i].defined()) {
+        EXPECT_LT(distance(mine.gradients[i], rows(cx, whole.gradients[i], begin, end)), bound)
+            << "gradient " << i << ", rank " << comm.rank() << " of " << comm.size();
+      }
+    if (p.initial) {
+      EXPECT_LT(distance(mine.gradients[5], whole.gradients[5]), bound);
+    }
+  });
+}
+
+std::vector<Recurrence> recurrences() {
+  std::vector<Recurrence> all;
+  for (Gate gate : {Gate::none, Gate::scalar, Gate::diagonal})
+    for (bool delta : {false, true}) all.push_back({.gate = gate, .delta = delta, .chunk = 4});
+  return all;
+}
+
+TEST(Sequence, AnySplitEqualsOneRank) {
+  for (const Recurrence& r : recurrences())
+    for (DType dtype : {DType::f64, DType::f32})
+      for (int ranks : {1, 2, 3, 4, 7, 8})
+        for (bool initial : {false, true})
+          expect_split_equals_whole({.recurrence = r, .dtype = dtype, .initial = initial}, split_evenly(7, ranks));
+}
+
+TEST(Sequence, UnequalAndEmptyShards) {
+  for (const Recurrence& r : recurrences())
+    for (DType dtype : {DType::f64, DType::f32}) {
+      expect_split_equals_whole({.B = 2, .T = 13, .recurrence = r, .dtype = dtype}, {0, 1, 1, 9, 13});
+      expect_split_equals_whole({.B = 2, .T = 13, .recurrence = r, .dtype = dtype}, {0, 0, 13, 13});
+      expect_split_equals_whole({.T = 0, .recurrence = r, .dtype = dtype}, {0, 0, 0});
+    }
+}
+
+TEST(Sequence, PackedDocuments) {
+  // One document over several ranks, several in one, one that begins exactly at a shard's first token, one of length 1.
+  for (const Recurrence& r : recurrences())
+    for (DType dtype : {DType::f64, DType::f32})
+      for (const std::vector<int64_t>& starts :
+           {std::vector<int64_t>{0, 2}, {3}, {5, 10}, {1, 2, 3, 11, 14}, {0, 5, 9, 10, 15}})
+        expect_split_equals_whole({.B = 2, .T = 16, .recurrence = r, .dtype = dtype, .starts = starts},
+                                  {0, 5, 10, 10, 16});
+}
+
+TEST(Sequence, LargeHeadsAcrossChunks) {
+  for (Recurrence r : recurrences()) {
+    r.chunk = 64;
+    expect_split_equals_whole(
+        {.T = 150, .H = 1, .K = 32, .V = 16, .recurrence = r, .dtype = DType::f32, .starts = {70}, .initial = false},
+        split_evenly(150, 2));
+  }
+}
+
+TEST(Sequence, OneGatherEachWayWhateverTheLength) {
+  for (const Recurrence& r : recurrences()) {
+    std::vector<int64_t> bytes;
+    for (int64_t length : {8, 24}) {
+      const Problem p{.T = length, .recurrence = r, .dtype = DType::f32};
+      const int64_t summary = 4 * p.B * p.H * (r.transition_size(p.K) + p.K * p.V);  // bytes of one rank's (A, B)
+      world(4, [&](Comm& comm) {
+        Context cx;
+        comm.counters().reset();
+        evaluate(cx, comm, p, split_evenly(length, comm.size()));
+        ASSERT_EQ(comm.counters().rows().size(), 2U);
+        for (size_t i : {0, 1}) {
+          const CollectiveCount& row = comm.counters().rows()[i];
+          EXPECT_EQ(row.verb, Verb::all_gather);
+          EXPECT_EQ(row.site, i == 0 ? "mixer.forward" : "mixer.backward");
+          EXPECT_EQ(row.calls, 1);
+          EXPECT_EQ(row.bytes, 3 * summary);
+        }
+      });
+    }
+  }
+}
+
+// Every collective completes `delay` after the last rank started it, so a rank that does its local work meanwhile waits
+// less than that. A loaded machine may hold one rank back: the best of a few attempts counts.
+TEST(Sequence, TheGatherHidesBehindLocalWork) {
+  const double delay = 0.05;
+  for (bool delta : {false, true}) {
+    const Problem p{
+        .T = 4096, .H = 2, .K = 64, .V = 64, .recurrence = {.gate = Gate::scalar, .delta = delta}, .dtype = DType::f32};
+    world(2,
+          [&](Comm& comm) {
+            std::vector<double> exposed{1, 1};
+            for (int attempt = 0; attempt < 5; ++attempt) {
+              Context cx;
+              cx.profile.keep_events(true);
+              comm.profile = &cx.profile;
+              comm.counters().reset();
+              evaluate(cx, comm, p, split_evenly(p.T, comm.size()));
+              comm.profile = nullptr;
+              const auto& e = cx.profile.events();
+              const auto find = [&](const std::string& name, size_t from) {
+                while (from < e.size() && e[from].name != name) ++from;
+                OG_CHECK(from < e.size(), "no event {}", name);
+                return from;
+              };
+              size_t at = 0;
+              for (const std::string site : {"mixer.forward", "mixer.backward"}) {
+                const size_t start = find(site + " start", at), local = find("mixer.local", start);
+                at = find(site + " wait", local);
+                EXPECT_LE(e[start].end, e[local].begin);
+                EXPECT_LE(e[local].end, e[at].begin);
+                EXPECT_GT(e[local].end, e[local].begin);
+              }
+              for (size_t i : {0, 1}) exposed[i] = std::min(exposed[i], comm.counters().rows()[i].exposed_seconds);
+            }
+            EXPECT_LT(exposed[0], delay);
+            EXPECT_LT(exposed[1], delay);
+          },
+          {.delay_seconds = delay});
+  }
+}
+
+TEST(Sequence, RecomputeKeepsTheEntryStateAndGathersOnce) {
+  for (const Recurrence& r : recurrences()) {
+    const Problem p{.T = 12, .recurrence = r, .initial = false};
+    world(3, [&](Comm& comm) {
+      Context cx;
+      const std::vector<int64_t> first = split_evenly(p.T, comm.size());
+      Result plain;
+      const Whole w = make(cx, p);
+      std::vector<Tensor> dq;
+      for (bool again : {false, true}) {
+        const Piece x = piece(cx, comm, p, w, first);
+        comm.counters().reset();
+        Tape tape(cx);
+        const auto region = [&](Tape& t, const Value& q) {
+          ScanStreams s = x.streams;
+          s.q = q;
+          return std::vector<Value>{scan(t, r, s, x.seq, {}).o};
+        };
+        const Value parameters[] = {x.streams.k, x.streams.v};
+        const Value o = again ? recompute(tape, region, x.streams.q, parameters)[0] : region(tape, x.streams.q)[0];
+        tape.backward(o, rows(cx, w.dout, x.seq.begin(), x.seq.begin() + x.seq.local_length()));
+        for (const Value* v : {&x.streams.q, &x.streams.k, &x.streams.v, &x.streams.g, &x.streams.beta})
+          dq.push_back(v->defined() ? v->slot()->gradient() : cx.zeros({1}, p.dtype));
+        ASSERT_EQ(comm.counters().rows().size(), 2U);
+        for (const CollectiveCount& row : comm.counters().rows()) EXPECT_EQ(row.calls, 1) << row.site;
+      }
+      for (size_t i = 0; i < 5; ++i) EXPECT_LT(distance(dq[i], dq[i + 5]), 1e-13) << i;
+    });
+  }
+}
+
+}  // namespace
+}  // namespace og
