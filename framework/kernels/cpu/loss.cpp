@@ -1,0 +1,14 @@
+// Cross-entropy with an exp that vectorises.
+#include "framework/kernels/loss.h"
+
+#include "framework/kernels/cpu/elementary.h"
+#include "framework/kernels/loss_loops.h"
+
+namespace og::OG_ISA {
+
+const LossKernels<float>& loss_table() {
+  static constexpr LossKernels<float> table = LossLoops<float, VectorMath>::table();
+  return table;
+}
+
+}  // namespace og::OG_ISA

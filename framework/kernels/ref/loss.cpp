@@ -1,0 +1,33 @@
+#include "framework/kernels/loss.h"
+
+#include "framework/kernels/loss_loops.h"
+
+namespace og {
+
+namespace {
+
+template <class T>
+struct LibraryMath {
+  static T exp(T x) { return std::exp(x); }
+};
+
+}  // namespace
+
+template <class T>
+const LossKernels<T>& loss_ref() {
+  static constexpr LossKernels<T> table = LossLoops<T, LibraryMath<T>>::table();
+  return table;
+}
+template const LossKernels<float>& loss_ref<float>();
+template const LossKernels<double>& loss_ref<double>();
+
+template <>
+const LossKernels<float>& loss_kernels<float>(const Stream& stream) {
+  return choose(stream, loss_ref<float>(), avx2::loss_table, avx512::loss_table);
+}
+template <>
+const LossKernels<double>& loss_kernels<double>(const Stream&) {
+  return loss_ref<double>();
+}
+
+}  // namespace og
