@@ -86,6 +86,7 @@ Pending Comm::begin(Verb verb, Site site, int64_t bytes, Start&& start) {
   Pending p;
   p.state_ = std::make_unique<Pending::State>();
   Pending::State& s = *p.state_;
+  verb_ = verb;
   s.counters = counters_;
   s.axis = axis_;
   s.profile = profile;

@@ -121,6 +121,8 @@ class Comm {
   // The ranks that pass the same color, ordered by key; axis names the new group in counters and messages.
   virtual std::unique_ptr<Comm> split(int color, int key, const std::string& axis) = 0;
   // Makes every other rank of the world fail soon with this reason. Called when a rank is about to die of an exception.
+  // MPI: returns if all ranks call it within about a second (they agree that the run failed, and end with their own
+  // status), else the launcher ends them all with status 5.
   virtual void abort(const std::string& reason) = 0;
 
  protected:
@@ -138,6 +140,8 @@ class Comm {
   virtual std::unique_ptr<Operation> start_broadcast(const Tensor& x, int root, Site site) = 0;
   virtual std::unique_ptr<Operation> start_send_recv(std::vector<Message> sends, std::vector<Message> receives,
                                                      Site site) = 0;
+  // The public verb that a start_* call is part of (a barrier is an all_reduce to the transports), for messages.
+  Verb verb_ = Verb::barrier;
   std::shared_ptr<CommCounters> counters_;
   std::shared_ptr<Pool> pool_ = Pool::create();  // staging, and the tensors of the blocking verbs
 
@@ -165,9 +169,10 @@ struct ThreadWorldOptions {
 };
 void run_thread_world(int size, const std::function<void(Comm&)>& body, ThreadWorldOptions options = {});
 
-// MPI. Absent from a build without MPI, where mpi_is_launched() is false and make_mpi_comm() throws.
-bool mpi_is_launched();  // started by mpirun or srun
-std::unique_ptr<Comm> make_mpi_comm(
-    double timeout_seconds);  // initialises MPI; at most once; finalises in its destructor
+bool mpi_is_launched();  // started by mpirun or srun, whether this build has MPI or not
+// Initialises MPI, at most once; finalised when the last Comm made from this one is gone. Refused (status 5) when MPI
+// does not see the ranks that the launcher started, and (status 2) in a build without MPI.
+// A program that fails catches the exception, says why, calls abort() and ends with the exception's status.
+std::unique_ptr<Comm> make_mpi_comm(double timeout_seconds);
 
 }  // namespace og

@@ -112,10 +112,10 @@ void wait_for(Group& group, Lock& lock, Done&& done, Ready&& ready, Late&& late)
   World& world = *group.world;
   const double limit = now_seconds() + world.options.timeout_seconds;
   while (true) {
-    if (world.aborted) throw Aborted(world.reason);
     const bool complete = done();
     const double now = now_seconds();
     if (complete && now >= ready()) return;
+    if (world.aborted) throw Aborted(world.reason);
     if (!complete && now >= limit) {
       const std::string message = late();
       throw Error(Status::rank, message);
@@ -267,7 +267,7 @@ class ThreadComm final : public Comm {
 
  protected:
   std::unique_ptr<Operation> start_all_reduce(const Tensor& x, Reduce op, Site site) override {
-    return meet({Verb::all_reduce, site.name, {static_cast<int>(op), static_cast<int>(x.dtype()), x.count()}}, x, {},
+    return meet({verb_, site.name, {static_cast<int>(op), static_cast<int>(x.dtype()), x.count()}}, x, {},
                 [x, op](const std::vector<Contribution>& from) {
                   copy_bytes(x, 0, from[0].data, 0, x.bytes());
                   for (size_t r = 1; r < from.size(); ++r) reduce_into(x, 0, from[r].data, 0, x.count(), op);
@@ -276,7 +276,7 @@ class ThreadComm final : public Comm {
 
   std::unique_ptr<Operation> start_all_gather(const Tensor& out, const Tensor& in, std::span<const int64_t> rows,
                                               Site site) override {
-    Call call{Verb::all_gather, site.name, {static_cast<int>(in.dtype()), in.shape().count_from(1)}};
+    Call call{verb_, site.name, {static_cast<int>(in.dtype()), in.shape().count_from(1)}};
     call.counts.insert(call.counts.end(), rows.begin(), rows.end());
     return meet(std::move(call), in, {}, [out](const std::vector<Contribution>& from) {
       int64_t at = 0;
@@ -290,7 +290,7 @@ class ThreadComm final : public Comm {
   std::unique_ptr<Operation> start_reduce_scatter(const Tensor& out, const Tensor& in, std::span<const int64_t> rows,
                                                   Site site) override {
     const int64_t width = in.shape().count_from(1);
-    Call call{Verb::reduce_scatter, site.name, {static_cast<int>(in.dtype()), width}};
+    Call call{verb_, site.name, {static_cast<int>(in.dtype()), width}};
     call.counts.insert(call.counts.end(), rows.begin(), rows.end());
     int64_t begin = 0;
     for (int r = 0; r < rank(); ++r) begin += rows[static_cast<size_t>(r)] * width;
@@ -303,28 +303,28 @@ class ThreadComm final : public Comm {
   std::unique_ptr<Operation> start_all_to_all(const Tensor& out, std::span<const int64_t> recv_rows, const Tensor& in,
                                               std::span<const int64_t> send_rows, Site site) override {
     const int64_t width = in.shape().count_from(1);
-    return meet(
-        {Verb::all_to_all, site.name, {static_cast<int>(in.dtype()), width}}, in, {send_rows.begin(), send_rows.end()},
-        [this, out, width, site,
-         expected = std::vector<int64_t>(recv_rows.begin(), recv_rows.end())](const auto& from) {
-          const int64_t bytes = width * size_of(out.dtype());
-          int64_t at = 0;
-          for (size_t r = 0; r < from.size(); ++r) {
-            const std::vector<int64_t>& sent = from[r].send_rows;
-            const auto me = static_cast<size_t>(rank());
-            if (sent[me] != expected[r])
-              fail(Status::rank, "all_to_all on axis {} at {}: rank {} expects {} rows of rank {}, which sends {}",
-                   axis(), site.name, me, expected[r], r, sent[me]);
-            int64_t begin = 0;
-            for (size_t p = 0; p < me; ++p) begin += sent[p];
-            copy_bytes(out, at * bytes, from[r].data, begin * bytes, sent[me] * bytes);
-            at += sent[me];
-          }
-        });
+    return meet({verb_, site.name, {static_cast<int>(in.dtype()), width}}, in, {send_rows.begin(), send_rows.end()},
+                [this, out, width, site,
+                 expected = std::vector<int64_t>(recv_rows.begin(), recv_rows.end())](const auto& from) {
+                  const int64_t bytes = width * size_of(out.dtype());
+                  int64_t at = 0;
+                  for (size_t r = 0; r < from.size(); ++r) {
+                    const std::vector<int64_t>& sent = from[r].send_rows;
+                    const auto me = static_cast<size_t>(rank());
+                    if (sent[me] != expected[r])
+                      fail(Status::rank,
+                           "all_to_all on axis {} at {}: rank {} expects {} rows of rank {}, which sends {}", axis(),
+                           site.name, me, expected[r], r, sent[me]);
+                    int64_t begin = 0;
+                    for (size_t p = 0; p < me; ++p) begin += sent[p];
+                    copy_bytes(out, at * bytes, from[r].data, begin * bytes, sent[me] * bytes);
+                    at += sent[me];
+                  }
+                });
   }
 
   std::unique_ptr<Operation> start_broadcast(const Tensor& x, int root, Site site) override {
-    return meet({Verb::broadcast, site.name, {root, x.bytes()}}, rank() == root ? x : Tensor(), {},
+    return meet({verb_, site.name, {root, x.bytes()}}, rank() == root ? x : Tensor(), {},
                 [x, root](const std::vector<Contribution>& from) {
                   copy_bytes(x, 0, from[static_cast<size_t>(root)].data, 0, x.bytes());
                 });

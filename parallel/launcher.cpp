@@ -1,0 +1,20 @@
+#include "parallel/launcher.h"
+
+#include <cstdlib>
+
+#include "parallel/comm.h"
+
+namespace og {
+
+int launched_ranks() {
+  // A Slurm job's own shell has the job's variables too; only a step that srun started has a number of tasks.
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+    const char* text = std::getenv(name);
+    if (text && std::atoi(text) > 0) return std::atoi(text);
+  }
+  return 0;
+}
+
+bool mpi_is_launched() { return launched_ranks() > 0; }
+
+}  // namespace og
