@@ -271,7 +271,7 @@ TEST(SequenceAttention, LocalWorkOverlapsTheGather) {
           const SeqContext seq = context_of(cx, comm, {0, length, 2 * length}, cx.zeros({1, 2 * length}, DType::i32));
           Tape tape(cx);
           const auto leaf = [&](uint64_t key) {
-            return Value::leaf(random_tensor(cx, {1, length, 4, 32}, DType::f64, key), kShard);
+            return Value::leaf(random_tensor(cx, {1, length, 2, 32}, DType::f64, key), kShard);
           };
           const Value q = leaf(1), k = leaf(2), v = leaf(3);
           comm.barrier({"startup"});
