@@ -300,6 +300,43 @@ TEST(SequenceAttention, LocalWorkOverlapsTheGather) {
         {.delay_seconds = delay});
 }
 
+// On every split: tokens before a changed one, and those of other documents, keep their bits. Row 0 has documents
+// {0..2, 3..6}; token 4 of all inputs changes.
+TEST(Sequence, NothingLeaksOnAnySplit) {
+  const auto body = [](int64_t window, bool changed) {
+    return [window, changed](Tape& t, const SeqContext& seq, std::span<const Value> x, std::span<const Value> w) {
+      if (changed && seq.begin() <= 4 && 4 < seq.begin() + seq.local_length())
+        for (const Value& v : x) {
+          const int64_t row = v.shape().count_from(2);
+          std::fill_n(v.tensor().data<float>() + (4 - seq.begin()) * row, row, 1e3F);
+        }
+      if (window < 0) return sequence_short_conv(t, x[0], w[0], Value(), ConvActivation::silu, seq, nullptr, "c");
+      return sequence_attention(t, x[0], x[1], x[2], {.attention = {.window = window}}, seq, nullptr);
+    };
+  };
+  for (const int64_t window : {-1, 0, 3}) {
+    const std::vector<Shape> inputs = window < 0 ? std::vector<Shape>{{kBatch, 7, 5}} : kStreams;
+    for (const auto& first : kSplits) {
+      const Whole before = run(first, kDocuments, DType::f32, inputs, {{5, 4}}, body(window, false));
+      const Whole after = run(first, kDocuments, DType::f32, inputs, {{5, 4}}, body(window, true));
+      const Tensor &y = before.shards[0], &z = after.shards[0];
+      const int64_t row = y.shape().count_from(2);
+      const auto same = [&](int64_t begin, int64_t end) {
+        return std::equal(y.data<float>() + begin * row, y.data<float>() + end * row, z.data<float>() + begin * row);
+      };
+      EXPECT_TRUE(same(0, 4));
+      EXPECT_FALSE(same(4, 5));
+      EXPECT_TRUE(same(7, 14));  // the other row
+      // The gradients of document {0..2} do not see it either.
+      for (size_t i = 1; i < before.shards.size(); ++i) {
+        const int64_t width = before.shards[i].shape().count_from(2);
+        EXPECT_TRUE(std::equal(before.shards[i].data<float>(), before.shards[i].data<float>() + 3 * width,
+                               after.shards[i].data<float>()));
+      }
+    }
+  }
+}
+
 // Pieces of a sequence with a state, each on any split, equal the whole: outputs, and gradients through the state.
 TEST(SequenceAttention, PiecesWithAStateEqualTheWhole) {
   const std::vector<std::vector<int64_t>> cuts = {{0, 7}, {0, 3, 7}, {0, 1, 2, 3, 4, 5, 6, 7}, {0, 5, 6, 7}};
