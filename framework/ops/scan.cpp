@@ -105,24 +105,6 @@ namespace {
 
 int64_t rows_of(const Tensor& x) { return x.count() / std::max<int64_t>(1, x.size(-1)); }
 
-struct AppendOne final : Function {
-  const char* name() const override { return "append_one"; }
-  void backward(Context& cx) override {
-    const Tensor dy = gradient(cx);
-    auto [dx, put] = input(0)->open(cx);
-    visit_real(dy.dtype(), [&, dx = dx, put = put](auto zero) {
-      using T = decltype(zero);
-      const int64_t width = dx.size(-1);
-      for (int64_t r = 0; r < rows_of(dy); ++r)
-        for (int64_t j = 0; j < width; ++j) {
-          const T d = dy.data<T>()[r * (width + 1) + j];
-          T& out = dx.template data<T>()[r * width + j];
-          out = put == Put::add ? out + d : d;
-        }
-    });
-  }
-};
-
 struct NormaliseByLast final : Function {
   Tensor o;
   double eps = 0;
@@ -150,23 +132,6 @@ struct NormaliseByLast final : Function {
 };
 
 }  // namespace
-
-Value append_one(Tape& tape, const Value& v) {
-  Shape shape = v.shape();
-  const int64_t width = shape[-1];
-  shape.set(-1, width + 1);
-  Value y = tape.output(shape, v.dtype(), v.place(), {v});
-  visit_real(v.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    for (int64_t r = 0; r < rows_of(y.tensor()); ++r) {
-      T* out = y.tensor().data<T>() + r * (width + 1);
-      std::copy_n(v.tensor().data<const T>() + r * width, width, out);
-      out[width] = 1;
-    }
-  });
-  tape.record(std::make_unique<AppendOne>(), {v}, {y});
-  return y;
-}
 
 Value normalise_by_last(Tape& tape, const Value& o, double eps) {
   Shape shape = o.shape();

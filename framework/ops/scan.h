@@ -56,9 +56,8 @@ Tensor retreat_state(Context& cx, const Summary& piece, const Tensor& state);
 // A gate that depends on the head alone: log_decay[h] <= 0 for every token, [B,T,H], a constant of x's rows and place.
 Value constant_gate(Tape& tape, const Value& x_BTHD, std::span<const double> log_decay);
 
-// Normalised linear attention: v gets a last column of ones, [.., V] -> [.., V + 1]; then o, the last column of which
-// is the sum of weights, is divided by it: o_j / (o_last + eps), [.., V + 1] -> [.., V]. Only for non-negative maps.
-Value append_one(Tape& tape, const Value& v);
+// Normalised linear attention: v has a last column of ones (append_ones), so the last column of o is the sum of
+// weights: o_j / (o_last + eps), [.., V + 1] -> [.., V]. Only for non-negative feature maps.
 Value normalise_by_last(Tape& tape, const Value& o, double eps);
 
 }  // namespace og
