@@ -1,0 +1,205 @@
+#include "framework/train/commands/mixer.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+
+#include "framework/core/log.h"
+#include "framework/io/safetensors.h"
+#include "framework/train/mixer_run.h"
+
+namespace og {
+
+namespace {
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& w : words) text += (text.empty() ? "" : ", ") + w;
+  return text;
+}
+
+const RecurrenceType& find_type(const std::string& name) {
+  if (const RecurrenceType* type = find_recurrence_type(name)) return *type;
+  std::vector<std::string> names;
+  for (const RecurrenceType& t : recurrence_types()) names.push_back(t.name);
+  fail(Status::usage, "mixer: no mixer is called \"{}\"; there are {}", name, joined(names));
+}
+
+std::string text_of(const OptionValue& v) {
+  if (const auto* b = std::get_if<bool>(&v)) return *b ? "true" : "false";
+  if (const auto* i = std::get_if<int64_t>(&v)) return std::to_string(*i);
+  if (const auto* d = std::get_if<double>(&v)) return fmt::format("{}", *d);
+  if (const auto* s = std::get_if<std::string>(&v)) return *s;
+  return "null";
+}
+
+template <class T>
+bool parse_number(const std::string& text, const OptionSpec& spec, T& x) {
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, x);
+  return error == std::errc() && stop == end && static_cast<double>(x) >= spec.least &&
+         static_cast<double>(x) <= spec.most;
+}
+
+OptionValue parse_value(const OptionSpec& spec, const std::string& text) {
+  using Kind = OptionSpec::Kind;
+  std::string expected;
+  int64_t whole = 0;
+  double real = 0;
+  if (text == "null" && spec.nullable) return std::monostate{};
+  if (spec.kind == Kind::boolean) {
+    if (text == "true" || text == "false") return text == "true";
+    expected = "true or false";
+  } else if (spec.kind == Kind::choice) {
+    if (std::find(spec.choices.begin(), spec.choices.end(), text) != spec.choices.end()) return text;
+    expected = "one of " + joined(spec.choices);
+  } else if (spec.kind == Kind::integer) {
+    if (parse_number(text, spec, whole)) return whole;
+    expected = fmt::format("a whole number from {} to {}", spec.least, spec.most);
+  } else {
+    if (parse_number(text, spec, real)) return real;
+    expected = fmt::format("a number from {} to {}", spec.least, spec.most);
+  }
+  fail(Status::usage, "mixer: option {}: expected {}, found \"{}\"", spec.name, expected, text);
+}
+
+// The type's own options: --name value, --name=value or name=value; a lone --name of a boolean is true.
+Options parse_options(const RecurrenceType& type, const std::vector<std::string>& words) {
+  Options options{.type = type.name, .where = "mixer " + type.name, .values = {}};
+  for (const OptionSpec& spec : type.options) options.values[spec.name] = spec.fallback;
+  for (size_t i = 0; i < words.size(); ++i) {
+    const bool dashed = words[i].rfind("--", 0) == 0;
+    const std::string word = dashed ? words[i].substr(2) : words[i];
+    const size_t equals = word.find('=');
+    std::string name = word.substr(0, equals);
+    std::replace(name.begin(), name.end(), '-', '_');
+    auto spec =
+        std::find_if(type.options.begin(), type.options.end(), [&](const OptionSpec& s) { return s.name == name; });
+    if (spec == type.options.end() || (!dashed && equals == std::string::npos)) {
+      std::vector<std::string> names;
+      for (const OptionSpec& s : type.options) names.push_back("--" + s.name);
+      fail(Status::usage, "mixer {}: unknown argument {}; {}", type.name, words[i],
+           names.empty() ? "this mixer has no options of its own" : "its own options are " + joined(names));
+    }
+    if (equals != std::string::npos) {
+      options.values[name] = parse_value(*spec, word.substr(equals + 1));
+    } else if (i + 1 < words.size() && words[i + 1].rfind("--", 0) != 0) {
+      options.values[name] = parse_value(*spec, words[++i]);
+    } else if (spec->kind == OptionSpec::Kind::boolean) {
+      options.values[name] = true;
+    } else {
+      fail(Status::usage, "mixer {}: option {} needs a value", type.name, spec->name);
+    }
+  }
+  return options;
+}
+
+void describe(const RecurrenceType& type) {
+  std::string text = fmt::format("{}: {}\n\ninputs\n", type.name, type.formula);
+  const auto line = [&](const std::string& name, const std::string& shape, const std::string& help) {
+    text += fmt::format("  {:<14} {:<12} {}\n", name, shape, help);
+  };
+  bool shared = false;
+  for (const StreamSpec& s : type.streams) {
+    std::string shape;
+    for (char c : s.dims) shape += std::string(shape.empty() ? "[" : ",") + c;
+    line(s.name, shape + "]", s.help + (s.required ? "" : " (optional)"));
+    shared = shared || s.dims.find('G') != std::string::npos;
+  }
+  if (type.has_state) line("initial_state", "[B,H,K,V]", "optional; with cu_seqlens [N,H,K,V] or [1,H,K,V]");
+  line("cu_seqlens", "[N+1]", "optional, whole numbers: borders of packed documents, B = 1");
+  line("scale", "[] or [1]", "optional, multiplies q");
+  line("do", "[B,T,H,V]", "optional: gradients are written too");
+  if (type.has_state) line("dfinal_state", "as final_state", "optional");
+  if (shared) text += "  G divides H, the most heads of q, k and v; head h reads group h / (H / G)\n";
+  text += "\noutputs\n";
+  line("o", "[B,T,H,V]", "");
+  if (type.has_state) line("final_state", "[B,H,K,V]", "with cu_seqlens and no initial_state [1,H,K,V]: [N,H,K,V]");
+  line("d + name", "", "of every input, with do or dfinal_state");
+  if (!type.options.empty()) text += "\noptions\n";
+  for (const OptionSpec& s : type.options)
+    text += fmt::format("  --{} (default {}) {}{}\n", s.name, text_of(s.fallback), s.help,
+                        s.choices.empty() ? "" : ": " + joined(s.choices));
+  std::fputs(text.c_str(), stdout);
+}
+
+void run(const MixerRun& settings, const std::string& input, const std::string& output) {
+  const auto pool = Pool::create();
+  const SafetensorsFile file(input);
+  std::vector<std::string> known{"initial_state", "cu_seqlens", "scale", "do", "dfinal_state"};
+  for (const StreamSpec& s : settings.type->streams) known.push_back(s.name);
+  NamedTensors inputs;
+  for (const SafetensorsEntry& entry : file.entries()) {
+    if (std::find(known.begin(), known.end(), entry.name) != known.end())
+      inputs[entry.name] = file.read(*pool, entry);
+    else
+      log::warning("{}: tensor {} is not an input of {}; not read", input, entry.name, settings.type->name);
+  }
+  std::vector<NamedTensor> results;
+  for (const auto& [name, tensor] : run_mixer(settings, inputs, input)) results.push_back({name, tensor});
+  write_safetensors(output, results, {{"mixer", settings.type->name}});
+}
+
+// The position of `text` in `words`, or a user's error.
+size_t choose(const char* option, const std::string& text, const std::vector<std::string>& words) {
+  auto found = std::find(words.begin(), words.end(), text);
+  if (found == words.end())
+    fail(Status::usage, "mixer: {}: expected one of {}, found \"{}\"", option, joined(words), text);
+  return static_cast<size_t>(found - words.begin());
+}
+
+}  // namespace
+
+int mixer_command(const std::vector<std::string>& args) {
+  CLI::App app("One sequence mixer on tensors from a safetensors file", "onegather mixer");
+  std::string name, input, output, form = "chunked", backend = "cpu";
+  MixerRun settings;
+  bool list = false, wants_description = false;
+  app.add_option("NAME", name, "The mixer; --list prints the names");
+  app.add_flag("--list", list, "Print the names of the mixers");
+  app.add_flag("--describe", wants_description, "Print the mixer's inputs, outputs and options");
+  app.add_option("--input", input, "Safetensors file with the streams (F32 or F64)");
+  app.add_option("--output", output, "Safetensors file to write");
+  app.add_option("--form", form, "recurrent, chunked or decode")->capture_default_str();
+  app.add_option("--chunk", settings.chunk, "Tokens a chunk, of the chunked form")->capture_default_str();
+  app.add_option("--backend", backend, "ref, cpu or cuda; f64 always runs in ref")->capture_default_str();
+  app.add_option("--ranks", settings.ranks, "Split the sequence over this many thread ranks")->capture_default_str();
+  app.add_option("--threads", settings.threads, "Threads of each rank")->capture_default_str();
+  app.allow_extras();
+  try {
+    app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    fail(Status::usage, "mixer: {}", e.what());
+  }
+  if (list) {
+    for (const RecurrenceType& t : recurrence_types()) std::printf("%s\n", t.name.c_str());
+    return 0;
+  }
+  if (name.empty()) fail(Status::usage, "mixer: which one? onegather mixer NAME; --list prints the names");
+  settings.type = &find_type(name);
+  if (wants_description) {
+    describe(*settings.type);
+    return 0;
+  }
+  settings.options = parse_options(*settings.type, app.remaining());
+  settings.form = static_cast<MixerRun::Form>(choose("--form", form, {"recurrent", "chunked", "decode"}));
+  settings.backend = static_cast<Backend>(choose("--backend", backend, {"ref", "cpu", "cuda"}));
+  if (settings.backend == Backend::cuda)
+    fail(Status::usage, "mixer: --backend cuda: this program was built without CUDA; there are ref and cpu");
+  if (settings.chunk < 1) fail(Status::usage, "mixer: --chunk: expected a whole number > 0, found {}", settings.chunk);
+  if (settings.ranks < 1 || settings.ranks > 64)
+    fail(Status::usage, "mixer: --ranks: expected a whole number from 1 to 64, found {}", settings.ranks);
+  if (settings.threads < 1)
+    fail(Status::usage, "mixer: --threads: expected a whole number > 0, found {}", settings.threads);
+  if (input.empty() || output.empty()) fail(Status::usage, "mixer: --input and --output are needed");
+  run(settings, input, output);
+  return 0;
+}
+
+}  // namespace og
