@@ -1,0 +1,43 @@
+#include "framework/core/nearest.h"
+
+#include <algorithm>
+
+namespace og {
+
+int edit_distance(std::string_view a, std::string_view b) {
+  // Rows of the table: for the prefixes of a that are two, one and no characters shorter.
+  std::vector<int> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = static_cast<int>(j);
+  for (size_t i = 1; i <= a.size(); ++i) {
+    before.swap(last);
+    last.swap(row);
+    row[0] = static_cast<int>(i);
+    for (size_t j = 1; j <= b.size(); ++j) {
+      row[j] = std::min({last[j] + 1, row[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
+    }
+  }
+  return row[b.size()];
+}
+
+std::string nearest(std::string_view word, const std::vector<std::string>& choices) {
+  std::string best;
+  int least = std::max(2, static_cast<int>(word.size()) / 3) + 1;
+  for (const std::string& choice : choices) {
+    int distance = edit_distance(word, choice);
+    // A beginning or a part of the right word is near however long the rest is.
+    if (word.size() >= 3 && choice.find(word) != std::string::npos) distance = std::min(distance, 2);
+    if (distance < least && distance < static_cast<int>(choice.size())) {
+      least = distance;
+      best = choice;
+    }
+  }
+  return best;
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& choices) {
+  const std::string choice = nearest(word, choices);
+  return choice.empty() ? "" : "; did you mean " + choice + "?";
+}
+
+}  // namespace og
