@@ -9,8 +9,9 @@ namespace og {
 namespace {
 
 constexpr int kMaxDepth = 50;
+constexpr int kMaxNodes = 100'000;  // an alias to a node that holds it grows without end
 
-YamlNode convert(const YAML::Node& from, const std::string& where, int depth) {
+YamlNode convert(const YAML::Node& from, const std::string& where, int depth, int& num_nodes) {
   YamlNode node;
   node.line = from.Mark().line + 1;
   node.column = from.Mark().column + 1;
@@ -27,12 +28,13 @@ YamlNode convert(const YAML::Node& from, const std::string& where, int depth) {
       break;
     case YAML::NodeType::Sequence:
       node.kind = YamlNode::Kind::sequence;
-      for (const auto& item : from) node.items.push_back(convert(item, where, depth + 1));
+      for (const auto& item : from) node.items.push_back(convert(item, where, depth + 1, num_nodes));
       break;
     case YAML::NodeType::Map:
       node.kind = YamlNode::Kind::map;
       for (const auto& entry : from)
-        node.entries.emplace_back(convert(entry.first, where, depth + 1), convert(entry.second, where, depth + 1));
+        node.entries.emplace_back(convert(entry.first, where, depth + 1, num_nodes),
+                                  convert(entry.second, where, depth + 1, num_nodes));
       break;
   }
   return node;
@@ -56,7 +58,8 @@ std::string YamlNode::describe() const {
 
 YamlNode parse_yaml(const std::string& text, const std::string& where) {
   try {
-    return convert(YAML::Load(text), where, 0);
+    int num_nodes = 0;
+    return convert(YAML::Load(text), where, 0, num_nodes);
   } catch (const YAML::Exception& e) {
     fail(Status::usage, "{}:{}:{}: not YAML: {}", where, e.mark.line + 1, e.mark.column + 1, e.msg);
   }

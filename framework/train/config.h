@@ -6,9 +6,9 @@
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "framework/nn/registry.h"
@@ -50,9 +50,11 @@ struct TrainConfig {
 };
 
 struct ParallelConfig {
-  Degrees degrees;        // .data is 1 while data_auto
-  bool data_auto = true;  // data takes the ranks that the other degrees leave
-  bool overlap = true;    // collectives run beside local work
+  Degrees degrees;                               // .data is 1 while data_auto
+  bool data_auto = true;                         // data takes the ranks that the other degrees leave
+  bool overlap = true;                           // collectives run beside local work
+  std::string sequence_method = "auto";          // auto | lasp2
+  std::string softmax_sequence_method = "auto";  // auto | all_gather_kv
 };
 
 struct CheckpointConfig {
@@ -110,10 +112,13 @@ Config parse_config(const std::string& text, const std::string& name, const std:
 // from.
 std::string to_yaml(const Config& config, bool with_origins = false);
 
+// Every key with its value as YAML: {"train.num_steps", "300"}, in the order of to_yaml.
+std::vector<std::pair<std::string, std::string>> list_values(const Config& config);
+
 // What differs between a checkpoint's config and the one of a run that wants to resume it, one line a key:
 // "model.hidden_size: 512 in the checkpoint, 256 now (configs/x.yaml:3)".
 struct ConfigDifferences {
-  std::vector<std::string> refused;  // the model, what is trained on, precision, seed: no resume
+  std::vector<std::string> refused;  // the model, what is trained on, the seed: no resume
   std::vector<std::string> changed;  // the rest: to be told
 };
 ConfigDifferences compare(const Config& checkpoint, const Config& now);

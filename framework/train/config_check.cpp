@@ -1,0 +1,136 @@
+#include <algorithm>
+
+#include "framework/train/config_problems.h"
+
+namespace og {
+
+namespace {
+
+constexpr int64_t kByteVocabulary = 257;  // 256 bytes and the end of a document
+
+class Checker {
+ public:
+  Checker(const Config& config, const ConfigRules& rules, Problems& problems)
+      : config_(config), rules_(rules), problems_(problems), degrees_(config.parallel.degrees) {}
+
+  void check() {
+    check_degrees_fit();
+    check_pattern("model.layer_pattern", config_.model.layer_pattern, "model.mixers", config_.model.mixers);
+    check_pattern("model.channel_pattern", config_.model.channel_pattern, "model.channels", config_.model.channels);
+    check_letters();
+    check_vocabulary();
+    check_rows();
+    if (rules_.needs_training_data && config_.data.train.empty() && fine({"data.train"}))
+      add("data.train", "required: the files to train on");
+  }
+
+ private:
+  bool fine(std::initializer_list<const char*> keys) const {
+    return std::none_of(keys.begin(), keys.end(), [&](const char* key) { return problems_.about(key); });
+  }
+  void add(const std::string& key, const std::string& message) { problems_.add(config_.origin(key), key, message); }
+
+  void check_degrees_fit() {
+    if (!fine({"parallel"})) return;
+    const bool known = rules_.world_size > 0 || !config_.parallel.data_auto;
+    if (!known) return;
+    const int world = rules_.world_size > 0 ? rules_.world_size : degrees_.world();
+    if (config_.parallel.data_auto)
+      degrees_.data = std::max(1, world / (degrees_.sequence * degrees_.tensor * degrees_.pipeline));
+    const std::string wrong = check_degrees(degrees_, world);
+    data_known_ = wrong.empty();
+    if (wrong.empty()) return;
+    Origin origin;  // of the first degree that somebody chose
+    for (const char* key : {"parallel.expert", "parallel.tensor", "parallel.sequence", "parallel.data"})
+      if (config_.origins.contains(key)) origin = config_.origin(key);
+    problems_.add(origin, "", wrong);
+  }
+
+  void check_pattern(const char* key, const std::string& pattern, const char* group,
+                     const std::map<char, Options>& letters) {
+    if (!fine({key})) return;
+    if (pattern.empty())
+      return add(key, fmt::format("required: the letters of {} that the layers take in turn", group));
+    std::string missing;
+    for (char letter : pattern) {
+      if (letters.contains(letter) || missing.find(letter) != std::string::npos) continue;
+      if (problems_.about(fmt::format("{}.{}", group, letter))) continue;
+      missing += letter;
+      std::string defined;
+      for (const auto& [name, options] : letters) defined += fmt::format("{}{}", defined.empty() ? "" : ", ", name);
+      add(key, fmt::format("letter {} is not defined in {}; defined: {}", letter, group,
+                           defined.empty() ? "none" : defined));
+    }
+  }
+
+  void check_letters() {
+    if (!fine({"model.hidden_size", "parallel"})) return;
+    for (const auto& [letter, options] : config_.model.mixers) {
+      if (config_.model.layer_pattern.find(letter) == std::string::npos || problems_.about(options.where)) continue;
+      for (const MixerType& type : rules_.mixers)
+        if (type.name == options.type && type.problem)
+          add_letter(options, type.problem(options, config_.model.hidden_size, degrees_.tensor));
+    }
+    for (const auto& [letter, options] : config_.model.channels) {
+      if (config_.model.channel_pattern.find(letter) == std::string::npos || problems_.about(options.where)) continue;
+      for (const ChannelType& type : rules_.channels)
+        if (type.name == options.type && type.problem)
+          add_letter(options, type.problem(options, config_.model.hidden_size, degrees_));
+    }
+  }
+  void add_letter(const Options& options, const std::string& problem) {
+    if (!problem.empty()) problems_.add(config_.origin(options.where + ".type"), options.where, problem);
+  }
+
+  void check_vocabulary() {
+    const std::string& tokenizer = config_.data.tokenizer;
+    const bool bytes = tokenizer == "bytes";
+    if (fine({"data.tokenizer"}) && !bytes &&
+        (!tokenizer.starts_with("sentencepiece:") || tokenizer == "sentencepiece:"))
+      add("data.tokenizer", fmt::format("expected bytes or sentencepiece:PATH, found \"{}\"", tokenizer));
+    if (!fine({"data.tokenizer", "model.vocab_size", "parallel.tensor"})) return;
+    ModelConfig model = config_.model;
+    if (bytes && model.vocab_size == 0) model.vocab_size = kByteVocabulary;
+    if (bytes && model.vocab_size < kByteVocabulary)
+      return add("model.vocab_size",
+                 fmt::format("the tokenizer bytes has {} tokens, found {}", kByteVocabulary, model.vocab_size));
+    if (model.vocab_size > 0 && model.padded_vocab_size() % degrees_.tensor != 0)
+      add("parallel.tensor", fmt::format("{} does not divide the vocabulary's {} rows (rounded up to a multiple of 64)",
+                                         degrees_.tensor, model.padded_vocab_size()));
+  }
+
+  void check_rows() {
+    if (!fine({"train.tokens_per_step", "data.sequence_length"})) return;
+    const int64_t length = config_.data.sequence_length, tokens = config_.train.tokens_per_step;
+    if (tokens % length != 0) {
+      const int64_t below = tokens / length * length;
+      return add(
+          "train.tokens_per_step",
+          fmt::format("expected a multiple of data.sequence_length = {}, found {}; the nearest: {}", length, tokens,
+                      below > 0 ? fmt::format("{} and {}", below, below + length) : fmt::format("{}", length)));
+    }
+    if (!fine({"train.micro_batch_size"})) return;
+    const int64_t rows = tokens / length, at_once = config_.train.micro_batch_size * (data_known_ ? degrees_.data : 1);
+    if (rows % at_once == 0) return;
+    const bool one = data_known_ && degrees_.data > 1;
+    add(config_.train.micro_batch_size > 1 || !one ? "train.micro_batch_size" : "train.tokens_per_step",
+        fmt::format("{} rows a step (tokens_per_step {} / sequence_length {}) do not divide into micro batches of {} "
+                    "rows on {} data rank{}",
+                    rows, tokens, length, config_.train.micro_batch_size, data_known_ ? degrees_.data : 1,
+                    data_known_ && degrees_.data > 1 ? "s" : ""));
+  }
+
+  const Config& config_;
+  const ConfigRules& rules_;
+  Problems& problems_;
+  Degrees degrees_;  // with data filled in where it is known
+  bool data_known_ = false;
+};
+
+}  // namespace
+
+void check_config(const Config& config, const ConfigRules& rules, Problems& problems) {
+  Checker(config, rules, problems).check();
+}
+
+}  // namespace og

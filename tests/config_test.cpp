@@ -1,0 +1,342 @@
+// The config reader against layer types made up here, so that it knows no layer.
+#include "framework/train/config.h"
+
+#include "framework/core/nearest.h"
+#include "tests/files.h"
+
+namespace og {
+namespace {
+
+using Kind = OptionSpec::Kind;
+
+const std::vector<MixerType>& mixers() {
+  static const std::vector<MixerType> types = [] {
+    MixerType gla{.name = "gla",
+                  .options = {{.name = "num_heads", .fallback = int64_t{4}, .least = 1},
+                              {.name = "head_k_dim", .fallback = int64_t{64}, .least = 1, .most = 1024},
+                              {.name = "gate_rank", .fallback = int64_t{16}, .least = 1},
+                              {.name = "gate", .kind = Kind::choice, .fallback = "silu", .choices = {"silu", "none"}}},
+                  .problem = {},
+                  .build = {}};
+    gla.problem = [](const Options& o, int64_t, int tensor) -> std::string {
+      if (o.integer("num_heads") % tensor == 0) return "";
+      return fmt::format("num_heads {} does not divide by tensor {}", o.integer("num_heads"), tensor);
+    };
+    MixerType attention{.name = "attention",
+                        .options = {{.name = "num_attention_heads", .required = true},
+                                    {.name = "rope_theta", .kind = Kind::real, .fallback = 10000.0, .least = 1},
+                                    {.name = "sliding_window", .least = 1, .nullable = true},
+                                    {.name = "bias", .kind = Kind::boolean, .fallback = false},
+                                    {.name = "gate", .kind = Kind::choice, .fallback = "none", .choices = {"none"}}},
+                        .problem = {},
+                        .build = {}};
+    return std::vector<MixerType>{gla, attention};
+  }();
+  return types;
+}
+
+const std::vector<ChannelType>& channels() {
+  static const std::vector<ChannelType> types = [] {
+    ChannelType mlp{.name = "mlp",
+                    .options = {{.name = "intermediate_size", .fallback = int64_t{1024}}},
+                    .problem = {},
+                    .build = {}};
+    ChannelType moe{
+        .name = "moe", .options = {{.name = "num_experts", .fallback = int64_t{8}}}, .problem = {}, .build = {}};
+    moe.problem = [](const Options& o, int64_t, const Degrees& d) -> std::string {
+      if (o.integer("num_experts") % d.expert == 0) return "";
+      return fmt::format("num_experts {} does not divide by expert {}", o.integer("num_experts"), d.expert);
+    };
+    return std::vector<ChannelType>{mlp, moe};
+  }();
+  return types;
+}
+
+ConfigRules rules(int world_size = 0, bool needs_data = false) {
+  return {mixers(), channels(), world_size, needs_data};
+}
+
+const char* const kGood = R"(model:
+  hidden_size: 64
+  num_hidden_layers: 4
+  layer_pattern: LLN
+  channel_pattern: M
+  mixers:
+    L: {type: gla, num_heads: 8}
+    N: {type: attention, num_attention_heads: 8, sliding_window: null}
+  channels:
+    M: {type: moe, num_experts: 4}
+data: {train: [a.txt, {path: "b *.txt", weight: 0.5}], sequence_length: 128}
+train:
+  tokens_per_step: 1024
+  optimizer: {learning_rate: 1e-3, betas: [0.8, 0.9]}
+parallel: {sequence: 2, expert: 2}
+)";
+
+Config parse(const std::string& text, const std::vector<std::string>& overrides = {}, int world_size = 0) {
+  return parse_config(text, "x.yaml", overrides, rules(world_size));
+}
+
+std::string problems(const std::string& text, const std::vector<std::string>& overrides = {}, int world_size = 0) {
+  return message_of(Status::usage, [&] { parse(text, overrides, world_size); });
+}
+
+// kGood with one piece replaced.
+std::string with(const std::string& piece, const std::string& replacement) {
+  std::string text = kGood;
+  const size_t at = text.find(piece);
+  EXPECT_NE(at, std::string::npos) << piece;
+  return text.replace(at, piece.size(), replacement);
+}
+
+TEST(config, values_and_defaults) {
+  const Config c = parse(kGood);
+  EXPECT_EQ(c.model.hidden_size, 64);
+  EXPECT_EQ(c.model.layer_pattern, "LLN");
+  EXPECT_EQ(c.model.mixers.at('L').type, "gla");
+  EXPECT_EQ(c.model.mixers.at('L').integer("num_heads"), 8);
+  EXPECT_EQ(c.model.mixers.at('L').integer("head_k_dim"), 64);
+  EXPECT_EQ(c.model.mixers.at('L').choice("gate"), "silu");
+  EXPECT_TRUE(c.model.mixers.at('N').is_null("sliding_window"));
+  EXPECT_EQ(c.model.mixers.at('N').real("rope_theta"), 10000.0);
+  EXPECT_EQ(c.model.channels.at('M').integer("num_experts"), 4);
+  EXPECT_EQ(c.model.vocab_size, 0);
+  EXPECT_EQ(c.data.train, (std::vector<DataConfig::Source>{{"a.txt", 1}, {"b *.txt", 0.5}}));
+  EXPECT_EQ(c.train.learning_rate, 1e-3);
+  EXPECT_EQ(c.train.adamw.beta1, 0.8);
+  EXPECT_EQ(c.train.adamw.beta2, 0.9);
+  EXPECT_EQ(c.train.threads, 0);
+  EXPECT_TRUE(c.parallel.data_auto);
+  EXPECT_EQ(c.parallel.degrees.sequence, 2);
+  EXPECT_EQ(c.run.dir, "runs/x");
+  EXPECT_EQ(c.rows_per_step(), 8);
+}
+
+TEST(config, the_command_line_wins_and_origins_are_known) {
+  const Config c = parse(kGood, {"train.num_steps=7", "data.train=c.txt", "train.optimizer={eps: 1.0e-6}",
+                                 "model.mixers.L.num_heads=2", "model.mixers.N.sliding_window=16", "parallel.data=3",
+                                 "train.threads=4", "train.num_steps=9", "model.vocab_size=300", "run.dir=runs/a=b"});
+  EXPECT_EQ(c.train.num_steps, 9);
+  EXPECT_EQ(c.data.train, (std::vector<DataConfig::Source>{{"c.txt", 1}}));
+  EXPECT_EQ(c.train.adamw.eps, 1e-6);
+  EXPECT_EQ(c.train.adamw.beta1, 0.8);
+  EXPECT_EQ(c.model.mixers.at('L').integer("num_heads"), 2);
+  EXPECT_EQ(c.model.mixers.at('N').integer("sliding_window"), 16);
+  EXPECT_EQ(c.parallel.degrees.data, 3);
+  EXPECT_FALSE(c.parallel.data_auto);
+  EXPECT_EQ(c.train.threads, 4);
+  EXPECT_EQ(c.model.vocab_size, 300);
+  EXPECT_EQ(c.run.dir, "runs/a=b");
+  EXPECT_EQ(c.origin("train.num_steps").str(), "command line");
+  EXPECT_EQ(c.origin("train.tokens_per_step").str(), "x.yaml:13");
+  EXPECT_EQ(c.origin("model.mixers.N.num_attention_heads").str(), "x.yaml:8");
+  EXPECT_EQ(c.origin("train.seed").str(), "default");
+}
+
+// One problem: its whole message.
+struct Case {
+  std::string piece, replacement, message;
+};
+
+TEST(config, each_problem_names_place_key_expected_found_and_the_nearest) {
+  const Case cases[] = {
+      {"  hidden_size: 64", "  hiden_size: 64", "x.yaml:2:3: model.hiden_size: unknown key; did you mean hidden_size?"},
+      {"train:\n  tok", "trian:\n  tok", "x.yaml:12:1: trian: unknown key; did you mean train?"},
+      {"hidden_size: 64", "hidden_size: big", "x.yaml:2:16: model.hidden_size: expected a whole number from 1 to "},
+      {"hidden_size: 64", "hidden_size: \"64\"", "found the text \"64\""},
+      {"hidden_size: 64", "hidden_size: 64.5", "x.yaml:2:16: model.hidden_size: expected a whole number"},
+      {"hidden_size: 64", "hidden_size: 0", "found 0"},
+      {"hidden_size: 64", "hidden_size:", "x.yaml:2:3: model.hidden_size: expected a whole number"},
+      {"hidden_size: 64", "hidden_size: 64\n  hidden_size: 65",
+       "x.yaml:3:3: model.hidden_size: given twice, first on line 2"},
+      {"hidden_size: 64", "hidden_size: [64]", "found a list"},
+      {"hidden_size: 64", "hidden_size: 64\n  num_heads: 3", "did you mean model.mixers.<letter>.num_heads?"},
+      {"sequence: 2", "sequence: 2, num_steps: 3",
+       "x.yaml:15:25: parallel.num_steps: unknown key; did you mean train.num_steps?"},
+      {"num_heads: 8", "num_head: 8",
+       "x.yaml:7:20: model.mixers.L.num_head: type gla has no such key; did you mean num_heads?"},
+      {"num_heads: 8", "gate: silo", "model.mixers.L.gate: expected one of silu, none, found silo; did you mean silu?"},
+      {"num_heads: 8", "head_k_dim: 2000", "expected a whole number from 1 to 1024, found 2000"},
+      {"num_attention_heads: 8", "rope_theta: 500", "model.mixers.N.num_attention_heads: required by type attention"},
+      {"sliding_window: null", "bias: ture", "expected true or false, found ture; did you mean true?"},
+      {"type: gla", "type: gal",
+       "x.yaml:7:15: model.mixers.L.type: expected a mixer type, one of gla, attention, found gal; did you mean gla?"},
+      {"type: gla", "type: rwkv7", "mixer rwkv7 is not built yet; built: gla, attention"},
+      {"type: gla, num", "num", "x.yaml:7:5: model.mixers.L.type: required: one of gla, attention"},
+      {"type: moe", "type: mow", "expected a channel part type, one of mlp, moe, found mow"},
+      {"    L: {", "    LL: {", "x.yaml:7:5: model.mixers.LL: expected one letter"},
+      {"layer_pattern: LLN", "layer_pattern: LXN",
+       "x.yaml:4:18: model.layer_pattern: letter X is not defined in model.mixers; defined: L, N"},
+      {"  channel_pattern: M\n", "", "model.channel_pattern: required"},
+      {"betas: [0.8, 0.9]", "betas: [0.8]", "expected a list of two numbers"},
+      {"betas: [0.8, 0.9]", "betas: [0.8, 1.0]", "x.yaml:14:42: train.optimizer.betas: expected a list of two numbers"},
+      {"learning_rate: 1e-3", "learning_rate: nan", "expected a number"},
+      {"learning_rate: 1e-3", "type: sgd", "expected one of adamw, found sgd"},
+      {"weight: 0.5", "weight: 0", "data.train: expected a list of files"},
+      {"tokens_per_step: 1024", "tokens_per_step: 1000",
+       "x.yaml:13:20: train.tokens_per_step: expected a multiple of data.sequence_length = 128, found 1000; the "
+       "nearest: 896 and 1024"},
+      {"tokens_per_step: 1024", "tokens_per_step: 1024\n  micro_batch_size: 3", "8 rows a step"},
+      {"sequence_length: 128", "tokenizer: words", "expected bytes or sentencepiece:PATH, found \"words\""},
+      {"hidden_size: 64", "vocab_size: 100", "model.vocab_size: the tokenizer bytes has 257 tokens, found 100"},
+      {"sequence: 2", "tensor: 3", "x.yaml:15:20: parallel.tensor: 3 does not divide the vocabulary's 320 rows"},
+      {"expert: 2", "zero: 1", "parallel.zero: 1 is not built yet; built: 0"},
+      {"expert: 2", "pipeline: 2", "parallel.pipeline: 2 is not built yet; built: 1"},
+      {"expert: 2", "sequence_order: zigzag", "zigzag is not built yet; built: contiguous"},
+      {"expert: 2", "sequence_method: ring", "ring is not built yet; built: auto, lasp2"},
+      {"expert: 2", "sequence_method: rong", "did you mean ring?"},
+      {"expert: 2", "softmax_sequence_method: ulysses", "ulysses is not built yet; built: auto, all_gather_kv"},
+      {"expert: 2", "pipeline_schedule: interleaved", "interleaved is not built yet"},
+      {"expert: 2", "virtual_stages: 2", "2 is not built yet; built: 1"},
+      {"train:\n", "train:\n  segment_length: 512\n", "train.segment_length: 512 is not built yet; built: null"},
+      {"train:\n", "train:\n  deterministic: layout\n", "train.deterministic: layout is not built yet; built: run"},
+      {"parallel: {sequence: 2, expert: 2}", "parallel: 3",
+       "x.yaml:15:11: parallel: expected a group of keys, found 3"},
+      {"parallel: {", "include: base.yaml\nparallel: {", "include: unknown key"},
+  };
+  for (const Case& c : cases) {
+    const std::string found = problems(with(c.piece, c.replacement));
+    EXPECT_TRUE(contains(found, c.message)) << found << "\n  expected " << c.message;
+    EXPECT_FALSE(contains(found, "problems in the configuration")) << found;
+  }
+}
+
+TEST(config, all_problems_are_told_at_once_in_the_order_of_the_file) {
+  std::string text = with("hidden_size: 64", "hidden_sise: 64");
+  text.replace(text.find("num_heads: 8"), 12, "num_heads: 0");
+  text.replace(text.find("learning_rate"), 13, "learning_rat");
+  EXPECT_EQ(problems(text, {"train.num_stps=3", "nonsense", "parallel.tensor=x"}),
+            "6 problems in the configuration:\n"
+            "  x.yaml:2:3: model.hidden_sise: unknown key; did you mean hidden_size?\n"
+            "  x.yaml:7:31: model.mixers.L.num_heads: expected a whole number >= 1, found 0\n"
+            "  x.yaml:14:15: train.optimizer.learning_rat: unknown key; did you mean learning_rate?\n"
+            "  command line: train.num_stps: unknown key; did you mean num_steps?\n"
+            "  command line: expected key=value, found \"nonsense\"\n"
+            "  command line: parallel.tensor: expected a whole number from 1 to 65536, found x");
+}
+
+TEST(config, degrees_must_divide) {
+  EXPECT_TRUE(contains(problems(kGood, {"model.mixers.L.num_heads=3", "parallel.tensor=2"}),
+                       "x.yaml:7:15: model.mixers.L: num_heads 3 does not divide by tensor 2"));
+  EXPECT_TRUE(contains(problems(kGood, {"model.channels.M.num_experts=5"}),
+                       "model.channels.M: num_experts 5 does not divide by expert 2"));
+  EXPECT_TRUE(contains(problems(kGood, {}, 3), "but 3 are running; the nearest that works on 3 ranks"));
+  EXPECT_TRUE(contains(problems(kGood, {"parallel.data=1", "parallel.expert=3"}),
+                       "command line: parallel.expert: 3 does not divide data x sequence x tensor = 2"));
+  EXPECT_TRUE(contains(problems(kGood, {"parallel.expert=1"}, 6),
+                       "8 rows a step (tokens_per_step 1024 / sequence_length "
+                       "128) do not divide into micro batches of 1 rows on 3 "
+                       "data ranks"));
+  EXPECT_EQ(parse(kGood, {}, 8).parallel.degrees.data, 1) << "auto stays auto";
+}
+
+TEST(config, an_unused_letter_is_no_error_but_its_keys_are_checked) {
+  const std::string unused = with("    L: {", "    X: {type: gla, num_heads: 3}\n    L: {");
+  EXPECT_EQ(parse(unused, {"parallel.tensor=2"}).model.mixers.size(), 3u);
+  EXPECT_TRUE(contains(problems(unused, {"model.mixers.X.num_hads=1"}), "did you mean num_heads?"));
+}
+
+TEST(config, another_mixer_takes_the_keys_that_it_knows) {
+  const Config c = parse(with("num_heads: 8", "num_heads: 8, gate: silu"),
+                         {"model.mixers.L.type=attention", "model.mixers.L.num_attention_heads=2"});
+  EXPECT_EQ(c.model.mixers.at('L').type, "attention");
+  EXPECT_EQ(c.model.mixers.at('L').choice("gate"), "none");  // silu is not one of its gates
+  EXPECT_FALSE(c.model.mixers.at('L').values.contains("num_heads"));
+  // What the command line says about the type that it chose is checked strictly.
+  EXPECT_TRUE(contains(problems(kGood, {"model.mixers.L.type=attention", "model.mixers.L.num_attention_heads=2",
+                                        "model.mixers.L.num_heads=3"}),
+                       "model.mixers.L.num_heads: type attention has no such key"));
+  // And a misspelt key of the first type stays one.
+  EXPECT_TRUE(contains(problems(with("num_heads: 8", "num_hedas: 8"),
+                                {"model.mixers.L.type=attention", "model.mixers.L.num_attention_heads=2"}),
+                       "num_hedas: type attention has no such key"));
+}
+
+TEST(config, what_is_not_yaml_is_refused_with_its_place) {
+  EXPECT_TRUE(contains(problems("model:\n  a: [1\nb: 2"), "x.yaml:"));
+  EXPECT_TRUE(contains(problems("just text"), "x.yaml:1:1: expected groups of keys, found just text"));
+  EXPECT_TRUE(contains(problems("a: &x [*x, *x]"), "nested deeper"));
+  EXPECT_TRUE(contains(problems(kGood, {"train.seed=[1"}), "command line: train.seed: the value \"[1\" is not YAML"));
+}
+
+TEST(config, includes) {
+  TemporaryFolder folder;
+  write_file(folder / "base/base.yaml", kGood);
+  write_file(folder / "top.yaml",
+             "include: base/base.yaml\ntrain: {num_steps: 5}\nmodel:\n  mixers: {L: {gate: none}}\n");
+  const Config c = load_config(folder / "top.yaml", {"train.seed=3"}, rules());
+  EXPECT_EQ(c.train.num_steps, 5);
+  EXPECT_EQ(c.train.tokens_per_step, 1024);
+  EXPECT_EQ(c.model.mixers.at('L').choice("gate"), "none");
+  EXPECT_EQ(c.model.mixers.at('L').integer("num_heads"), 8);
+  EXPECT_EQ(c.origin("train.num_steps").str(), folder / "top.yaml:2");
+  EXPECT_EQ(c.origin("train.tokens_per_step").str(), "include " + (folder / "base/base.yaml:13"));
+  EXPECT_EQ(c.run.dir, "runs/top");
+
+  write_file(folder / "a.yaml", "include: b.yaml\n");
+  write_file(folder / "b.yaml", "train: {num_steps: 1}\ninclude: [a.yaml]\n");
+  EXPECT_TRUE(contains(message_of(Status::usage, [&] { load_config(folder / "a.yaml", {}, rules()); }),
+                       "b.yaml:2:11: include: files include each other"));
+  write_file(folder / "c.yaml", "include: absent.yaml\n");
+  EXPECT_TRUE(contains(message_of(Status::usage, [&] { load_config(folder / "c.yaml", {}, rules()); }),
+                       "c.yaml:1:10: include: no such file"));
+  EXPECT_TRUE(contains(message_of(Status::usage, [&] { load_config(folder / "tip.yaml", {}, rules()); }),
+                       "tip.yaml: no such config file; did you mean " + (folder / "top.yaml")));
+}
+
+TEST(config, written_out_it_loads_to_the_same) {
+  Config c = parse(kGood, {"data.text_field=\"a: b\\n\\\"q\\\" # no\"", "train.schedule.type=wsd", "run.dir=\"1 2\"",
+                           "train.optimizer.eps=1e-13", "train.optimizer.learning_rate=0.1234567890123456789",
+                           "parallel.data=2", "data.eval=[\"null\", \"~\", \"-x\", 'it''s']"});
+  for (bool with_origins : {false, true}) {
+    const std::string text = to_yaml(c, with_origins);
+    const Config again = parse_config(text, "x.yaml", {}, rules());
+    EXPECT_EQ(to_yaml(again), to_yaml(c)) << text;
+    EXPECT_EQ(again.data.text_field, "a: b\n\"q\" # no");
+    EXPECT_EQ(again.data.eval, c.data.eval);
+    EXPECT_EQ(again.train.learning_rate, c.train.learning_rate);
+    EXPECT_EQ(again.train.schedule.type, ScheduleType::wsd);
+  }
+  EXPECT_TRUE(contains(to_yaml(c, true), "# x.yaml:13\n"));
+  EXPECT_TRUE(contains(to_yaml(c, true), "# command line\n"));
+  EXPECT_TRUE(contains(to_yaml(c, true), "# default\n"));
+}
+
+TEST(config, what_a_resumed_run_may_change) {
+  const Config saved = parse(kGood);
+  EXPECT_TRUE(compare(saved, saved).refused.empty() && compare(saved, saved).changed.empty());
+  const ConfigDifferences may =
+      compare(saved, parse(kGood, {"train.num_steps=9", "train.schedule.type=linear", "parallel.tensor=2",
+                                   "checkpoint.every=3", "run.dir=x", "data.eval=e.txt"}));
+  EXPECT_TRUE(may.refused.empty());
+  EXPECT_EQ(may.changed.size(), 6u);
+  EXPECT_EQ(may.changed[1], "train.num_steps: 1000 in the checkpoint, 9 now (command line)");
+  const ConfigDifferences not_these =
+      compare(saved, parse(kGood, {"model.hidden_size=32", "model.mixers.L.gate=none", "data.sequence_length=64",
+                                   "data.train=other.txt", "train.seed=2", "data.tokenizer=sentencepiece:a"}));
+  EXPECT_EQ(not_these.refused.size(), 6u);
+  EXPECT_EQ(not_these.refused[0], "model.hidden_size: 64 in the checkpoint, 32 now (command line)");
+  EXPECT_TRUE(not_these.changed.empty());
+  // A letter that no layer uses does not matter.
+  const std::string unused = with("    L: {", "    X: {type: gla}\n    L: {");
+  EXPECT_TRUE(compare(saved, parse(unused)).refused.empty());
+}
+
+TEST(config, training_data_is_required_where_it_is_needed) {
+  const std::string none = with("train: [a.txt, {path: \"b *.txt\", weight: 0.5}], ", "");
+  EXPECT_TRUE(parse(none).data.train.empty());
+  EXPECT_TRUE(contains(message_of(Status::usage, [&] { parse_config(none, "x.yaml", {}, rules(0, true)); }),
+                       "data.train: required"));
+}
+
+TEST(nearest, edits) {
+  EXPECT_EQ(edit_distance("", "abc"), 3);
+  EXPECT_EQ(edit_distance("kitten", "sitting"), 3);
+  EXPECT_EQ(edit_distance("trian", "train"), 1);
+  EXPECT_EQ(nearest("num_stps", {"num_steps", "seed"}), "num_steps");
+  EXPECT_EQ(nearest("zzz", {"num_steps", "seed"}), "");
+  EXPECT_EQ(nearest("decay", {"weight_decay", "eps"}), "weight_decay");
+}
+
+}  // namespace
+}  // namespace og
