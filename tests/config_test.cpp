@@ -23,9 +23,9 @@ const std::vector<MixerType>& mixers() {
       return fmt::format("num_heads {} does not divide by tensor {}", o.integer("num_heads"), tensor);
     };
     MixerType attention{.name = "attention",
-                        .options = {{.name = "num_attention_heads", .required = true},
+                        .options = {{.name = "num_attention_heads", .fallback = {}, .required = true},
                                     {.name = "rope_theta", .kind = Kind::real, .fallback = 10000.0, .least = 1},
-                                    {.name = "sliding_window", .least = 1, .nullable = true},
+                                    {.name = "sliding_window", .fallback = {}, .least = 1, .nullable = true},
                                     {.name = "bias", .kind = Kind::boolean, .fallback = false},
                                     {.name = "gate", .kind = Kind::choice, .fallback = "none", .choices = {"none"}}},
                         .problem = {},
@@ -114,7 +114,7 @@ TEST(config, values_and_defaults) {
 
 TEST(config, the_command_line_wins_and_origins_are_known) {
   const Config c = parse(kGood, {"train.num_steps=7", "data.train=c.txt", "train.optimizer={eps: 1.0e-6}",
-                                 "model.mixers.L.num_heads=2", "model.mixers.N.sliding_window=16", "parallel.data=3",
+                                 "model.mixers.L.num_heads=2", "model.mixers.N.sliding_window=16", "parallel.data=4",
                                  "train.threads=4", "train.num_steps=9", "model.vocab_size=300", "run.dir=runs/a=b"});
   EXPECT_EQ(c.train.num_steps, 9);
   EXPECT_EQ(c.data.train, (std::vector<DataConfig::Source>{{"c.txt", 1}}));
@@ -122,7 +122,7 @@ TEST(config, the_command_line_wins_and_origins_are_known) {
   EXPECT_EQ(c.train.adamw.beta1, 0.8);
   EXPECT_EQ(c.model.mixers.at('L').integer("num_heads"), 2);
   EXPECT_EQ(c.model.mixers.at('N').integer("sliding_window"), 16);
-  EXPECT_EQ(c.parallel.degrees.data, 3);
+  EXPECT_EQ(c.parallel.degrees.data, 4);
   EXPECT_FALSE(c.parallel.data_auto);
   EXPECT_EQ(c.train.threads, 4);
   EXPECT_EQ(c.model.vocab_size, 300);
@@ -164,12 +164,12 @@ TEST(config, each_problem_names_place_key_expected_found_and_the_nearest) {
       {"type: gla", "type: rwkv7", "mixer rwkv7 is not built yet; built: gla, attention"},
       {"type: gla, num", "num", "x.yaml:7:5: model.mixers.L.type: required: one of gla, attention"},
       {"type: moe", "type: mow", "expected a channel part type, one of mlp, moe, found mow"},
-      {"    L: {", "    LL: {", "x.yaml:7:5: model.mixers.LL: expected one letter"},
+      {"    L: {", "    LL: {}\n    L: {", "x.yaml:7:5: model.mixers.LL: expected one letter"},
       {"layer_pattern: LLN", "layer_pattern: LXN",
        "x.yaml:4:18: model.layer_pattern: letter X is not defined in model.mixers; defined: L, N"},
       {"  channel_pattern: M\n", "", "model.channel_pattern: required"},
       {"betas: [0.8, 0.9]", "betas: [0.8]", "expected a list of two numbers"},
-      {"betas: [0.8, 0.9]", "betas: [0.8, 1.0]", "x.yaml:14:42: train.optimizer.betas: expected a list of two numbers"},
+      {"betas: [0.8, 0.9]", "betas: [0.8, 1.0]", "x.yaml:14:43: train.optimizer.betas: expected a list of two numbers"},
       {"learning_rate: 1e-3", "learning_rate: nan", "expected a number"},
       {"learning_rate: 1e-3", "type: sgd", "expected one of adamw, found sgd"},
       {"weight: 0.5", "weight: 0", "data.train: expected a list of files"},
@@ -177,9 +177,9 @@ TEST(config, each_problem_names_place_key_expected_found_and_the_nearest) {
        "x.yaml:13:20: train.tokens_per_step: expected a multiple of data.sequence_length = 128, found 1000; the "
        "nearest: 896 and 1024"},
       {"tokens_per_step: 1024", "tokens_per_step: 1024\n  micro_batch_size: 3", "8 rows a step"},
-      {"sequence_length: 128", "tokenizer: words", "expected bytes or sentencepiece:PATH, found \"words\""},
+      {"sequence_length: 128", "sequence_length: 128, tokenizer: words",
+       "expected bytes or sentencepiece:PATH, found \"words\""},
       {"hidden_size: 64", "vocab_size: 100", "model.vocab_size: the tokenizer bytes has 257 tokens, found 100"},
-      {"sequence: 2", "tensor: 3", "x.yaml:15:20: parallel.tensor: 3 does not divide the vocabulary's 320 rows"},
       {"expert: 2", "zero: 1", "parallel.zero: 1 is not built yet; built: 0"},
       {"expert: 2", "pipeline: 2", "parallel.pipeline: 2 is not built yet; built: 1"},
       {"expert: 2", "sequence_order: zigzag", "zigzag is not built yet; built: contiguous"},
@@ -220,6 +220,8 @@ TEST(config, degrees_must_divide) {
                        "x.yaml:7:15: model.mixers.L: num_heads 3 does not divide by tensor 2"));
   EXPECT_TRUE(contains(problems(kGood, {"model.channels.M.num_experts=5"}),
                        "model.channels.M: num_experts 5 does not divide by expert 2"));
+  EXPECT_TRUE(contains(problems(kGood, {"model.mixers.L.num_heads=3", "parallel.tensor=3"}),
+                       "command line: parallel.tensor: 3 does not divide the vocabulary's 320 rows"));
   EXPECT_TRUE(contains(problems(kGood, {}, 3), "but 3 are running; the nearest that works on 3 ranks"));
   EXPECT_TRUE(contains(problems(kGood, {"parallel.data=1", "parallel.expert=3"}),
                        "command line: parallel.expert: 3 does not divide data x sequence x tensor = 2"));

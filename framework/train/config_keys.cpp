@@ -116,7 +116,7 @@ void add_optimizer(std::vector<ConfigKey>& keys) {
   keys.push_back(stored(
       {.path = "train.optimizer.learning_rate", .kind = Kind::real, .least = 0, .most = 1e3},
       [](auto& c) -> auto& { return c.train.learning_rate; }));
-  ConfigKey betas{.path = "train.optimizer.betas", .kind = Kind::pair, .least = 0, .most = 0.999999999999};
+  ConfigKey betas{.path = "train.optimizer.betas", .kind = Kind::pair, .least = 0, .most = 0.999999};
   betas.get = [](const Config& c) -> ConfigValue {
     return std::vector<double>{c.train.adamw.beta1, c.train.adamw.beta2};
   };
