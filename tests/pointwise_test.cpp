@@ -46,6 +46,7 @@ std::vector<Row> rows() {
                     return add(t, slice_heads(t, x[0], 1, 2), slice_heads(t, x[0], 2, 2));
                   }});
   rows.push_back({"repeat_elements", {{3}}, [](Tape& t, auto x) { return repeat_elements(t, x[0], 4); }});
+  rows.push_back({"append_ones", {{2, 3}}, [](Tape& t, auto x) { return append_ones(t, x[0]); }});
   return rows;
 }
 

@@ -125,6 +125,15 @@ struct SliceHeads final : Function {
   }
 };
 
+struct AppendOnes final : Function {
+  const char* name() const override { return "append_ones"; }
+  void backward(Context& cx) override {
+    const Tensor dy = gradient(cx);
+    auto [dx, put] = input(0)->open(cx);
+    move_columns(cx, dx, 0, put, dy, 0, dx.size(-1));
+  }
+};
+
 }  // namespace
 
 Value reshape(Tape& tape, const Value& x, const Shape& shape) {
@@ -194,6 +203,18 @@ Value slice_heads(Tape& tape, const Value& x, int64_t first, int64_t count) {
 Value repeat_elements(Tape& tape, const Value& x, int64_t n) {
   OG_CHECK(x.rank() == 1, "repeat_elements of {}", x.shape().str());
   return repeat(tape, x, {x.size(0) * n}, n, 1);
+}
+
+Value append_ones(Tape& tape, const Value& x) {
+  const int64_t width = x.size(-1);
+  Value y = tape.output(with_last(x.shape(), width + 1), x.dtype(), x.place(), {x});
+  move_columns(tape.context(), y.tensor(), 0, Put::write, x.tensor(), 0, width);
+  visit_real(x.dtype(), [&](auto zero) {
+    const auto rows = y.tensor().template rows<decltype(zero)>();
+    for (int64_t r = 0; r < rows.shape[0]; ++r) rows(r, width) = 1;
+  });
+  tape.record(std::make_unique<AppendOnes>(), {x}, {y});
+  return y;
 }
 
 }  // namespace og

@@ -17,5 +17,7 @@ Value repeat_heads(Tape& tape, const Value& x, int64_t n);
 Value slice_heads(Tape& tape, const Value& x, int64_t first, int64_t count);
 // [H] -> [H n]: each element n times.
 Value repeat_elements(Tape& tape, const Value& x, int64_t n);
+// [.., D] -> [.., D + 1] with a last column of ones (the normaliser of linear attention).
+Value append_ones(Tape& tape, const Value& x);
 
 }  // namespace og

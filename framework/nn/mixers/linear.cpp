@@ -37,7 +37,7 @@ class LinearMixer final : public SequenceMixer {
     h.k = feature_map(step.tape, map_, h.k, k_map_ ? k_map_->value : Value());
     // A normalised map has its scale inside.
     const double scale = normalize_ ? 1.0 : 1.0 / std::sqrt(static_cast<double>(head_k_dim_));
-    if (normalize_) h.v = append_one(step.tape, h.v);
+    if (normalize_) h.v = append_ones(step.tape, h.v);
     Value o = scan_with_state(step.tape, {.gate = Gate::none}, {.q = h.q, .k = h.k, .v = h.v, .scale = scale}, step.seq,
                               state, "scan");
     if (normalize_) o = normalise_by_last(step.tape, o, kNormaliserEps);
