@@ -6,6 +6,7 @@
 #include "framework/nn/mixers/mixers.h"
 #include "framework/nn/projection.h"
 #include "framework/ops/feature_map.h"
+#include "framework/ops/shape.h"
 #include "parallel/sequence.h"
 
 namespace og {
