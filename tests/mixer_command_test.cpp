@@ -84,6 +84,37 @@ TEST(MixerRun, FormsAndRanksAgree) {
     }
 }
 
+// All feature maps, the learned one too: its weights' gradients are sums over tokens, ranks and documents.
+TEST(MixerRun, FeatureMapsOnRanksAndDocuments) {
+  Context cx;
+  const RecurrenceType& linear = *find_recurrence_type("linear");
+  for (const std::string map : {"identity", "elu_plus_one", "relu", "squared_relu", "softmax", "hedgehog"})
+    for (bool normalize : {false, true}) {
+      if (normalize && map == "identity") continue;
+      const int64_t rows = map == "hedgehog" ? 8 : 4, columns = normalize ? 4 : 3;
+      NamedTensors x = random_inputs(cx, linear, {.B = 1, .T = 9, .H = 2, .G = 1, .K = 4, .V = 3}, 0, false);
+      if (map == "hedgehog")
+        for (const char* name : {"q_map", "k_map"}) x[name] = random_tensor(cx, {2, 4, 4}, DType::f64, name[0]);
+      const auto run = [&](MixerRun::Form form, int ranks) {
+        MixerRun r = run_of(linear, form, 4, ranks);
+        r.options.values["feature_map"] = map;
+        r.options.values["normalize"] = normalize;
+        return run_mixer(r, x, "x");
+      };
+      const NamedTensors truth = run(MixerRun::Form::recurrent, 1);
+      EXPECT_EQ(truth.at("final_state").shape(), (Shape{1, 2, rows, columns}));
+      EXPECT_EQ(truth.count("dq_map"), map == "hedgehog" ? 1U : 0U);
+      expect_equal(run(MixerRun::Form::chunked, 3), truth, 1e-10, map);
+      expect_equal(run(MixerRun::Form::decode, 1), truth, 1e-10, map);
+
+      x["cu_seqlens"] = cx.empty({3}, DType::i32);
+      for (int64_t i = 0; i < 3; ++i) x["cu_seqlens"].data<int32_t>()[i] = static_cast<int32_t>(i * (i + 7) / 2);
+      const NamedTensors packed = run(MixerRun::Form::chunked, 2);
+      x["dfinal_state"] = cx.zeros({2, 2, rows, columns}, DType::f64);  // asks for the documents one by one
+      expect_equal(run(MixerRun::Form::recurrent, 1), packed, 1e-10, map);
+    }
+}
+
 TEST(MixerRun, PackedDocumentsEqualEachAlone) {
   Context cx;
   const Sizes n{.B = 1, .T = 10};

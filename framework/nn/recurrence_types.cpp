@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "framework/ops/feature_map.h"
 #include "framework/ops/pointwise.h"
 #include "framework/ops/shape.h"
 #include "parallel/attention.h"
@@ -51,19 +52,16 @@ Value plain(const RecurrenceCall& c) {
   return run_scan(c, kGate, kDelta, c.at("q"), c.at("k"), c.at("v"), c.at("g"));
 }
 
-Value feature_map(Tape& tape, const std::string& name, const Value& x) {
-  return name == "elu_plus_one"   ? apply(tape, Unary::elu_plus_one, x)
-         : name == "relu"         ? apply(tape, Unary::relu, x)
-         : name == "squared_relu" ? apply(tape, Unary::squared_relu, x)
-                                  : x;
-}
-
 Value linear(const RecurrenceCall& c) {
-  const std::string& map = c.options.choice("feature_map");
+  const FeatureMap map = feature_map_of(c.options.choice("feature_map"));
+  if (map == FeatureMap::hedgehog && !(c.at("q_map").defined() && c.at("k_map").defined()))
+    fail(Status::data, "feature_map hedgehog needs the tensors q_map and k_map [H,K,K]");
+  const auto mapped = [&](const char* x, const char* weight) {
+    return feature_map(c.tape, map, c.at(x), map == FeatureMap::hedgehog ? c.at(weight) : Value());
+  };
   const bool normalize = c.options.boolean("normalize");
   const Value v = normalize ? append_ones(c.tape, c.at("v")) : c.at("v");
-  const Value o =
-      run_scan(c, Gate::none, false, feature_map(c.tape, map, c.at("q")), feature_map(c.tape, map, c.at("k")), v, {});
+  const Value o = run_scan(c, Gate::none, false, mapped("q", "q_map"), mapped("k", "k_map"), v, {});
   return normalize ? normalise_by_last(c.tape, o, 1e-6) : o;
 }
 
@@ -98,11 +96,15 @@ std::vector<RecurrenceType> make_types() {
   return {
       {.name = "linear",
        .formula = "S = S + k v^T, o = S^T q; normalize: keys carry a column of ones in v, o is divided by its last",
-       .streams = {kQ, kK, kV},
+       .streams = {kQ,
+                   kK,
+                   kV,
+                   {.name = "q_map", .dims = "HKK", .help = "W of hedgehog's queries", .required = false},
+                   {.name = "k_map", .dims = "HKK", .help = "W of hedgehog's keys", .required = false}},
        .options = {{.name = "feature_map",
                     .kind = Kind::choice,
                     .fallback = std::string("identity"),
-                    .choices = {"identity", "elu_plus_one", "relu", "squared_relu"},
+                    .choices = feature_map_names(),
                     .help = "of q and k"},
                    {.name = "normalize",
                     .kind = Kind::boolean,
@@ -111,7 +113,11 @@ std::vector<RecurrenceType> make_types() {
        .default_scale = [](const Options& o,
                            int64_t key_size) { return o.boolean("normalize") ? 1.0 : inverse_root(o, key_size); },
        .run = linear,
-       .extra_columns = [](const Options& o) -> int64_t { return o.boolean("normalize") ? 1 : 0; }},
+       .widen =
+           [](const Options& o, int64_t& K, int64_t& V) {
+             if (o.choice("feature_map") == "hedgehog") K *= 2;
+             if (o.boolean("normalize")) V += 1;
+           }},
       {.name = "retention",
        .formula = "S = gamma_h S + k v^T, gamma_h = 1 - 2^(-5 - h), o = S^T q",
        .streams = {kQ, kK, kV, kHeadGate},

@@ -16,7 +16,8 @@
 
 namespace og {
 
-// dims: B rows, T tokens, H heads, G heads that divide H (each serves H / G neighbours), K, V widths.
+// dims: B rows, T tokens, H heads, G heads that divide H (each serves H / G neighbours), K, V widths. A stream whose
+// dims do not begin with B is a weight, the same for all tokens.
 struct StreamSpec {
   std::string name;
   std::string dims;  // "BTHK"
@@ -47,8 +48,9 @@ struct RecurrenceType {
   std::vector<OptionSpec> options;
   std::function<double(const Options&, int64_t key_size)> default_scale;
   std::function<Value(const RecurrenceCall&)> run;
-  bool has_state = true;                                           // takes initial_state and gives final_state
-  std::function<int64_t(const Options&)> extra_columns = nullptr;  // of the state, beside V; null: none
+  bool has_state = true;  // takes initial_state and gives final_state
+  // The state [K', V'] where it is not [K, V]: widens K and V. null: it is.
+  std::function<void(const Options&, int64_t& K, int64_t& V)> widen = nullptr;
 };
 
 std::span<const RecurrenceType> recurrence_types();

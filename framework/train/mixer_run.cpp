@@ -13,6 +13,7 @@ struct Problem {
   const MixerRun& run;
   std::string where;
   NamedTensors streams{};  // [B, T, ..]
+  NamedTensors weights{};  // without tokens
   Tensor initial{}, dout{}, dfinal{};
   Tensor starts{};  // i32 [B, T]: first token of each token's document, in row coordinates
   int64_t B = 0, T = 0, H = 0, K = 0, V = 0;
@@ -21,7 +22,9 @@ struct Problem {
 
   bool wants_gradients() const { return dout.defined() || dfinal.defined(); }
   Shape state_shape(int64_t count) const {
-    return {count, H, K, V + (run.type->extra_columns ? run.type->extra_columns(run.options) : 0)};
+    int64_t rows = K, columns = V;
+    if (run.type->widen) run.type->widen(run.options, rows, columns);
+    return {count, H, rows, columns};
   }
   int64_t extent(char dim) const { return dim == 'B' ? B : dim == 'T' ? T : dim == 'H' ? H : dim == 'K' ? K : V; }
 };
@@ -53,20 +56,24 @@ void read_streams(Problem& p, const NamedTensors& inputs) {
       fail(Status::data, "{}: no tensor {} ({})", p.where, spec.name, spec.help);
     }
     const Tensor& t = found->second;
-    if (p.streams.empty()) p.dtype = t.dtype();
+    if (&spec == &p.run.type->streams.front()) p.dtype = t.dtype();
     if (!is_real(p.dtype))
       fail(Status::data, "{}: {} is {}, expected F32 or F64", p.where, spec.name, name_of(p.dtype));
     check_type(p, spec.name, t);
     if (t.rank() != static_cast<int>(spec.dims.size()))
       fail(Status::data, "{}: {}: expected dims {}, found {}", p.where, spec.name, spec.dims, t.shape().str());
+    if (spec.dims[0] != 'B') {
+      p.weights[spec.name] = t;
+      continue;
+    }
     if (p.streams.empty()) p.B = t.size(0), p.T = t.size(1), p.K = t.size(3);
     if (spec.dims.back() == 'V') p.V = t.size(3);
     if (spec.dims[2] == 'G' || spec.dims.back() == 'V') p.H = std::max(p.H, t.size(2));
     p.streams[spec.name] = t;
   }
   for (const StreamSpec& spec : p.run.type->streams) {
-    auto found = p.streams.find(spec.name);
-    if (found == p.streams.end()) continue;
+    auto found = inputs.find(spec.name);
+    if (found == inputs.end()) continue;
     const Shape& s = found->second.shape();
     bool right = p.H > 0 && p.K > 0 && p.V > 0;
     for (int i = 0; i < s.rank() && right; ++i) {
@@ -110,6 +117,13 @@ void paste(const Tensor& x, int64_t begin, const Tensor& part) {
     std::copy_n(part.raw() + b * count * token, count * token, x.raw() + (b * x.size(1) + begin) * token);
 }
 
+void add_to(const Tensor& sum, const Tensor& x) {
+  visit_real(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for (int64_t i = 0; i < x.count(); ++i) sum.data<T>()[i] += x.data<const T>()[i];
+  });
+}
+
 // This rank's tokens of one piece of the sequence: the leaves and what came out.
 struct Piece {
   int64_t begin = 0;
@@ -117,7 +131,8 @@ struct Piece {
   Value o{};
 };
 
-Piece run_piece(const Problem& p, Tape& tape, Comm& comm, int64_t begin, int64_t end, MixerState* state) {
+Piece run_piece(const Problem& p, Tape& tape, Comm& comm, int64_t begin, int64_t end,
+                const std::map<std::string, Value>& weights, MixerState* state) {
   using Form = MixerRun::Form;
   Pool& pool = *tape.context().pool;
   SeqContext seq;
@@ -130,7 +145,7 @@ Piece run_piece(const Problem& p, Tape& tape, Comm& comm, int64_t begin, int64_t
   for (int64_t i = 0; i < seq.start_BT.count(); ++i)
     seq.start_BT.data<int32_t>()[i] -= static_cast<int32_t>(piece.begin);
   RecurrenceCall call{.tape = tape,
-                      .streams = {},
+                      .streams = weights,
                       .options = p.run.options,
                       .scale = p.scale,
                       .form = p.run.form == Form::chunked     ? ScanForm::chunked
@@ -167,10 +182,13 @@ void run_rank(const Problem& p, Comm& comm, const NamedTensors& results) {
   const bool by_token =
       p.T > 0 && (p.run.form == MixerRun::Form::decode || (p.run.form == MixerRun::Form::recurrent && !has_state));
   MixerState* kept = has_state || by_token ? &state : nullptr;
+  std::map<std::string, Value> weights;
+  for (const auto& [name, t] : p.weights)
+    weights[name] = Value::leaf(t.clone(*cx.pool), {{Axis::sequence, Place::replicated}});
   std::vector<Piece> pieces;
   const int64_t step = by_token ? 1 : std::max<int64_t>(1, p.T);
   for (int64_t t = 0; t == 0 || t < p.T; t += step)
-    pieces.push_back(run_piece(p, tape, comm, t, std::min(p.T, t + step), kept));
+    pieces.push_back(run_piece(p, tape, comm, t, std::min(p.T, t + step), weights, kept));
 
   for (const Piece& piece : pieces) paste(results.at("o"), piece.begin, piece.o.tensor());
   const Value last = state.get("scan");
@@ -184,6 +202,11 @@ void run_rank(const Problem& p, Comm& comm, const NamedTensors& results) {
   for (const Piece& piece : pieces)
     for (const auto& [name, leaf] : piece.leaves)
       paste(results.at("d" + name), piece.begin, leaf.slot()->gradient_or_zero(cx));
+  for (const auto& [name, leaf] : weights) {
+    const Tensor d = leaf.slot()->gradient_or_zero(cx);
+    comm.all_reduce(d, Reduce::sum, Site{"gradients"}).wait();
+    if (comm.rank() == 0) results.at("d" + name).copy_from(d);
+  }
   if (initial.defined() && comm.rank() == 0)
     results.at("dinitial_state").copy_from(initial.slot()->gradient_or_zero(cx));
 }
@@ -194,7 +217,8 @@ NamedTensors run_problem(const Problem& p) {
   results["o"] = Tensor::empty(*pool, {p.B, p.T, p.H, p.V}, p.dtype);
   if (p.run.type->has_state) results["final_state"] = Tensor::empty(*pool, p.state_shape(p.B), p.dtype);
   if (p.wants_gradients()) {
-    for (const auto& [name, t] : p.streams) results["d" + name] = Tensor::empty(*pool, t.shape(), p.dtype);
+    for (const NamedTensors* group : {&p.streams, &p.weights})
+      for (const auto& [name, t] : *group) results["d" + name] = Tensor::empty(*pool, t.shape(), p.dtype);
     if (p.initial.defined()) results["dinitial_state"] = Tensor::empty(*pool, p.initial.shape(), p.dtype);
   }
   if (p.run.ranks == 1) {
@@ -228,12 +252,18 @@ NamedTensors run_documents(const Problem& p, const std::vector<int64_t>& borders
     Problem one{.run = p.run, .where = p.where};
     one.B = 1, one.T = end - begin, one.H = p.H, one.K = p.K, one.V = p.V, one.dtype = p.dtype, one.scale = p.scale;
     for (const auto& [name, t] : p.streams) one.streams[name] = cut(*pool, t, begin, end);
+    one.weights = p.weights;
     if (p.initial.defined()) one.initial = p.initial.slice(i, i + 1);
     if (p.dout.defined()) one.dout = cut(*pool, p.dout, begin, end);
     if (p.dfinal.defined()) one.dfinal = p.dfinal.slice(i, i + 1);
     one.starts = starts_of(*pool, one, {0, one.T});
     for (const auto& [name, t] : run_problem(one)) {
       const bool is_state = name == "final_state" || name == "dinitial_state";
+      if (name[0] == 'd' && p.weights.count(name.substr(1))) {
+        if (!all[name].defined()) all[name] = Tensor::zeros(*pool, t.shape(), t.dtype());
+        add_to(all[name], t);
+        continue;
+      }
       Shape shape = t.shape();
       shape.set(is_state ? 0 : 1, is_state ? N : p.T);
       if (!all[name].defined()) all[name] = Tensor::empty(*pool, shape, t.dtype());
