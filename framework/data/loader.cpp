@@ -1,0 +1,171 @@
+#include "framework/data/loader.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <numeric>
+
+#include "framework/core/error.h"
+#include "framework/core/rng.h"
+
+namespace og {
+
+namespace {
+constexpr int64_t kCycle = 1000;
+}
+
+// A Feistel network of four rounds on the next even number of bits, walked until it lands inside (at most four times as
+// many points).
+int64_t permuted(uint64_t key, int64_t index, int64_t n) {
+  if (n <= 1) return 0;
+  const int half = (static_cast<int>(std::bit_width(static_cast<uint64_t>(n - 1))) + 1) / 2;
+  const uint64_t mask = (uint64_t{1} << half) - 1;
+  auto x = static_cast<uint64_t>(index);
+  do {
+    uint64_t left = x >> half, right = x & mask;
+    for (uint64_t round = 0; round < 4; ++round) {
+      const uint64_t mixed = left ^ (philox(key + round, right)[0] & mask);
+      left = right;
+      right = mixed;
+    }
+    x = left << half | right;
+  } while (x >= static_cast<uint64_t>(n));
+  return static_cast<int64_t>(x);
+}
+
+Loader::Loader(const std::string& what, const std::vector<LoaderSource>& sources, const LoaderOptions& options,
+               int64_t vocab_size, const std::string& tokenizer_identity)
+    : what_(what), options_(options), vocab_size_(vocab_size) {
+  // Equal weights: one set of all files.
+  const bool equal = std::all_of(sources.begin(), sources.end(),
+                                 [&](const LoaderSource& s) { return s.weight == sources.front().weight; });
+  for (size_t s = 0; s < sources.size(); ++s) {
+    if (s == 0 || !equal) {
+      sets_.emplace_back();
+      sets_.back().key = random_key(options.seed, fmt::format("rows of source {}", s));
+      sets_.back().first_token.push_back(0);
+    }
+    Set& set = sets_.back();
+    for (const std::string& path : sources[s].token_files) {
+      TokenFile file(path);
+      if (file.tokenizer() != tokenizer_identity)
+        fail(Status::data, "{}: {} was made with the tokenizer {}, this run uses {}", what, path, file.tokenizer(),
+             tokenizer_identity);
+      set.first_token.push_back(set.first_token.back() + file.num_tokens());
+      set.files.push_back(std::move(file));
+    }
+  }
+  for (Set& set : sets_) {
+    const int64_t tokens = set.first_token.back();
+    set.num_rows = (tokens - 1) / options.sequence_length;
+    if (tokens < 1 || set.num_rows < 1)
+      fail(Status::data, "{}: {} tokens, but a row needs data.sequence_length + 1 = {}. Give more data or shorter rows",
+           what, tokens, options.sequence_length + 1);
+  }
+  if (sets_.size() == 1) return;
+  // Shares of a cycle by largest remainder, so that they sum to it.
+  double total = 0;
+  for (const LoaderSource& s : sources) total += s.weight;
+  std::vector<int64_t> share;
+  std::vector<std::pair<double, size_t>> rest;
+  for (size_t s = 0; s < sources.size(); ++s) {
+    const double exact = kCycle * sources[s].weight / total;
+    share.push_back(static_cast<int64_t>(exact));
+    rest.emplace_back(static_cast<double>(share.back()) - exact, s);
+  }
+  std::sort(rest.begin(), rest.end());
+  int64_t missing = kCycle - std::accumulate(share.begin(), share.end(), int64_t{0});
+  for (size_t i = 0; missing > 0; ++i, --missing) share[rest[i].second] += 1;
+  std::vector<uint16_t> ordered;
+  for (size_t s = 0; s < share.size(); ++s)
+    ordered.insert(ordered.end(), static_cast<size_t>(share[s]), static_cast<uint16_t>(s));
+  const uint64_t key = random_key(options.seed, "mixture");
+  for (int64_t i = 0; i < kCycle; ++i) cycle_.push_back(ordered[static_cast<size_t>(permuted(key, i, kCycle))]);
+}
+
+int64_t Loader::rows_per_epoch() const {
+  int64_t rows = 0;
+  for (const Set& s : sets_) rows += s.num_rows;
+  return rows;
+}
+
+int64_t Loader::num_tokens() const {
+  int64_t n = 0;
+  for (const Set& s : sets_) n += s.first_token.back();
+  return n;
+}
+
+int64_t Loader::num_documents() const {
+  int64_t n = 0;
+  for (const Set& s : sets_)
+    for (const TokenFile& f : s.files) n += f.num_documents();
+  return n;
+}
+
+Loader::Place Loader::place_of(int64_t row) const {
+  if (cycle_.empty()) return {0, row};
+  const int64_t slot = row % kCycle;
+  const uint16_t set = cycle_[static_cast<size_t>(slot)];
+  const int64_t share = std::count(cycle_.begin(), cycle_.end(), set);
+  return {set, row / kCycle * share + std::count(cycle_.begin(), cycle_.begin() + slot, set)};
+}
+
+Batch Loader::rows(Pool& pool, int64_t first, int64_t count) const {
+  const int64_t length = options_.sequence_length;
+  Batch batch;
+  batch.tokens_BT = Tensor::empty(pool, {count, length}, DType::i32);
+  batch.targets_BT = Tensor::empty(pool, {count, length}, DType::i32);
+  batch.starts_BT = Tensor::empty(pool, {count, length}, DType::i32);
+  for (int64_t b = 0; b < count; ++b) {
+    const Place place = place_of(first + b);
+    const Set& set = sets_[place.set];
+    const int64_t epoch = place.row / set.num_rows;
+    int64_t row = place.row % set.num_rows;
+    if (options_.shuffle) row = permuted(set.key + 4 * static_cast<uint64_t>(epoch), row, set.num_rows);
+    fill(set, row, batch.tokens_BT.data<int32_t>() + b * length, batch.targets_BT.data<int32_t>() + b * length,
+         batch.starts_BT.data<int32_t>() + b * length, batch.valid_tokens);
+  }
+  return batch;
+}
+
+void Loader::fill(const Set& set, int64_t row, int32_t* tokens, int32_t* targets, int32_t* starts,
+                  int64_t& valid) const {
+  const int64_t length = options_.sequence_length, begin = row * length;
+  size_t f = static_cast<size_t>(std::upper_bound(set.first_token.begin(), set.first_token.end(), begin) -
+                                 set.first_token.begin()) -
+             1;
+  const TokenFile* file = &set.files[f];
+  int64_t document = file->document_of(begin - set.first_token[f]);
+  int64_t start = 0;  // of the current document in this row
+  int64_t document_end = set.first_token[f] + file->document(document).second;
+  for (int64_t t = 0; t <= length; ++t) {
+    const int64_t at = begin + t;
+    const bool border = at == document_end;
+    if (border) {
+      // The next document that has tokens, in this file or the next that has any.
+      do {
+        if (++document == file->num_documents()) {
+          do file = &set.files[++f];
+          while (file->num_tokens() == 0);
+          document = 0;
+        }
+        document_end = set.first_token[f] + file->document(document).second;
+      } while (document_end == at);
+      if (options_.pack_documents) start = t;
+    }
+    const int32_t id = file->token(at - set.first_token[f]);
+    if (id < 0 || id >= vocab_size_)
+      fail(Status::data, "{}: {}: token {} at {} is outside the vocabulary of {} (model.vocab_size)", what_,
+           file->path(), id, at - set.first_token[f], vocab_size_);
+    if (t > 0) {
+      const bool crosses = border && options_.pack_documents;
+      targets[t - 1] = crosses ? -1 : id;
+      valid += !crosses;
+    }
+    if (t == length) break;
+    tokens[t] = id;
+    starts[t] = static_cast<int32_t>(start);
+  }
+}
+
+}  // namespace og

@@ -1,0 +1,70 @@
+// Loader: rows of tokens for training and evaluation. A row is a pure function of (sources, seed, row number), so that
+// any rank gets any row, a run resumes at any row, and batches are the same at any layout. Thread safe once made.
+//
+// pack_documents: documents fill the rows back to back; one longer than a row goes on in the next with a fresh state.
+// Otherwise the files are one stream and borders are ignored. Targets never cross a border that is honoured. Each epoch
+// visits every row once, in an order drawn from (seed, epoch). Sources of unequal weights are mixed: of each 1000 rows,
+// each source gives its share, and starts its own next epoch when it is through.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "framework/core/buffer.h"
+#include "framework/data/batch.h"
+#include "framework/data/token_file.h"
+
+namespace og {
+
+struct LoaderOptions {
+  int64_t sequence_length = 2048;
+  bool pack_documents = true;
+  bool shuffle = true;
+  uint64_t seed = 1;
+};
+
+struct LoaderSource {
+  std::vector<std::string> token_files;
+  double weight = 1;
+};
+
+class Loader {
+ public:
+  // what: "data.train", for messages. Too little data or tokens outside the vocabulary: Error(Status::data).
+  Loader(const std::string& what, const std::vector<LoaderSource>& sources, const LoaderOptions& options,
+         int64_t vocab_size, const std::string& tokenizer_identity);
+
+  // Rows [first, first + count) of the run.
+  Batch rows(Pool& pool, int64_t first, int64_t count) const;
+
+  int64_t rows_per_epoch() const;  // of all sources together
+  int64_t epoch_of(int64_t row) const { return row / rows_per_epoch(); }
+  int64_t num_tokens() const;
+  int64_t num_documents() const;
+
+ private:
+  struct Set {  // files that are mixed with one weight
+    std::vector<TokenFile> files;
+    std::vector<int64_t> first_token;  // of each file, and the total
+    int64_t num_rows = 0;
+    uint64_t key = 0;
+  };
+  struct Place {
+    size_t set;
+    int64_t row;  // of that set, counting through its epochs
+  };
+  Place place_of(int64_t row) const;
+  void fill(const Set& set, int64_t row, int32_t* tokens, int32_t* targets, int32_t* starts, int64_t& valid) const;
+
+  std::string what_;
+  LoaderOptions options_;
+  int64_t vocab_size_;
+  std::vector<Set> sets_;
+  std::vector<uint16_t> cycle_;  // which set gives each row of a cycle; empty with one set
+};
+
+// A permutation of 0 .. n-1 drawn from the key, computed point by point.
+int64_t permuted(uint64_t key, int64_t index, int64_t n);
+
+}  // namespace og

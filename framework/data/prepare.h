@@ -1,0 +1,29 @@
+// Text and JSONL files to token files. A text file is one document, a line of JSONL is one.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "framework/data/tokenizer.h"
+
+namespace og {
+
+// Calls f for each document of the file. Refused with Error(Status::data): missing, empty, damaged, binary (a NUL
+// byte), for text tokenizers bytes that are not UTF-8, and lines that are not JSON objects with a string `text_field`
+// (named by file:line).
+void for_each_document(const std::string& path, const std::string& text_field, bool needs_utf8,
+                       const std::function<void(const std::string&)>& f);
+
+struct Prepared {
+  int64_t documents = 0, tokens = 0, bytes = 0;
+};
+Prepared prepare_tokens(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
+                        const std::string& text_field, const std::string& output);
+
+// The token file for `path`: itself if it is one, else from the cache, made now if it is not there yet. The cache is
+// the folder $ONEGATHER_CACHE, or data-cache below the working folder; its names are hashes of content, tokenizer and
+// text field.
+std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, const std::string& text_field);
+
+}  // namespace og

@@ -1,0 +1,144 @@
+#include "framework/data/tokenizer.h"
+
+#include <sentencepiece_processor.h>
+#include <sentencepiece_trainer.h>
+#include <xxhash.h>
+
+#include "framework/core/error.h"
+#include "framework/io/file.h"
+
+namespace og {
+
+namespace {
+
+class ByteTokenizer final : public Tokenizer {
+ public:
+  int64_t vocab_size() const override { return 257; }
+  int32_t end_of_document() const override { return 256; }
+  std::string identity() const override { return "bytes"; }
+  void encode(std::string_view text, std::vector<int32_t>& ids) const override {
+    ids.reserve(ids.size() + text.size());
+    for (char c : text) ids.push_back(static_cast<unsigned char>(c));
+  }
+  std::string decode(std::span<const int32_t> ids) const override {
+    std::string text;
+    for (int32_t id : ids)
+      if (id < 256) text.push_back(static_cast<char>(id));
+    return text;
+  }
+};
+
+class SentencePieceTokenizer final : public Tokenizer {
+ public:
+  SentencePieceTokenizer(std::string model, const std::string& name) : model_(std::move(model)) {
+    const auto status = processor_.LoadFromSerializedProto(model_);
+    if (!status.ok()) fail(Status::data, "{}: not a SentencePiece model ({})", name, status.ToString());
+    if (processor_.eos_id() < 0)
+      fail(Status::data, "{}: the model has no end-of-sentence piece, which ends documents here", name);
+  }
+  int64_t vocab_size() const override { return processor_.GetPieceSize(); }
+  int32_t end_of_document() const override { return processor_.eos_id(); }
+  std::string identity() const override {
+    return fmt::format("sentencepiece:{:016x}", XXH3_64bits(model_.data(), model_.size()));
+  }
+  void encode(std::string_view text, std::vector<int32_t>& ids) const override {
+    std::vector<int> pieces;
+    const auto status = processor_.Encode(std::string(text), &pieces);
+    if (!status.ok()) fail(Status::data, "SentencePiece cannot encode a document: {}", status.ToString());
+    ids.insert(ids.end(), pieces.begin(), pieces.end());
+  }
+  std::string decode(std::span<const int32_t> ids) const override {
+    std::vector<int> pieces;
+    for (int32_t id : ids)
+      if (id != end_of_document() && id >= 0 && id < vocab_size()) pieces.push_back(id);
+    std::string text;
+    const auto status = processor_.Decode(pieces, &text);
+    OG_CHECK(status.ok(), "SentencePiece cannot decode: {}", status.ToString());
+    return text;
+  }
+  std::string content() const override { return model_; }
+
+ private:
+  std::string model_;
+  sentencepiece::SentencePieceProcessor processor_;
+};
+
+class Sentences final : public sentencepiece::SentenceIterator {
+ public:
+  explicit Sentences(const std::vector<std::string>& all) : all_(all) {}
+  bool done() const override { return next_ == all_.size(); }
+  void Next() override { ++next_; }
+  const std::string& value() const override { return all_[next_]; }
+  sentencepiece::util::Status status() const override { return {}; }
+
+ private:
+  const std::vector<std::string>& all_;
+  size_t next_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> make_sentencepiece(std::string model, const std::string& name) {
+  return std::make_unique<SentencePieceTokenizer>(std::move(model), name);
+}
+
+std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec) {
+  constexpr std::string_view kPrefix = "sentencepiece:";
+  if (spec == "bytes") return std::make_unique<ByteTokenizer>();
+  if (spec.starts_with(kPrefix)) {
+    const std::string path = spec.substr(kPrefix.size());
+    return make_sentencepiece(read_text(path), path);
+  }
+  fail(Status::usage, "data.tokenizer: expected bytes or sentencepiece:PATH, found {}", spec);
+}
+
+void train_sentencepiece(const std::vector<std::string>& sentences, int64_t vocab_size, const std::string& prefix) {
+  const std::string flags = fmt::format(
+      "--model_prefix={} --vocab_size={} --model_type=unigram --byte_fallback=true --character_coverage=0.9995 "
+      "--bos_id=-1 --eos_id=1 --unk_id=0 --pad_id=-1 --remove_extra_whitespaces=false --add_dummy_prefix=false "
+      "--normalization_rule_name=identity --hard_vocab_limit=false --minloglevel=2 --num_threads=2",
+      prefix, vocab_size);
+  Sentences iterator(sentences);
+  const auto status = sentencepiece::SentencePieceTrainer::Train(flags, &iterator);
+  if (!status.ok())
+    fail(Status::data, "training a SentencePiece model of {} pieces: {}", vocab_size, status.ToString());
+}
+
+size_t whole_characters(std::string_view text) {
+  // Look back at most three bytes for the start of an unfinished character.
+  for (size_t back = 1; back <= 3 && back <= text.size(); ++back) {
+    const auto c = static_cast<unsigned char>(text[text.size() - back]);
+    if ((c & 0xC0) == 0x80) continue;
+    const size_t length = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : c >= 0xC0 ? 2 : 1;
+    return length > back ? text.size() - back : text.size();
+  }
+  return text.size();
+}
+
+std::string StreamingDecoder::push(int32_t id) {
+  ids_.push_back(id);
+  const std::string text = tokenizer_.decode(ids_);
+  size_t whole = whole_characters(text);
+  // SentencePiece shows the bytes of an unfinished character as replacement characters.
+  constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+  while (std::string_view(text).substr(0, whole).ends_with(kReplacement)) whole -= kReplacement.size();
+  if (whole <= shown_) return {};
+  std::string out = text.substr(shown_, whole - shown_);
+  shown_ = whole;
+  // A line's end is a safe place to forget what came before.
+  if (whole == text.size() && out.ends_with('\n')) {
+    ids_.clear();
+    shown_ = 0;
+  }
+  return out;
+}
+
+std::string StreamingDecoder::finish() {
+  const std::string text = tokenizer_.decode(ids_);
+  ids_.clear();
+  std::string out = text.size() > shown_ ? text.substr(shown_) : std::string();
+  shown_ = 0;
+  return out;
+}
+
+}  // namespace og

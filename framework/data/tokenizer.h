@@ -1,0 +1,51 @@
+// Tokenizers: text to ids and back. Shared between threads once made.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace og {
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  virtual int64_t vocab_size() const = 0;
+  virtual int32_t end_of_document() const = 0;  // appended to every document
+  // Name and content hash: equal for tokenizers that give the same ids. "bytes", "sentencepiece:<hash>".
+  virtual std::string identity() const = 0;
+  virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
+  // End-of-document ids give nothing.
+  virtual std::string decode(std::span<const int32_t> ids) const = 0;
+  // The tokenizer's own file, to travel inside checkpoints; "" for bytes.
+  virtual std::string content() const { return {}; }
+};
+
+// spec: "bytes" (ids 0-255 and 256 = end of document) or "sentencepiece:PATH". Unknown name: Error(Status::usage); a
+// file that is no model: Error(Status::data).
+std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec);
+std::unique_ptr<Tokenizer> make_sentencepiece(std::string model, const std::string& name);
+
+// Trains a SentencePiece model (unigram, byte fallback) on these documents and writes prefix.model and prefix.vocab.
+void train_sentencepiece(const std::vector<std::string>& sentences, int64_t vocab_size, const std::string& prefix);
+
+// Text from ids as they come: bytes of an unfinished UTF-8 character wait for the rest of it.
+class StreamingDecoder {
+ public:
+  explicit StreamingDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  std::string push(int32_t id);
+  std::string finish();  // what still waits
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::vector<int32_t> ids_;
+  size_t shown_ = 0;  // bytes of the text of ids_ that were given out
+};
+
+// Bytes of `text` that form whole UTF-8 characters (the rest may be completed by later bytes).
+size_t whole_characters(std::string_view text);
+
+}  // namespace og

@@ -1,0 +1,225 @@
+// Tokenizers, text and token files, rows.
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "framework/core/error.h"
+#include "framework/data/loader.h"
+#include "framework/data/prepare.h"
+#include "framework/data/text_reader.h"
+
+namespace og {
+namespace {
+
+class Data : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = std::filesystem::temp_directory_path() / fmt::format("onegather-data-{}", ::getpid());
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(path(name), std::ios::binary) << text;
+    return path(name);
+  }
+  // Documents of these texts as a token file.
+  std::string tokens(const std::string& name, const std::vector<std::string>& texts) const {
+    const auto bytes = make_tokenizer("bytes");
+    TokenFileWriter writer(path(name), bytes->vocab_size(), bytes->identity());
+    for (const std::string& t : texts) {
+      std::vector<int32_t> ids;
+      bytes->encode(t, ids);
+      ids.push_back(bytes->end_of_document());
+      writer.add_document(ids);
+    }
+    writer.finish();
+    return path(name);
+  }
+  template <class F>
+  static void expect_refused(F&& f, const std::string& part) {
+    try {
+      f();
+      ADD_FAILURE() << "accepted, expected a refusal with: " << part;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.status(), Status::data);
+      EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
+    }
+  }
+  std::filesystem::path folder_;
+};
+
+Loader loader(const std::vector<LoaderSource>& sources, int64_t length, bool pack = true, bool shuffle = true) {
+  return Loader("data.train", sources,
+                {.sequence_length = length, .pack_documents = pack, .shuffle = shuffle, .seed = 5}, 257, "bytes");
+}
+
+TEST_F(Data, BytesAndSentencePieceRoundTrip) {
+  const std::string text = "Naive caf\xC3\xA9:\n\ttabs, \xE2\x82\xAC signs.\n";
+  std::vector<std::string> lines;
+  for (int i = 0; i < 200; ++i) lines.push_back(fmt::format("line {} of the training text, {}", i, i * i % 17));
+  train_sentencepiece(lines, 300, path("piece"));
+  for (const std::string& spec : {std::string("bytes"), "sentencepiece:" + path("piece.model")}) {
+    const auto tokenizer = make_tokenizer(spec);
+    std::vector<int32_t> ids;
+    tokenizer->encode(text, ids);
+    for (int32_t id : ids) EXPECT_LT(id, tokenizer->vocab_size());
+    ids.push_back(tokenizer->end_of_document());
+    EXPECT_EQ(tokenizer->decode(ids), text) << spec;
+    StreamingDecoder decoder(*tokenizer);
+    std::string streamed;
+    for (int32_t id : ids) {
+      const std::string part = decoder.push(id);
+      EXPECT_EQ(whole_characters(part), part.size());
+      streamed += part;
+    }
+    EXPECT_EQ(streamed + decoder.finish(), text) << spec;
+  }
+}
+
+TEST_F(Data, CompressedFilesReadAsPlainOnes) {
+  std::string text;
+  for (int i = 0; i < 20000; ++i) text += fmt::format("{{\"text\": \"document {}\"}}\n", i);
+  const std::string plain = write("a.jsonl", text);
+  ASSERT_EQ(std::system(fmt::format("gzip -k {0} && zstd -q {0}", plain).c_str()), 0);
+  for (const char* end : {".gz", ".zst"}) {
+    EXPECT_TRUE(is_jsonl(plain + end));
+    TextReader reader(plain + end);
+    EXPECT_EQ(reader.read_all(), text) << end;
+    int64_t documents = 0;
+    for_each_document(plain + end, "text", true,
+                      [&](const std::string& d) { EXPECT_EQ(d, fmt::format("document {}", documents++)); });
+    EXPECT_EQ(documents, 20000);
+    const auto size = std::filesystem::file_size(plain + end);
+    std::filesystem::resize_file(plain + end, size / 2);
+    expect_refused([&] { TextReader(plain + end).read_all(); }, plain + end);
+  }
+}
+
+TEST_F(Data, BadTextIsRefusedByName) {
+  const auto read = [](const std::string& p) { for_each_document(p, "text", true, [](const std::string&) {}); };
+  expect_refused([&] { read(path("absent.txt")); }, "absent.txt");
+  expect_refused([&] { read(write("empty.txt", "")); }, "empty");
+  expect_refused([&] { read(write("nul.txt", std::string("a\0b", 3))); }, "binary");
+  expect_refused([&] { read(write("latin.txt", "caf\xE9")); }, "UTF-8");
+  expect_refused([&] { read(write("bad.jsonl", "{\"text\": \"a\"}\n{\"text\": 3}\n")); }, "bad.jsonl:2");
+  expect_refused([&] { read(write("torn.jsonl", "{\"text\": \"a\"}\n{\"text\": \n")); }, "torn.jsonl:2");
+  expect_refused([&] { expand_paths(path("*.nothing")); }, "no file matches");
+}
+
+TEST_F(Data, EveryDamageToATokenFileIsFound) {
+  const std::string good = tokens("good.tokens", {"first", "second document", ""});
+  const TokenFile file(good, true);
+  EXPECT_EQ(file.num_documents(), 3);
+  EXPECT_EQ(file.num_tokens(), 6 + 16 + 1);
+  EXPECT_EQ(file.document_of(0), 0);
+  EXPECT_EQ(file.document_of(6), 1);
+  EXPECT_EQ(file.document_of(22), 2);
+  const std::string whole = read_text(good);
+  for (size_t cut : {size_t{0}, size_t{7}, size_t{20}, size_t{100}, whole.size() - 1})
+    expect_refused([&] { TokenFile(write("cut.tokens", whole.substr(0, cut)), true); }, "cut.tokens");
+  for (size_t at : {size_t{2}, size_t{9}, whole.size() - 3}) {
+    std::string damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ 0x41);
+    expect_refused([&] { TokenFile(write("damaged.tokens", damaged), true); }, "damaged.tokens");
+  }
+  expect_refused([&] { Loader("data.train", {{{good}, 1}}, {.sequence_length = 4}, 257, "sentencepiece:1"); }, "bytes");
+  expect_refused([&] { Loader("data.train", {{{good}, 1}}, {.sequence_length = 100}, 257, "bytes"); }, "101");
+  auto pool = Pool::create();
+  const Loader small("data.train", {{{good}, 1}}, {.sequence_length = 4}, 100, "bytes");
+  expect_refused([&] { small.rows(*pool, 0, 5); }, "vocabulary");
+}
+
+TEST_F(Data, TargetsNeverCrossADocumentsBorder) {
+  const std::vector<std::string> texts{"abcdefg", "h", "", "ijklmnopqrstuvwxyz0123456789", "ABC"};
+  std::string joined;
+  std::vector<int> owner;
+  for (size_t d = 0; d < texts.size(); ++d) {
+    joined += texts[d] + '$';
+    owner.insert(owner.end(), texts[d].size() + 1, static_cast<int>(d));
+  }
+  const std::string file = tokens("t.tokens", texts);
+  auto pool = Pool::create();
+  for (bool pack : {true, false}) {
+    const Loader rows = loader({{{file}, 1}}, 6, pack, false);
+    EXPECT_EQ(rows.rows_per_epoch(), static_cast<int64_t>((joined.size() - 1) / 6));
+    for (int64_t r = 0; r < rows.rows_per_epoch(); ++r) {
+      const Batch b = rows.rows(*pool, r, 1);
+      int64_t valid = 0;
+      for (int64_t t = 0; t < 6; ++t) {
+        const auto at = static_cast<size_t>(r * 6 + t);
+        EXPECT_EQ(b.tokens_BT.at(t), joined[at] == '$' ? 256 : joined[at]);
+        const bool same = !pack || owner[at] == owner[at + 1];
+        EXPECT_EQ(b.targets_BT.at(t), !same ? -1 : joined[at + 1] == '$' ? 256 : joined[at + 1]);
+        valid += same;
+        size_t start = at;
+        while (pack && start > static_cast<size_t>(r * 6) && owner[start - 1] == owner[at]) --start;
+        EXPECT_EQ(b.starts_BT.at(t), pack ? static_cast<double>(start - static_cast<size_t>(r * 6)) : 0);
+      }
+      EXPECT_EQ(b.valid_tokens, valid);
+    }
+  }
+}
+
+TEST_F(Data, EpochsVisitEveryRowOnceInAnOrderOfTheirOwn) {
+  std::string text;
+  for (int i = 0; i < 97; ++i) text += fmt::format("{:03}-", i);
+  const Loader rows = loader({{{tokens("a.tokens", {text}), tokens("b.tokens", {text})}, 1}}, 4);
+  auto pool = Pool::create();
+  const int64_t n = rows.rows_per_epoch();
+  std::vector<std::vector<double>> order(2);
+  for (int64_t epoch : {0, 1}) {
+    const Batch all = rows.rows(*pool, epoch * n, n);
+    std::multiset<std::string> seen;
+    for (int64_t r = 0; r < n; ++r) {
+      std::string row;
+      for (int64_t t = 0; t < 4; ++t) row += fmt::format("{} ", all.tokens_BT.at(r * 4 + t));
+      seen.insert(row);
+      order[static_cast<size_t>(epoch)].push_back(all.tokens_BT.at(r * 4 + 2));
+      // Any cut into batches gives the same rows.
+      const Batch one = rows.rows(*pool, epoch * n + r, 1);
+      for (int64_t t = 0; t < 4; ++t) EXPECT_EQ(one.tokens_BT.at(t), all.tokens_BT.at(r * 4 + t));
+    }
+    const Loader plain = loader({{{path("a.tokens"), path("b.tokens")}, 1}}, 4, true, false);
+    std::multiset<std::string> expected;
+    const Batch in_order = plain.rows(*pool, 0, n);
+    for (int64_t r = 0; r < n; ++r) {
+      std::string row;
+      for (int64_t t = 0; t < 4; ++t) row += fmt::format("{} ", in_order.tokens_BT.at(r * 4 + t));
+      expected.insert(row);
+    }
+    EXPECT_EQ(seen, expected);
+  }
+  EXPECT_NE(order[0], order[1]);
+}
+
+TEST_F(Data, MixturesKeepTheirShares) {
+  const Loader rows = loader(
+      {{{tokens("a.tokens", {std::string(400, 'a')})}, 3}, {{tokens("b.tokens", {std::string(900, 'b')})}, 1}}, 4);
+  auto pool = Pool::create();
+  const Batch b = rows.rows(*pool, 0, 2000);
+  int64_t a = 0;
+  for (int64_t r = 0; r < 2000; ++r) a += b.tokens_BT.at(r * 4) == 'a';
+  EXPECT_NEAR(static_cast<double>(a), 1500, 12);
+}
+
+TEST(Permuted, IsAPermutationAndDependsOnTheKey) {
+  for (int64_t n : {1, 2, 3, 64, 1000}) {
+    std::set<int64_t> seen;
+    for (int64_t i = 0; i < n; ++i) seen.insert(permuted(9, i, n));
+    EXPECT_EQ(static_cast<int64_t>(seen.size()), n);
+    EXPECT_EQ(*seen.begin(), 0);
+    EXPECT_EQ(*seen.rbegin(), n - 1);
+  }
+  int64_t same = 0;
+  for (int64_t i = 0; i < 1000; ++i) same += permuted(9, i, 1000) == permuted(10, i, 1000);
+  EXPECT_LT(same, 20);
+}
+
+}  // namespace
+}  // namespace og
