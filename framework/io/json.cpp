@@ -37,7 +37,7 @@ void write_string(std::string& out, std::string_view s) {
   for (size_t i = 0; i < s.size();) {
     const size_t n = utf8_length(s, i);
     if (n == 0) {
-      out += "\\ufffd";
+      out += "\xef\xbf\xbd";
       ++i;
       continue;
     }

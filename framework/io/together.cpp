@@ -1,0 +1,26 @@
+#include "framework/io/together.h"
+
+#include <exception>
+
+namespace og {
+
+void together(Comm& world, Site site, const std::function<void()>& work) {
+  std::string mine;  // status, a blank, the message
+  try {
+    work();
+  } catch (const Error& e) {
+    if (e.status() == Status::rank) throw;  // the ranks cannot be reached any more
+    mine = fmt::format("{} {}", static_cast<int>(e.status()), e.what());
+  } catch (const std::exception& e) {
+    mine = fmt::format("{} {}", static_cast<int>(Status::internal), e.what());
+  }
+  const std::vector<std::string> all = world.gather_text(mine, site);
+  for (size_t r = 0; r < all.size(); ++r) {
+    if (all[r].empty()) continue;
+    const auto status = static_cast<Status>(std::stoi(all[r]));
+    const std::string message = all[r].substr(all[r].find(' ') + 1);
+    throw_error(status, world.size() > 1 ? fmt::format("rank {}: {}", r, message) : message);
+  }
+}
+
+}  // namespace og

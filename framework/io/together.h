@@ -1,0 +1,14 @@
+// Work that every rank does for itself and that must succeed on all: if it throws on any rank, every rank throws.
+#pragma once
+
+#include <functional>
+
+#include "parallel/comm.h"
+
+namespace og {
+
+// Collective. Runs `work`; then every rank throws the Error of the lowest rank that failed, with its status, its
+// message led by "rank r: " where the world has several.
+void together(Comm& world, Site site, const std::function<void()>& work);
+
+}  // namespace og
