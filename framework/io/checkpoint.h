@@ -75,7 +75,7 @@ void save_checkpoint(const std::string& folder, std::span<const CheckpointTensor
 
 struct LoadOptions {
   // Tensors of the checkpoint with such beginnings of their names are left alone: {"optimizer."}.
-  std::vector<std::string> ignored_prefixes;
+  std::vector<std::string> ignored_prefixes{};
   bool convert_reals = false;  // f32 into f64 and back; else another type is refused
 };
 // Fills every tensor from the checkpoint and checks the checksum of every box of theirs. Names or shapes that differ:
