@@ -21,7 +21,17 @@ Place4 place_of(const Degrees& d, int rank) {
 int tokens_and_tensor_ranks(const Degrees& d) { return d.data * d.sequence * d.tensor; }
 
 // Ranks with the same color form a group.
-enum class Kind { data, sequence, tensor, pipeline, expert, expert_data, tokens, tokens_and_tensor };
+enum class Kind {
+  data,
+  sequence,
+  tensor,
+  pipeline,
+  expert,
+  expert_data,
+  tokens,
+  tokens_and_tensor,
+  sequence_and_tensor
+};
 
 int color_of(const Degrees& d, Kind kind, int rank) {
   const Place4 p = place_of(d, rank);
@@ -44,6 +54,8 @@ int color_of(const Degrees& d, Kind kind, int rank) {
       return p.pipeline * d.tensor + p.tensor;
     case Kind::tokens_and_tensor:
       return p.pipeline;
+    case Kind::sequence_and_tensor:
+      return rank / (d.sequence * d.tensor);
   }
   return 0;
 }
@@ -148,6 +160,7 @@ Mesh::Mesh(Comm& world, const Degrees& degrees) : world_(world), degrees_(degree
   expert_data_ = make(Kind::expert_data, axes_of(degrees_, group_of(degrees_, Kind::expert_data, rank)));
   tokens_ = make(Kind::tokens, "data+sequence");
   tokens_and_tensor_ = make(Kind::tokens_and_tensor, "data+sequence+tensor");
+  sequence_and_tensor_ = make(Kind::sequence_and_tensor, "sequence+tensor");
 }
 
 Comm& Mesh::axis(Axis axis) {

@@ -36,6 +36,8 @@ class Mesh {
   Comm& expert_data() { return *expert_data_; }              // ranks holding the same experts
   Comm& tokens() { return *tokens_; }                        // data x sequence: ranks holding different tokens
   Comm& tokens_and_tensor() { return *tokens_and_tensor_; }  // data x sequence x tensor
+  // sequence x tensor: ranks holding parts of the same rows, in the order of their tokens if tensor cuts them further
+  Comm& sequence_and_tensor() { return *sequence_and_tensor_; }
   Comm& axis(Axis axis);
 
   // "2 data x 2 sequence x 1 tensor, experts over 2; rank 3: data 1, sequence 1, sequence group {2, 3}, ..."
@@ -44,7 +46,8 @@ class Mesh {
  private:
   Comm& world_;
   Degrees degrees_;
-  std::unique_ptr<Comm> data_, sequence_, tensor_, pipeline_, expert_, expert_data_, tokens_, tokens_and_tensor_;
+  std::unique_ptr<Comm> data_, sequence_, tensor_, pipeline_, expert_, expert_data_, tokens_, tokens_and_tensor_,
+      sequence_and_tensor_;
 };
 
 }  // namespace og

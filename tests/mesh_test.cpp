@@ -21,6 +21,7 @@ TEST(mesh, tensor_is_fastest_then_sequence_then_data) {
     EXPECT_EQ(members(mesh.data(), comm), (Ranks{r & ~4, r | 4}));
     EXPECT_EQ(members(mesh.tokens(), comm), (Ranks{r & 1, 2 + (r & 1), 4 + (r & 1), 6 + (r & 1)}));
     EXPECT_EQ(members(mesh.tokens_and_tensor(), comm), (Ranks{0, 1, 2, 3, 4, 5, 6, 7}));
+    EXPECT_EQ(members(mesh.sequence_and_tensor(), comm), (Ranks{r & 4, (r & 4) + 1, (r & 4) + 2, (r & 4) + 3}));
     EXPECT_EQ(members(mesh.expert(), comm), (Ranks{r & 4, (r & 4) + 1, (r & 4) + 2, (r & 4) + 3}));
     EXPECT_EQ(members(mesh.expert_data(), comm), (Ranks{r & 3, (r & 3) + 4}));
     EXPECT_EQ(members(mesh.pipeline(), comm), (Ranks{r}));
