@@ -15,7 +15,9 @@ namespace og {
 namespace {
 
 constexpr int64_t kLargestMessage = int64_t{1} << 30;  // MPI counts are int
-constexpr auto kPollInterval = std::chrono::microseconds(50);
+// The background thread polls often while something has just started or come to its end, then more rarely: a poll costs
+// about 10 us of the core that computes.
+constexpr double kShortestPoll = 50e-6, kLongestPoll = 250e-6;
 // A waiter first gives way between polls; when that has lasted this long it sleeps between them, so that ranks that
 // share a core with it compute.
 constexpr double kEagerSeconds = 2e-3;
@@ -142,14 +144,14 @@ bool MpiProgress::leave_together(double seconds) {
   bool works = MPI_Ibarrier(MPI_COMM_WORLD, &request) == MPI_SUCCESS;
   while (works && !together && now_seconds() < limit) {
     works = MPI_Test(&request, &together, MPI_STATUS_IGNORE) == MPI_SUCCESS;
-    if (!together) std::this_thread::sleep_for(kPollInterval);
+    if (!together) std::this_thread::sleep_for(kWaitInterval);
   }
   return together != 0;
 }
 
 void MpiProgress::progress_all() {
   for (const auto& task : active_) task->progress();
-  std::erase_if(active_, [](const auto& task) { return task->done(); });
+  if (std::erase_if(active_, [](const auto& task) { return task->done(); }) > 0) last_event_ = now_seconds();
 }
 
 void MpiProgress::poll_in_background() {
@@ -157,8 +159,9 @@ void MpiProgress::poll_in_background() {
   while (true) {
     outstanding_.wait(lock, [&] { return stop_ || (!active_.empty() && !waiting_); });
     if (stop_) return;
+    const double interval = std::clamp((now_seconds() - last_event_) / 10, kShortestPoll, kLongestPoll);
     lock.unlock();
-    std::this_thread::sleep_for(kPollInterval);
+    std::this_thread::sleep_for(std::chrono::duration<double>(interval));
     lock.lock();
     if (!waiting_) progress_all();
   }
@@ -169,6 +172,7 @@ void MpiProgress::start(const std::shared_ptr<MpiTask>& task) {
   {
     const std::lock_guard lock(mutex_);
     active_.push_back(task);
+    last_event_ = now_seconds();
     progress_all();
     wake = !active_.empty();
   }

@@ -82,7 +82,8 @@ class MpiProgress {
   std::mutex mutex_;
   std::condition_variable outstanding_;
   std::vector<std::shared_ptr<MpiTask>> active_;
-  bool waiting_ = false;  // the rank's thread polls
+  double last_event_ = 0;  // when a task started or ended
+  bool waiting_ = false;   // the rank's thread polls
   bool stop_ = false;
   bool failed_ = false;  // all ranks have agreed to end
   std::thread thread_;
