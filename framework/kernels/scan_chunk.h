@@ -1,5 +1,5 @@
-// One chunk of a recurrence as small matrix products, for any arithmetic M (M::T, M::kPad, M::product, M::exp, M::dot).
-// Chunks never cross a document start, so nothing in here masks documents.
+// One chunk of a recurrence as small matrix products, for any arithmetic M (PlainMath, in ref/scan_chunked.cpp, says
+// what its functions do). Chunks never cross a document start, so nothing in here masks documents.
 //
 // With b_i the sum of the chunk's gates up to token i, b_end over all: E_ij = exp(b_i - b_j) for j <= i. No exponent is
 // a difference of running sums: scalar gates sum the gates between j and i; diagonal gates work in blocks of 16 tokens,
@@ -172,13 +172,7 @@ struct ChunkScratch {
         }
         M::product(end - begin, begin, K, mixed + begin * Kp, Kp, 1, columns, cp, X + begin * cp, cp, Sum::set);
       }
-      for (int64_t i = begin; i < end; ++i) {
-        std::copy(x + i * Kp, x + (i + 1) * Kp, run);
-        for (int64_t j = i; j >= begin; --j) {
-          X[i * cp + j] = M::dot(run, y + j * Kp, Kp);
-          for (int64_t c = 0; c < Kp; ++c) run[c] *= decay[j * Kp + c];
-        }
-      }
+      M::block_scores(X + begin * cp + begin, cp, x + begin * Kp, y + begin * Kp, decay + begin * Kp, Kp, end - begin);
     }
   }
 
@@ -225,16 +219,7 @@ struct ChunkScratch {
         M::product(end - begin, Kp, begin, X + begin * cp, cp, 1, scaled, Kp, mixed, Kp, Sum::set);
         for (int64_t i = 0; i < (end - begin) * Kp; ++i) out[begin * Kp + i] += in_head[begin * Kp + i] * mixed[i];
       }
-      for (int64_t i = begin; i < end; ++i) {
-        std::fill(run, run + Kp, T{1});
-        for (int64_t j = i; j >= begin; --j) {
-          const T x = X[i * cp + j];
-          for (int64_t c = 0; c < Kp; ++c) {
-            out[i * Kp + c] += x * run[c] * y[j * Kp + c];
-            run[c] *= decay[j * Kp + c];
-          }
-        }
-      }
+      M::block_rows(out + begin * Kp, X + begin * cp + begin, cp, y + begin * Kp, decay + begin * Kp, Kp, end - begin);
     }
   }
 
@@ -247,16 +232,8 @@ struct ChunkScratch {
       const int64_t begin = begin_of(I), end = end_of(I);
       multiply_rows(scaled, scaled, 0, begin, block_total + I * Kp);
       M::product(begin, Kp, end - begin, X + begin * cp, 1, cp, mixed + begin * Kp, Kp, scaled, Kp, Sum::add);
-      for (int64_t i = begin; i < end; ++i) {
-        std::fill(run, run + Kp, T{1});
-        for (int64_t j = i; j >= begin; --j) {
-          const T x = X[i * cp + j];
-          for (int64_t c = 0; c < Kp; ++c) {
-            out[j * Kp + c] += x * run[c] * y[i * Kp + c];
-            run[c] *= decay[j * Kp + c];
-          }
-        }
-      }
+      M::block_columns(out + begin * Kp, X + begin * cp + begin, cp, y + begin * Kp, decay + begin * Kp, Kp,
+                       end - begin);
     }
     for (int64_t i = 0; i < n * Kp; ++i) out[i] += in_tail[i] * scaled[i];
   }

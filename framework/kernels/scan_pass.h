@@ -2,7 +2,9 @@
 // batch row and head at a time; threads take different ones.
 // Workspace: for each row and head what one phase leaves for the next, then one ChunkScratch for each thread.
 //   phases (delta)   W [T, K'], U [T, V'], the reader Q exp(b) - P W [T, K']
-//   backward         the state after each chunk [chunks, K, V'], err = N / beta [T, V'] (delta)
+//   backward         states after chunks [T / chunk + 2, K, V'], err = N / beta [T, V'] (delta)
+// Its size does not depend on the documents: a chunk shorter than `chunk` ends a document or the piece, and what comes
+// after a document reads no state, so those chunks share one place.
 #pragma once
 
 #include <vector>
@@ -25,6 +27,7 @@ struct ScanPass {
     int64_t b = 0, h = 0, i = 0, t = 0;
     T* kept = nullptr;            // this row's part of the workspace
     std::vector<int64_t> bounds;  // chunk m is tokens [bounds[m], bounds[m + 1])
+    std::vector<int64_t> places;  // where the state after chunk m is kept
 
     Row(const Inputs& inputs, T* scratch) : in(inputs) { this->carve(scratch, inputs); }
 
@@ -41,7 +44,13 @@ struct ScanPass {
       for (int64_t j = 1; j < in.tokens(); ++j)
         if (j - bounds.back() == in.chunk || in.start(row, j) == j) bounds.push_back(j);
       if (in.tokens() > 0) bounds.push_back(in.tokens());
+      places.clear();
+      int64_t full = 0;
+      for (size_t m = 0; m + 1 < bounds.size(); ++m)
+        places.push_back(bounds[m + 1] - bounds[m] == in.chunk ? full++ : num_places(in) - 2);
+      if (!places.empty() && places.back() == num_places(in) - 2) places.back() = num_places(in) - 1;
     }
+    static int64_t num_places(const Inputs& inputs) { return inputs.tokens() / inputs.chunk + 2; }
 
     void enter(int64_t chunk) {
       t = bounds[static_cast<size_t>(chunk)];
@@ -88,8 +97,8 @@ struct ScanPass {
     T* kept_w() const { return kept + t * Kp; }
     T* kept_reader() const { return kept + (in.tokens() + t) * Kp; }
     T* kept_u() const { return kept + 2 * in.tokens() * Kp + t * Vp; }
-    T* kept_state(int64_t chunk) const { return kept + chunk * state_size(); }
-    T* kept_error() const { return kept + chunks() * state_size() + t * Vp; }
+    T* kept_state(int64_t chunk) const { return kept + places[static_cast<size_t>(chunk)] * state_size(); }
+    T* kept_error() const { return kept + num_places(in) * state_size() + t * Vp; }
   };
 
   static int64_t kept_size(const Inputs& in, ScanCall call) {
@@ -97,13 +106,7 @@ struct ScanPass {
     sizes.carve(nullptr, in);
     if (call == ScanCall::forward) return 0;
     if (call == ScanCall::phases) return in.beta ? in.tokens() * (2 * sizes.Kp + sizes.Vp) : 0;
-    size_t most = 0;
-    Row row(in, nullptr);
-    for (int64_t b = 0; b < in.rows(); ++b) {
-      row.cut(b);
-      most = std::max(most, row.bounds.size());
-    }
-    return static_cast<int64_t>(most) * sizes.K * sizes.Vp + (in.beta ? in.tokens() * sizes.Vp : 0);
+    return Row::num_places(in) * sizes.K * sizes.Vp + (in.beta ? in.tokens() * sizes.Vp : 0);
   }
   static int64_t scratch_size(const Inputs& in) { return ChunkScratch<M>().carve(nullptr, in); }
   static int64_t workers(const Stream& stream, const Inputs& in) {

@@ -10,12 +10,11 @@ namespace {
 
 #ifdef __AVX512F__
 constexpr int kLanes = 16;
-constexpr int kVectors = 4;  // columns of a tile: 64
 #else
 constexpr int kLanes = 8;
-constexpr int kVectors = 2;  // 16
 #endif
 using Vector = float __attribute__((vector_size(kLanes * 4)));
+using Mask = int32_t __attribute__((vector_size(kLanes * 4)));
 
 Vector load(const float* p) {
   Vector v;
@@ -43,12 +42,22 @@ void tile(int64_t k, const float* a, int64_t row, int64_t column, const float* b
     }
 }
 
-template <int kColumns>
+template <int kRows, int kColumns>
 void column_of_tiles(int64_t m, int64_t k, const float* a, int64_t row, int64_t column, const float* b, int64_t ldb,
                      float* c, int64_t ldc, Sum sum) {
   int64_t i = 0;
-  for (; i + 4 <= m; i += 4) tile<4, kColumns>(k, a + i * row, row, column, b, ldb, c + i * ldc, ldc, sum);
+  for (; i + kRows <= m; i += kRows) tile<kRows, kColumns>(k, a + i * row, row, column, b, ldb, c + i * ldc, ldc, sum);
   for (; i < m; ++i) tile<1, kColumns>(k, a + i * row, row, column, b, ldb, c + i * ldc, ldc, sum);
+}
+
+// The lanes from `first` on; all of them if first <= 0.
+Mask lanes_from(int64_t first) {
+#ifdef __AVX512F__
+  const Mask lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#else
+  const Mask lane = {0, 1, 2, 3, 4, 5, 6, 7};
+#endif
+  return lane >= static_cast<int32_t>(first);
 }
 
 struct VectorMath {
@@ -58,9 +67,14 @@ struct VectorMath {
   static void product(int64_t m, int64_t n, int64_t k, const float* a, int64_t row, int64_t column, const float* b,
                       int64_t ldb, float* c, int64_t ldc, Sum sum) {
     int64_t j = 0;
-    for (; j + kVectors * kLanes <= n; j += kVectors * kLanes)
-      column_of_tiles<kVectors>(m, k, a, row, column, b + j, ldb, c + j, ldc, sum);
-    for (; j < n; j += kPad) column_of_tiles<16 / kLanes>(m, k, a, row, column, b + j, ldb, c + j, ldc, sum);
+#ifdef __AVX512F__
+    for (; j + 64 <= n; j += 64) column_of_tiles<4, 4>(m, k, a, row, column, b + j, ldb, c + j, ldc, sum);
+    if (n - j == 48) return column_of_tiles<8, 3>(m, k, a, row, column, b + j, ldb, c + j, ldc, sum);
+    if (n - j == 32) return column_of_tiles<8, 2>(m, k, a, row, column, b + j, ldb, c + j, ldc, sum);
+    if (n - j == 16) return column_of_tiles<8, 1>(m, k, a, row, column, b + j, ldb, c + j, ldc, sum);
+#else
+    for (; j < n; j += kPad) column_of_tiles<4, 2>(m, k, a, row, column, b + j, ldb, c + j, ldc, sum);
+#endif
   }
 
   static void transpose(float* to, int64_t ld_to, const float* from, int64_t ld_from, int64_t rows, int64_t columns,
@@ -92,6 +106,57 @@ struct VectorMath {
       const float scale = std::bit_cast<float>((std::bit_cast<int32_t>(shifted) << 23) + 0x3f800000);
       x[i] = x[i] < -87.0F ? 0.0F : p * scale;
     }
+  }
+
+  // Tokens i in the lanes: for each channel the readers of all i walk to the left together; a lane joins at its own
+  // token.
+  static void block_scores(float* X, int64_t ldx, const float* x, const float* y, const float* decay, int64_t width,
+                           int64_t rows) {
+    for (int64_t i0 = 0; i0 < rows; i0 += kLanes) {
+      const int64_t end = std::min(rows, i0 + kLanes);
+      Vector acc[16] = {};
+      float turned[16 * 16];
+      for (int64_t c0 = 0; c0 < width; c0 += 16) {
+        transpose(turned, 16, x + i0 * width + c0, width, end - i0, 16, 16);
+        for (int64_t c = 0; c < 16; ++c) {
+          Vector reader = load(turned + c * 16);
+          const float* yc = y + c0 + c;
+          const float* ac = decay + c0 + c;
+          for (int64_t j = end - 1; j >= i0; --j) {
+            acc[j] += reader * yc[j * width];
+            reader = lanes_from(j - i0) ? reader * ac[j * width] : reader;
+          }
+          for (int64_t j = i0 - 1; j >= 0; --j) {
+            acc[j] += reader * yc[j * width];
+            reader *= ac[j * width];
+          }
+        }
+      }
+      for (int64_t j = 0; j < end; ++j)
+        for (int64_t i = std::max(i0, j); i < end; ++i) X[i * ldx + j] = acc[j][i - i0];
+    }
+  }
+
+  static void block_rows(float* out, const float* X, int64_t ldx, const float* y, const float* decay, int64_t width,
+                         int64_t rows) {
+    for (int64_t c = 0; c < width; c += kLanes)
+      for (int64_t i = 0; i < rows; ++i) {
+        Vector sum = {};
+        for (int64_t j = 0; j <= i; ++j)
+          sum = sum * load(decay + j * width + c) + X[i * ldx + j] * load(y + j * width + c);
+        store(out + i * width + c, load(out + i * width + c) + sum);
+      }
+  }
+
+  static void block_columns(float* out, const float* X, int64_t ldx, const float* y, const float* decay, int64_t width,
+                            int64_t rows) {
+    for (int64_t c = 0; c < width; c += kLanes)
+      for (int64_t j = 0; j < rows; ++j) {
+        Vector sum = X[(rows - 1) * ldx + j] * load(y + (rows - 1) * width + c);
+        for (int64_t i = rows - 2; i >= j; --i)
+          sum = sum * load(decay + (i + 1) * width + c) + X[i * ldx + j] * load(y + i * width + c);
+        store(out + j * width + c, load(out + j * width + c) + sum);
+      }
   }
 
   static float dot(const float* x, const float* y, int64_t n) {

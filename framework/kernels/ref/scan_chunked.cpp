@@ -34,6 +34,39 @@ struct PlainMath {
   static void exp(T* x, int64_t n) {
     for (int64_t i = 0; i < n; ++i) x[i] = std::exp(x[i]);
   }
+  // Inside a block of at most 16 tokens, decay [rows, K'] = exp(gates), E_ij = product of decay after j up to i:
+  // X_ij = sum_c x_ic y_jc E_ijc for j <= i.
+  static void block_scores(T* X, int64_t ldx, const T* x, const T* y, const T* decay, int64_t width, int64_t rows) {
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t c = 0; c < width; ++c) {
+        T reader = x[i * width + c];
+        for (int64_t j = i; j >= 0; --j) {
+          X[i * ldx + j] += reader * y[j * width + c];
+          reader *= decay[j * width + c];
+        }
+      }
+  }
+  // out_ic += sum_{j <= i} X_ij y_jc E_ijc.
+  static void block_rows(T* out, const T* X, int64_t ldx, const T* y, const T* decay, int64_t width, int64_t rows) {
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t c = 0; c < width; ++c) {
+        T sum = 0;
+        for (int64_t j = 0; j <= i; ++j) sum = sum * decay[j * width + c] + X[i * ldx + j] * y[j * width + c];
+        out[i * width + c] += sum;
+      }
+  }
+  // out_jc += sum_{i >= j} X_ij y_ic E_ijc.
+  static void block_columns(T* out, const T* X, int64_t ldx, const T* y, const T* decay, int64_t width, int64_t rows) {
+    for (int64_t j = 0; j < rows; ++j)
+      for (int64_t c = 0; c < width; ++c) {
+        T sum = 0;
+        for (int64_t i = rows - 1; i >= j; --i) {
+          sum += X[i * ldx + j] * y[i * width + c];
+          if (i > j) sum *= decay[i * width + c];
+        }
+        out[j * width + c] += sum;
+      }
+  }
   static T dot(const T* x, const T* y, int64_t n) {
     T sum = 0;
     for (int64_t i = 0; i < n; ++i) sum += x[i] * y[i];
