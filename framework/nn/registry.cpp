@@ -1,0 +1,35 @@
+#include "framework/nn/registry.h"
+
+#include "framework/nn/attention.h"
+#include "framework/nn/mixers/mixers.h"
+#include "framework/nn/mlp.h"
+#include "framework/nn/moe.h"
+
+namespace og {
+
+std::span<const MixerType> mixer_types() {
+  static const std::vector<MixerType> types{
+      attention_type(), linear_type(), retention_type(), lightning_type(), simple_gla_type(),
+      mamba2_type(),    gla_type(),    hgrn2_type(),     delta_net_type(), gated_delta_net_type(),
+  };
+  return types;
+}
+
+std::span<const ChannelType> channel_types() {
+  static const std::vector<ChannelType> types{mlp_type(), moe_type()};
+  return types;
+}
+
+const MixerType* find_mixer_type(const std::string& name) {
+  for (const MixerType& t : mixer_types())
+    if (t.name == name) return &t;
+  return nullptr;
+}
+
+const ChannelType* find_channel_type(const std::string& name) {
+  for (const ChannelType& t : channel_types())
+    if (t.name == name) return &t;
+  return nullptr;
+}
+
+}  // namespace og

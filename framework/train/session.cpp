@@ -1,0 +1,71 @@
+#include "framework/train/session.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "framework/core/log.h"
+#include "framework/kernels/matmul.h"
+
+namespace og {
+
+Precision resolve_precision(const std::string& precision) {
+  std::string name = precision;
+  if (name == "auto") name = bf16_is_native() ? "bf16" : "f32";
+  Precision p;
+  p.name = name;
+  if (name == "f64") {
+    p.dtype = DType::f64;
+    p.backend = Backend::ref;
+  } else if (name == "bf16") {
+    p.products = Products::bf16;
+  } else {
+    OG_CHECK(name == "f32", "unknown precision {}", name);
+  }
+  return p;
+}
+
+int resolve_threads(const Config& config, Comm& world) {
+  if (config.train.threads > 0) return config.train.threads;
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  const std::vector<std::string> hosts = world.gather_text(host, Site{"startup"});
+  const auto ranks_here = static_cast<int>(std::count(hosts.begin(), hosts.end(), std::string(host)));
+  return std::max(1, hardware_threads() / ranks_here);
+}
+
+Degrees resolve_degrees(const Config& config, int world_size) {
+  Degrees d = config.parallel.degrees;
+  if (config.parallel.data_auto) {
+    const int others = d.sequence * d.tensor * d.pipeline;
+    d.data = std::max(1, world_size / others);
+  }
+  const std::string problem = check_degrees(d, world_size);
+  if (!problem.empty()) fail(Status::usage, "parallel: {}", problem);
+  return d;
+}
+
+Session::Session(const Config& config, Comm& world, const Degrees& degrees)
+    : world_(world), precision_(resolve_precision(config.train.precision)) {
+  cx_.stream.backend = precision_.backend;
+  cx_.stream.products = precision_.products;
+  cx_.stream.num_threads = resolve_threads(config, world);
+  set_thread_count(cx_.stream.num_threads);
+  world.profile = &cx_.profile;
+  mesh_ = std::make_unique<Mesh>(world, degrees);
+  store_ = std::make_unique<ParameterStore>(cx_, *mesh_, precision_.dtype, static_cast<uint64_t>(config.train.seed));
+  model_ = std::make_unique<HybridLM>(*store_, config.model);
+}
+
+std::unique_ptr<Comm> join_world(double timeout_seconds) {
+  if (!mpi_is_launched()) {
+    log::info("one rank (not started by mpirun or srun)");
+    return make_self_comm();
+  }
+  std::unique_ptr<Comm> world = make_mpi_comm(timeout_seconds);
+  log::set_rank(world->rank(), world->size());
+  log::info("{} ranks over MPI", world->size());
+  return world;
+}
+
+}  // namespace og

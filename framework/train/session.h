@@ -1,0 +1,53 @@
+// Session: what every command that runs a model needs, built from the config: how to compute, the mesh, parameters,
+// model.
+#pragma once
+
+#include <memory>
+
+#include "framework/train/config.h"
+#include "models/hybrid_lm.h"
+
+namespace og {
+
+// What `train.precision` means on this machine: the element type, the back end and how products are computed.
+struct Precision {
+  DType dtype = DType::f32;
+  Backend backend = Backend::cpu;
+  Products products = Products::exact;
+  std::string name;  // "f32", "bf16", "f64"
+};
+// auto: bf16 where the processor multiplies it natively, else f32.
+Precision resolve_precision(const std::string& precision);
+
+// Threads for each rank: the config's number, or the cores of this host divided by the ranks on it.
+int resolve_threads(const Config& config, Comm& world);
+
+// parallel.* with `data: auto` filled in for this many ranks. Wrong degrees: Error(Status::usage) naming the nearest
+// that work.
+Degrees resolve_degrees(const Config& config, int world_size);
+
+class Session {
+ public:
+  // Collective. Prints nothing. config.model.vocab_size is known by now.
+  Session(const Config& config, Comm& world, const Degrees& degrees);
+
+  Comm& world() { return world_; }
+  Context& context() { return cx_; }
+  Mesh& mesh() { return *mesh_; }
+  ParameterStore& store() { return *store_; }
+  HybridLM& model() { return *model_; }
+  const Precision& precision() const { return precision_; }
+
+ private:
+  Comm& world_;
+  Precision precision_;
+  Context cx_;
+  std::unique_ptr<Mesh> mesh_;
+  std::unique_ptr<ParameterStore> store_;
+  std::unique_ptr<HybridLM> model_;
+};
+
+// The world this process belongs to: MPI if mpirun or srun started it, else one rank. Says once which.
+std::unique_ptr<Comm> join_world(double timeout_seconds);
+
+}  // namespace og

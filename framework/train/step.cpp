@@ -1,0 +1,192 @@
+#include "framework/train/step.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "framework/core/profile.h"
+
+namespace og {
+
+namespace {
+
+// Columns [begin, begin + width) of [rows, length] i32.
+Tensor cut_columns(Context& cx, const Tensor& x, int64_t begin, int64_t width) {
+  const Tensor out = cx.empty({x.size(0), width}, DType::i32);
+  for (int64_t r = 0; r < x.size(0) && width > 0; ++r)
+    std::memcpy(out.data<int32_t>() + r * width, x.data<int32_t>() + r * x.size(1) + begin,
+                static_cast<size_t>(width) * sizeof(int32_t));
+  return out;
+}
+
+bool is_finite(const Tensor& t) {
+  return visit_real(t.dtype(), [&](auto zero) {
+    const auto v = t.flat<const decltype(zero)>();
+    return std::all_of(v.data, v.data + v.size(), [](auto x) { return std::isfinite(x); });
+  });
+}
+
+}  // namespace
+
+TrainStep::TrainStep(Context& cx, Mesh& mesh, ParameterStore& store, HybridLM& model, AdamW& optimizer,
+                     StepOptions options)
+    : cx_(cx), mesh_(mesh), store_(store), model_(model), optimizer_(optimizer), options_(options), reducer_(cx, mesh) {
+  for (Parameter& p : store.all()) reducer_.add(p.value, *p.gradient_group);
+}
+
+TrainStep::Piece TrainStep::cut(const Batch& batch) {
+  const int64_t rows = batch.tokens_BT.size(0), length = batch.tokens_BT.size(1);
+  Piece piece;
+  piece.seq = make_seq_context(*cx_.pool, mesh_.sequence(), rows, length, batch.starts_BT);
+  piece.tokens_BT = cut_columns(cx_, batch.tokens_BT, piece.seq.begin(), piece.seq.local_length());
+  piece.targets_BT = cut_columns(cx_, batch.targets_BT, piece.seq.begin(), piece.seq.local_length());
+  return piece;
+}
+
+StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows, double learning_rate,
+                          bool stop_requested) {
+  const int64_t micro_rows = options_.micro_batch_size;
+  const int64_t num_micro = options_.rows_in_step / (micro_rows * mesh_.data().size());
+  StepResult result;
+
+  const double data_begin = now_seconds();
+  std::vector<Batch> batches;
+  int64_t valid = 0;
+  for (int64_t m = 0; m < num_micro; ++m) {
+    batches.push_back(rows(first_row + (m * mesh_.data().size() + mesh_.data().rank()) * micro_rows, micro_rows));
+    valid += batches.back().valid_tokens;
+  }
+  result.data_seconds = now_seconds() - data_begin;
+  result.valid_tokens = static_cast<int64_t>(mesh_.data().sum(static_cast<double>(valid), Site{"loss"}));
+  // A step whose every token is the last of its document has nothing to learn from: its gradient is zero.
+  const double weight = 1.0 / static_cast<double>(std::max<int64_t>(1, result.valid_tokens));
+
+  double loss_sum = 0;
+  std::vector<double> aux, z, load;
+  for (size_t m = 0; m < batches.size(); ++m) {
+    const Piece piece = cut(batches[m]);
+    Tape tape(cx_);
+    const bool last = m + 1 == batches.size();
+    if (last) {
+      reducer_.begin();
+      tape.on_leaf_ready = [this](Slot& slot) { reducer_.ready(slot); };
+    }
+    StepContext context{tape, mesh_, piece.seq, options_.rows_in_step, true};
+    SideOutputs side;
+    const Value loss = model_.loss(context, piece.tokens_BT, piece.targets_BT, nullptr, side, options_.recompute);
+    loss_sum += loss.tensor().at(0);
+    aux.insert(aux.end(), side.aux_loss.begin(), side.aux_loss.end());
+    z.insert(z.end(), side.z_loss.begin(), side.z_loss.end());
+    load.insert(load.end(), side.load_max_over_mean.begin(), side.load_max_over_mean.end());
+    result.tokens_dropped += side.tokens_dropped;
+    loss.slot()->open(cx_).tensor.fill(weight);
+    for (const Value& extra : side.losses)
+      if (extra.wants_gradient()) extra.slot()->open(cx_).tensor.fill(1);
+    tape.backward_from_slots();
+    if (last) reducer_.finish();
+  }
+
+  // Every rank's part of what is logged, in one sum. The loss is the same on all tensor ranks: one of them counts.
+  const bool counts = mesh_.tensor().rank() == 0;
+  const auto total = [](const std::vector<double>& v) { return std::accumulate(v.begin(), v.end(), 0.0); };
+  const Tensor sums = cx_.zeros({5}, DType::f64);
+  auto* s = sums.data<double>();
+  s[0] = counts ? loss_sum * weight : 0;
+  s[1] = total(aux);
+  s[2] = total(z);
+  s[3] = static_cast<double>(result.tokens_dropped);
+  s[4] = stop_requested ? 1 : 0;
+  mesh_.world().all_reduce(sums, Reduce::sum, Site{"metrics"}).wait();
+  result.loss = s[0];
+  result.aux_loss = s[1];
+  result.z_loss = s[2];
+  result.tokens_dropped = static_cast<int64_t>(s[3]);
+  result.stop_requested = s[4] > 0;
+  if (!load.empty()) {
+    const double local = total(load) / static_cast<double>(load.size());
+    result.expert_load_max_over_mean = mesh_.world().max(local, Site{"metrics"});
+  }
+  result.grad_norm = reducer_.norm();
+  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) report_bad_numbers(step, result.loss, batches);
+  const double limit = options_.max_grad_norm;
+  const double scale = limit > 0 && result.grad_norm > limit ? limit / result.grad_norm : 1.0;
+  optimizer_.step(learning_rate, scale);
+  model_.end_step();
+  return result;
+}
+
+TrainStep::Evaluation TrainStep::evaluate(int64_t num_rows, const RowSource& rows) {
+  Evaluation total;
+  const int64_t micro_rows = options_.micro_batch_size;
+  const int64_t at_once = micro_rows * mesh_.data().size();
+  double loss_sum = 0, valid = 0;
+  for (int64_t first = 0; first < num_rows; first += at_once) {
+    // Every rank runs every round; past the end a rank takes the last rows again without counting them.
+    const int64_t mine = first + mesh_.data().rank() * micro_rows;
+    const int64_t take = std::clamp<int64_t>(num_rows - mine, 0, micro_rows);
+    Batch batch = rows(std::min(mine, num_rows - 1), std::max<int64_t>(1, take));
+    if (take == 0) {
+      batch.targets_BT.fill(-1);
+      batch.valid_tokens = 0;
+    }
+    const Piece piece = cut(batch);
+    Tape tape(cx_, Tape::Mode::no_gradient);
+    StepContext context{tape, mesh_, piece.seq, num_rows, false};
+    SideOutputs side;
+    loss_sum += model_.loss(context, piece.tokens_BT, piece.targets_BT, nullptr, side, false).tensor().at(0);
+    valid += static_cast<double>(batch.valid_tokens);
+  }
+  total.loss_sum = mesh_.tokens().sum(loss_sum, Site{"metrics"});
+  total.valid_tokens = static_cast<int64_t>(mesh_.data().sum(valid, Site{"metrics"}));
+  return total;
+}
+
+void TrainStep::report_bad_numbers(int64_t step, double loss, const std::vector<Batch>& batches) {
+  const int64_t num_layers = model_.config().num_hidden_layers;
+  const int64_t none = num_layers + 2;
+  int64_t first = none;
+  model_.on_layer_output = [&](int64_t layer, const Tensor& x) {
+    if (layer < first && !is_finite(x)) first = layer;
+  };
+  for (const Batch& batch : batches) {
+    const Piece piece = cut(batch);
+    Tape tape(cx_, Tape::Mode::no_gradient);
+    StepContext context{tape, mesh_, piece.seq, options_.rows_in_step, false};
+    SideOutputs side;
+    const Value sum = model_.loss(context, piece.tokens_BT, piece.targets_BT, nullptr, side, false);
+    if (!is_finite(sum.tensor())) first = std::min(first, num_layers + 1);
+  }
+  model_.on_layer_output = nullptr;
+  first = static_cast<int64_t>(-mesh_.world().max(-static_cast<double>(first), Site{"metrics"}));
+
+  std::string where;
+  if (first == -1) {
+    where = "the output of the embedding (model.embed_tokens)";
+  } else if (first < num_layers) {
+    where = fmt::format("the output of layer {} (model.layers.{}: {}, {})", first, first,
+                        model_.config().mixer(first).type, model_.config().channel(first).type);
+  } else if (first == num_layers) {
+    where = "the output of the final norm (model.norm)";
+  } else if (first == num_layers + 1) {
+    where = "the loss (lm_head)";
+  } else {
+    // Forward is clean, so a gradient is bad. Backward runs from the last layer down, so the last one named is the
+    // origin.
+    int64_t last = -1, index = 0;
+    for (const Parameter& p : store_.all()) {
+      if (!is_finite(p.value.slot()->gradient_or_zero(cx_))) last = index;
+      ++index;
+    }
+    last = static_cast<int64_t>(mesh_.world().max(static_cast<double>(last), Site{"metrics"}));
+    where = last < 0 ? std::string("the gradient norm")
+                     : fmt::format("the gradient of {}", store_.all()[static_cast<size_t>(last)].record.name);
+  }
+  fail(
+      Status::numbers,
+      "step {}: the loss is {} and numbers first go bad in {}. Nothing was updated; the last checkpoint is good. Lower "
+      "train.optimizer.learning_rate, raise train.schedule.warmup_steps, or set train.precision: f32",
+      step, loss, where);
+}
+
+}  // namespace og

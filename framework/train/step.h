@@ -1,0 +1,72 @@
+// One optimizer step: micro steps forward and backward with gradients reduced while the last backward runs, the norm,
+// the update. Knows nothing of files, configs or screens.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "framework/data/batch.h"
+#include "framework/optim/adamw.h"
+#include "models/hybrid_lm.h"
+#include "parallel/gradients.h"
+#include "parallel/mesh.h"
+
+namespace og {
+
+struct StepOptions {
+  int64_t rows_in_step = 1;      // rows of sequence_length tokens over all data ranks and micro steps
+  int64_t micro_batch_size = 1;  // rows a data rank takes at once
+  double max_grad_norm = 1.0;    // 0: no clipping
+  bool recompute = false;
+};
+
+// Means over the whole step and all ranks; the same on every rank.
+struct StepResult {
+  double loss = 0;  // mean cross-entropy of valid tokens, nats
+  double aux_loss = 0, z_loss = 0;
+  double grad_norm = 0;  // before clipping
+  int64_t valid_tokens = 0;
+  double expert_load_max_over_mean = 0;  // mean over layers; 0 without experts
+  int64_t tokens_dropped = 0;
+  double data_seconds = 0;
+  bool stop_requested = false;  // on any rank
+};
+
+// Rows [first, first + count) of the run, in their global order.
+using RowSource = std::function<Batch(int64_t first, int64_t count)>;
+
+class TrainStep {
+ public:
+  TrainStep(Context& cx, Mesh& mesh, ParameterStore& store, HybridLM& model, AdamW& optimizer, StepOptions options);
+
+  // Rows [first_row, first_row + rows_in_step). stop_requested: this rank's own wish, agreed with the others on the
+  // way. Throws Error(Status::numbers), on every rank and before the update, if the loss or a gradient is not finite:
+  // the message names the step and the first layer where it appears.
+  StepResult run(int64_t step, int64_t first_row, const RowSource& rows, double learning_rate, bool stop_requested);
+
+  // Loss only, no gradients: sum of -log p and valid targets of these rows, over all ranks.
+  struct Evaluation {
+    double loss_sum = 0;
+    int64_t valid_tokens = 0;
+    double loss() const { return loss_sum / static_cast<double>(valid_tokens); }
+  };
+  Evaluation evaluate(int64_t num_rows, const RowSource& rows);
+
+ private:
+  struct Piece {
+    Tensor tokens_BT, targets_BT;
+    SeqContext seq;
+  };
+  Piece cut(const Batch& batch);
+  [[noreturn]] void report_bad_numbers(int64_t step, double loss, const std::vector<Batch>& batches);
+
+  Context& cx_;
+  Mesh& mesh_;
+  ParameterStore& store_;
+  HybridLM& model_;
+  AdamW& optimizer_;
+  StepOptions options_;
+  GradientReducer reducer_;
+};
+
+}  // namespace og

@@ -1,0 +1,114 @@
+#include "models/hybrid_lm.h"
+
+#include "framework/autograd/recompute.h"
+#include "framework/nn/registry.h"
+#include "framework/ops/norm.h"
+#include "framework/ops/pointwise.h"
+#include "framework/ops/shape.h"
+#include "parallel/vocabulary.h"
+
+namespace og {
+
+const Options& ModelConfig::at(const std::map<char, Options>& letters, const std::string& pattern, int64_t layer) {
+  OG_CHECK(!pattern.empty(), "empty layer pattern");
+  const char letter = pattern[static_cast<size_t>(layer) % pattern.size()];
+  auto found = letters.find(letter);
+  OG_CHECK(found != letters.end(), "layer pattern letter {} is not defined", letter);
+  return found->second;
+}
+
+HybridLM::HybridLM(ParameterStore& store, ModelConfig config) : store_(store), config_(std::move(config)) {
+  const Shape vocabulary{config_.padded_vocab_size(), config_.hidden_size};
+  const Init normal = Init::normal(config_.initializer_range);
+  embedding_ = &store.add(
+      {.name = "model.embed_tokens.weight", .global_shape = vocabulary, .shard = Shard::tensor, .init = normal});
+  const auto norm = [&](const std::string& name) {
+    return &store.add({.name = name, .global_shape = {config_.hidden_size}, .init = Init::ones(), .decay = false});
+  };
+  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
+    const size_t before = store.all().size();
+    const std::string prefix = fmt::format("model.layers.{}", i);
+    LayerContext context{.store = store,
+                         .prefix = prefix + ".mixer",
+                         .hidden_size = config_.hidden_size,
+                         .layer_index = static_cast<int>(i),
+                         .num_layers = static_cast<int>(config_.num_hidden_layers),
+                         .initializer_range = config_.initializer_range,
+                         .rms_norm_eps = config_.rms_norm_eps};
+    const Options& mixer = config_.mixer(i);
+    const Options& channel = config_.channel(i);
+    const MixerType* mixer_type = find_mixer_type(mixer.type);
+    const ChannelType* channel_type = find_channel_type(channel.type);
+    OG_CHECK(mixer_type && channel_type, "layer {}: unknown type {} or {}", i, mixer.type, channel.type);
+    Block block;
+    block.input_norm = norm(prefix + ".input_layernorm.weight");
+    block.mixer = mixer_type->build(context, mixer);
+    block.post_norm = norm(prefix + ".post_attention_layernorm.weight");
+    context.prefix = prefix + ".mlp";
+    block.channel = channel_type->build(context, channel);
+    for (size_t p = before; p < store.all().size(); ++p) block.parameters.push_back(store.all()[p].value);
+    blocks_.push_back(std::move(block));
+  }
+  final_norm_ = norm("model.norm.weight");
+  head_ =
+      config_.tie_word_embeddings
+          ? embedding_
+          : &store.add({.name = "lm_head.weight", .global_shape = vocabulary, .shard = Shard::tensor, .init = normal});
+}
+
+std::vector<Value> HybridLM::run_block(StepContext& step, Block& block, const Value& x, MixerState* state,
+                                       SideOutputs& side) {
+  Tape& tape = step.tape;
+  const double eps = config_.rms_norm_eps;
+  Value h = rms_norm(tape, x, block.input_norm->value, eps);
+  const Value mixed = add(tape, x, block.mixer->forward(step, h, state));
+  h = rms_norm(tape, mixed, block.post_norm->value, eps);
+  const size_t losses_before = side.losses.size();
+  std::vector<Value> outputs{add(tape, mixed, block.channel->forward(step, h, side))};
+  outputs.insert(outputs.end(), side.losses.begin() + static_cast<std::ptrdiff_t>(losses_before), side.losses.end());
+  side.losses.resize(losses_before);
+  return outputs;
+}
+
+Value HybridLM::hidden(StepContext& step, const Tensor& tokens_BT, std::vector<MixerState>* states, SideOutputs& side,
+                       bool recompute_blocks) {
+  Value x = vocabulary_embedding(step.tape, step.mesh, embedding_->value, tokens_BT);
+  if (on_layer_output) on_layer_output(-1, x.tensor());
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    Block& block = blocks_[i];
+    std::vector<Value> outputs;
+    if (recompute_blocks) {
+      const Region region = [this, &block, &side, step](Tape& tape, const Value& input) {
+        StepContext inner{tape, step.mesh, step.seq, step.rows_in_step, step.training};
+        SideOutputs again;  // what the second pass must not log twice
+        const bool second_pass = tape.pins != nullptr && tape.pins->replaying();
+        return run_block(inner, block, input, nullptr, second_pass ? again : side);
+      };
+      outputs = recompute(step.tape, region, x, block.parameters);
+    } else {
+      outputs = run_block(step, block, x, states ? &(*states)[i] : nullptr, side);
+    }
+    x = outputs[0];
+    side.losses.insert(side.losses.end(), outputs.begin() + 1, outputs.end());
+    if (on_layer_output) on_layer_output(static_cast<int64_t>(i), x.tensor());
+  }
+  x = rms_norm(step.tape, x, final_norm_->value, config_.rms_norm_eps);
+  if (on_layer_output) on_layer_output(config_.num_hidden_layers, x.tensor());
+  return x;
+}
+
+Value HybridLM::loss(StepContext& step, const Tensor& tokens_BT, const Tensor& targets_BT,
+                     std::vector<MixerState>* states, SideOutputs& side, bool recompute_blocks, Tensor* token_losses) {
+  const Value h = hidden(step, tokens_BT, states, side, recompute_blocks);
+  return vocabulary_loss(step.tape, step.mesh, h, head_->value, targets_BT, config_.vocab_size, token_losses);
+}
+
+Tensor HybridLM::logits(StepContext& step, const Value& hidden_ND) {
+  return vocabulary_logits(step.tape, step.mesh, hidden_ND, head_->value, config_.vocab_size);
+}
+
+void HybridLM::end_step() {
+  for (Block& block : blocks_) block.channel->end_step();
+}
+
+}  // namespace og
