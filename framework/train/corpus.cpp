@@ -1,0 +1,79 @@
+#include "framework/train/corpus.h"
+
+#include "framework/data/prepare.h"
+#include "framework/data/text_reader.h"
+#include "framework/io/json.h"
+#include "framework/io/together.h"
+
+namespace og {
+
+namespace {
+
+// Token files of every source, as rank 0 finds or makes them.
+std::vector<LoaderSource> prepare(const std::vector<DataConfig::Source>& sources, const Tokenizer& tokenizer,
+                                  const std::string& text_field, Comm& world) {
+  std::vector<LoaderSource> prepared;
+  together(world, Site{"startup"}, [&] {
+    if (world.rank() != 0) return;
+    for (const DataConfig::Source& s : sources) {
+      LoaderSource source{{}, s.weight};
+      for (const std::string& path : expand_paths(s.path))
+        source.token_files.push_back(cached_tokens(path, tokenizer, text_field));
+      prepared.push_back(std::move(source));
+    }
+  });
+  Json list = Json::array();
+  for (const LoaderSource& s : prepared) {
+    Json files = Json::array();
+    for (const std::string& f : s.token_files) files.push(f);
+    list.push(Json::object({{"weight", s.weight}, {"files", files}}));
+  }
+  const std::string text = world.broadcast_text(list.dump(), 0, Site{"startup"});
+  prepared.clear();
+  for (const Json& s : Json::parse(text, "rank 0's data files").items()) {
+    prepared.push_back({{}, s["weight"].real()});
+    for (const Json& f : s["files"].items()) prepared.back().token_files.push_back(f.string());
+  }
+  return prepared;
+}
+
+std::unique_ptr<Loader> open(const std::string& what, const std::vector<DataConfig::Source>& sources,
+                             const Tokenizer& tokenizer, const Config& config, bool shuffle, Comm& world) {
+  const std::vector<LoaderSource> prepared = prepare(sources, tokenizer, config.data.text_field, world);
+  const LoaderOptions options{.sequence_length = config.data.sequence_length,
+                              .pack_documents = config.data.pack_documents,
+                              .shuffle = shuffle,
+                              .seed = static_cast<uint64_t>(config.train.seed)};
+  std::unique_ptr<Loader> loader;
+  together(world, Site{"startup"}, [&] {
+    loader = std::make_unique<Loader>(what, prepared, options, config.model.vocab_size, tokenizer.identity());
+  });
+  return loader;
+}
+
+}  // namespace
+
+Corpus open_corpus(Config& config, Comm& world) {
+  Corpus corpus;
+  together(world, Site{"startup"}, [&] { corpus.tokenizer = make_tokenizer(config.data.tokenizer); });
+  if (config.model.vocab_size == 0) config.model.vocab_size = corpus.tokenizer->vocab_size();
+  if (config.model.vocab_size < corpus.tokenizer->vocab_size())
+    fail(Status::data,
+         "model.vocab_size: {} is smaller than the {} tokens of data.tokenizer {}; leave the key out to take the "
+         "tokenizer's",
+         config.model.vocab_size, corpus.tokenizer->vocab_size(), config.data.tokenizer);
+  if (!config.data.train.empty())
+    corpus.train = open("data.train", config.data.train, *corpus.tokenizer, config, config.data.shuffle, world);
+  if (!config.data.eval.empty())
+    corpus.eval = open("data.eval", config.data.eval, *corpus.tokenizer, config, false, world);
+  return corpus;
+}
+
+std::unique_ptr<Loader> open_files(const std::string& what, const std::vector<std::string>& files,
+                                   const Tokenizer& tokenizer, const Config& config, Comm& world) {
+  std::vector<DataConfig::Source> sources;
+  for (const std::string& f : files) sources.push_back({f, 1});
+  return open(what, sources, tokenizer, config, false, world);
+}
+
+}  // namespace og

@@ -1,0 +1,65 @@
+#include "framework/train/plot.h"
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+
+#include "framework/train/metrics.h"
+
+namespace og {
+
+namespace {
+
+std::string data_block(const char* name, const Series& series) {
+  std::string block = fmt::format("${} << EOD\n", name);
+  for (size_t i = 0; i < series.steps.size(); ++i) block += fmt::format("{} {}\n", series.steps[i], series.values[i]);
+  return block + "EOD\n";
+}
+
+// Mean over the last 1/20 of the steps seen, so that the trend shows through the noise of single steps.
+Series smooth(const Series& raw) {
+  Series out;
+  const size_t window = std::max<size_t>(1, raw.values.size() / 20);
+  double sum = 0;
+  for (size_t i = 0; i < raw.values.size(); ++i) {
+    sum += raw.values[i];
+    if (i >= window) sum -= raw.values[i - window];
+    out.steps.push_back(raw.steps[i]);
+    out.values.push_back(sum / static_cast<double>(std::min(i + 1, window)));
+  }
+  return out;
+}
+
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (char c : text) out += c == '\'' ? std::string("''") : std::string(1, c);
+  return out + "'";
+}
+
+}  // namespace
+
+std::string plot_loss(const std::string& metrics_path, const std::string& png_path, const std::string& title) {
+  const Series loss = read_series(metrics_path, "loss"), eval = read_series(metrics_path, "eval_loss");
+  if (loss.steps.size() < 2) return "";
+  if (std::system("command -v gnuplot >/dev/null 2>&1") != 0)
+    return "gnuplot is not installed, so there is no loss.png: apt-get install gnuplot-nox";
+  std::string script = data_block("loss", loss) + data_block("smooth", smooth(loss)) + data_block("eval", eval);
+  script += "set terminal pngcairo size 1000,600 font 'Sans,11'\nset output " + quoted(png_path) + "\nset title " +
+            quoted(title) +
+            " noenhanced\nset xlabel 'step'\nset ylabel 'loss (nats per token)'\n"
+            "set grid lc rgb '#dddddd'\nset key top right\nset border 3\nset tics nomirror\n"
+            "plot $loss with lines lc rgb '#b7cfe8' title 'training', $smooth with lines lw 2 lc rgb '#1f5fa8' title "
+            "'training, smoothed'";
+  if (!eval.steps.empty()) script += ", $eval with linespoints pt 7 ps 0.8 lc rgb '#c8442c' title 'evaluation'";
+  script += "\n";
+  FILE* pipe = popen("gnuplot 2>/dev/null", "w");
+  if (pipe == nullptr) return "gnuplot could not be started, so there is no loss.png";
+  std::fwrite(script.data(), 1, script.size(), pipe);
+  const int status = pclose(pipe);
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return "gnuplot failed, so there is no loss.png";
+  return "";
+}
+
+}  // namespace og

@@ -1,0 +1,88 @@
+#include "framework/train/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "framework/core/log.h"
+#include "framework/core/profile.h"
+
+namespace og {
+
+namespace {
+
+std::string scaled(double n, double base, std::initializer_list<const char*> units) {
+  auto unit = units.begin();
+  while (n >= base && unit + 1 != units.end()) {
+    n /= base;
+    ++unit;
+  }
+  return fmt::format("{:.{}f}{}", n,
+                     n < 10 && unit != units.begin()    ? 2
+                     : n < 100 && unit != units.begin() ? 1
+                                                        : 0,
+                     *unit);
+}
+
+size_t terminal_width() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 100;
+}
+
+}  // namespace
+
+std::string human_count(double n) { return scaled(n, 1000, {"", "K", "M", "B", "T"}); }
+std::string human_bytes(double n) { return scaled(n, 1024, {" B", " KiB", " MiB", " GiB", " TiB"}); }
+
+std::string human_seconds(double s) {
+  const auto t = static_cast<int64_t>(std::max(0.0, s) + 0.5);
+  if (t >= 3600) return fmt::format("{}:{:02}:{:02}", t / 3600, t / 60 % 60, t % 60);
+  return fmt::format("{}:{:02}", t / 60, t % 60);
+}
+
+Progress::Progress(int64_t num_steps, int64_t log_every, bool terminal)
+    : num_steps_(num_steps), log_every_(std::max<int64_t>(1, log_every)), terminal_(terminal), begin_(now_seconds()) {}
+
+Progress::~Progress() { finish(); }
+
+void Progress::step(const StepMetrics& m) {
+  if (first_step_ == 0) first_step_ = m.step - 1;
+  const double now = now_seconds();
+  const auto done = static_cast<double>(m.step - first_step_);
+  const double left = (now - begin_) / done * static_cast<double>(num_steps_ - m.step);
+  const bool last = m.step == num_steps_;
+  std::string line =
+      fmt::format("step {}/{}  loss {:.4f}  grad {:.3f}  lr {:.2e}  {} tok/s  {}FLOP/s  {:.0f} ms", m.step, num_steps_,
+                  m.loss, m.grad_norm, m.learning_rate, human_count(m.tokens_per_second),
+                  human_count(m.flops_per_second), 1e3 * m.step_seconds);
+  if (m.step_seconds > 0 && m.comm_seconds > 0)
+    line += fmt::format("  comm {:.0f}%", 100 * m.comm_exposed_seconds / m.step_seconds);
+  if (m.eval_loss) line += fmt::format("  eval {:.4f}", *m.eval_loss);
+  line += fmt::format("  {}", human_bytes(static_cast<double>(m.memory_bytes)));
+  if (terminal_) {
+    if (!last && now - last_drawn_ < 0.1) return;
+    last_drawn_ = now;
+    drawn_ = true;
+    constexpr int kWidth = 24;
+    const auto full = static_cast<int>(kWidth * m.step / std::max<int64_t>(1, num_steps_));
+    std::string bar = fmt::format("[{}{}] {:3}% ETA {}  ", std::string(static_cast<size_t>(full), '='),
+                                  std::string(static_cast<size_t>(kWidth - full), ' '), 100 * m.step / num_steps_,
+                                  human_seconds(left));
+    bar += line;
+    const size_t width = terminal_width();
+    if (bar.size() >= width) bar.resize(width - 1);
+    std::fprintf(stderr, "\r\033[K%s", bar.c_str());
+    std::fflush(stderr);
+    return;
+  }
+  if (last || m.step % log_every_ == 0 || m.step == first_step_ + 1) log::info("{}  ETA {}", line, human_seconds(left));
+}
+
+void Progress::finish() {
+  if (drawn_) std::fprintf(stderr, "\n");
+  drawn_ = false;
+}
+
+}  // namespace og

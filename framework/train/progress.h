@@ -1,0 +1,30 @@
+// What a person sees of a run: a bar with the time left on a terminal, plain lines every log_every steps elsewhere.
+#pragma once
+
+#include <string>
+
+#include "framework/train/metrics.h"
+
+namespace og {
+
+class Progress {
+ public:
+  // terminal: draw a bar (standard error is a terminal and this is rank 0).
+  Progress(int64_t num_steps, int64_t log_every, bool terminal);
+  ~Progress();
+  void step(const StepMetrics& metrics);
+  void finish();  // leaves the last state of the bar on the screen
+
+ private:
+  int64_t num_steps_, log_every_;
+  bool terminal_;
+  bool drawn_ = false;
+  int64_t first_step_ = 0;
+  double begin_ = 0, last_drawn_ = 0;
+};
+
+std::string human_count(double n);    // 12.3K, 4.5M
+std::string human_bytes(double n);    // 1.2 GiB
+std::string human_seconds(double s);  // 1:02:03, 2:03
+
+}  // namespace og

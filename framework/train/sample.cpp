@@ -1,0 +1,47 @@
+#include "framework/train/sample.h"
+
+namespace og {
+
+int64_t generate_text(Decoder& decoder, const Tokenizer& tokenizer, const std::string& prompt, int64_t count,
+                      const SamplingOptions& sampling, const std::function<void(const std::string&)>& show) {
+  std::vector<int32_t> ids;
+  tokenizer.encode(prompt, ids);
+  if (ids.empty()) ids.push_back(tokenizer.end_of_document());
+  Tensor logits = decoder.read(ids);
+  StreamingDecoder text(tokenizer);
+  int64_t drawn = 0;
+  while (drawn < count) {
+    const int32_t id = sample_token(logits, sampling, decoder.tokens_read());
+    ++drawn;
+    if (id == tokenizer.end_of_document()) break;
+    if (const std::string piece = text.push(id); !piece.empty()) show(piece);
+    if (drawn < count) logits = decoder.read(std::span(&id, 1));
+  }
+  if (const std::string piece = text.finish(); !piece.empty()) show(piece);
+  return drawn;
+}
+
+std::string sample_after_training(Session& session, const Tokenizer& tokenizer, const Loader& data) {
+  constexpr int64_t kSamples = 2, kPromptTokens = 24, kTokens = 240;
+  // The same ranks with the sequence axis folded into data: experts and tensor parts stay where they are.
+  Degrees degrees = session.mesh().degrees();
+  degrees.data *= degrees.sequence;
+  degrees.sequence = 1;
+  Mesh mesh(session.world(), degrees);
+  std::string text;
+  for (int64_t s = 0; s < kSamples; ++s) {
+    const Batch row = data.rows(*session.context().pool, s, 1);
+    const int64_t length = std::min<int64_t>(kPromptTokens, row.tokens_BT.count());
+    const std::string prompt = tokenizer.decode({row.tokens_BT.data<const int32_t>(), static_cast<size_t>(length)});
+    Decoder decoder(session.context(), mesh, session.model());
+    std::string continuation;
+    generate_text(decoder, tokenizer, prompt, kTokens,
+                  {.temperature = 0.7, .top_p = 0.95, .seed = static_cast<uint64_t>(s) + 1},
+                  [&](const std::string& piece) { continuation += piece; });
+    text += fmt::format("--- sample {}: the prompt, then >>> and what the model wrote\n{}>>>{}\n\n", s + 1, prompt,
+                        continuation);
+  }
+  return text;
+}
+
+}  // namespace og

@@ -1,0 +1,40 @@
+// Snapshot: a training run's state as a checkpoint: weights, AdamW moments, and where the run stands.
+#pragma once
+
+#include <string>
+
+#include "framework/io/checkpoint.h"
+#include "framework/optim/adamw.h"
+
+namespace og {
+
+struct RunPosition {
+  int64_t step = 0;  // optimizer steps done
+  int64_t rows = 0;  // rows of data consumed: the loader's position
+  int64_t tokens = 0;
+  double seconds = 0;  // of training
+};
+
+// What travels in a checkpoint's index besides tensors.
+struct SnapshotNotes {
+  RunPosition position;
+  std::string config;     // YAML, resolved
+  std::string tokenizer;  // identity
+};
+Json to_json(const SnapshotNotes& notes);
+// Not written by this program: Error(Status::data) naming folder and key.
+SnapshotNotes notes_of(const Checkpoint& checkpoint);
+
+// The tensors of the model, and with an optimizer its moments ("optimizer.first.<parameter>", ...), as this rank holds
+// them.
+std::vector<CheckpointTensor> snapshot_tensors(ParameterStore& store, AdamW* optimizer);
+
+// Collective. Writes checkpoints/step-<step> of the run folder; returns its path.
+std::string save_snapshot(const std::string& run_folder, Comm& world, ParameterStore& store, AdamW& optimizer,
+                          const SnapshotNotes& notes);
+
+// Collective. Weights, and the optimizer's state if one is given. f32 weights load into f64 models and back where only
+// weights are asked for.
+void load_snapshot(const Checkpoint& checkpoint, Comm& world, ParameterStore& store, AdamW* optimizer);
+
+}  // namespace og
