@@ -15,6 +15,14 @@ int launched_ranks() {
   return 0;
 }
 
+int launched_rank() {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}) {
+    const char* text = std::getenv(name);
+    if (text && launched_ranks() > 0) return std::atoi(text);
+  }
+  return 0;
+}
+
 bool mpi_is_launched() { return launched_ranks() > 0; }
 
 }  // namespace og

@@ -5,5 +5,7 @@ namespace og {
 
 // The number of ranks that the launcher says it started; 0: no launcher.
 int launched_ranks();
+// This process's place among them; 0: the first, or no launcher.
+int launched_rank();
 
 }  // namespace og

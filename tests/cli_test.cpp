@@ -1,0 +1,147 @@
+// The program as users run it: exit statuses and messages.
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+#include "framework/data/token_file.h"
+#include "framework/io/checkpoint.h"
+#include "framework/io/run_lock.h"
+#include "framework/io/safetensors.h"
+#include "framework/train/launch.h"
+#include "tests/files.h"
+#include "tests/tensors.h"
+#include "tests/world.h"
+
+namespace og {
+namespace {
+
+struct Outcome {
+  int status = -1;
+  std::string out;  // standard output and standard error
+};
+
+// The shell command with PROGRAM replaced by the program built beside this test.
+Outcome shell(std::string command) {
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
+  const std::string program = self.substr(0, self.rfind('/')) + "/onegather";
+  for (size_t at; (at = command.find("PROGRAM")) != std::string::npos;) command.replace(at, 7, program);
+  Outcome outcome;
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  char block[4096];
+  for (size_t n; (n = fread(block, 1, sizeof block, pipe)) > 0;) outcome.out.append(block, n);
+  const int status = pclose(pipe);
+  outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return outcome;
+}
+
+void expect(const std::string& command, int status, std::initializer_list<const char*> parts) {
+  const Outcome outcome = shell(command);
+  EXPECT_EQ(outcome.status, status) << command << "\n" << outcome.out;
+  for (const char* part : parts)
+    EXPECT_TRUE(contains(outcome.out, part)) << command << "\n" << outcome.out << "\n  lacks " << part;
+}
+
+TEST(cli, help_version_and_wrong_usage) {
+  expect("PROGRAM --help", 0, {"inspect", "plan", "(not built yet)", "Exit status"});
+  expect("PROGRAM --version", 0, {"onegather ", "built with ref, cpu"});
+  expect("PROGRAM", 2, {"error: expected a command", "usage:"});
+  expect("PROGRAM inspct x", 2, {"error: unknown command inspct; did you mean inspect?"});
+  expect("PROGRAM plan x.yaml", 2, {"error: plan: not built yet"});
+  expect("PROGRAM convert", 2, {"error: convert: not built yet"});
+  expect("PROGRAM inspect", 2, {"expected a path"});
+  expect("PROGRAM inspect a b", 2, {"unexpected b"});
+  expect("PROGRAM inspect --help", 0, {"usage: onegather inspect"});
+}
+
+TEST(cli, under_mpirun_a_mistake_is_told_once) {
+  if (contains(shell("PROGRAM --version").out, "no MPI")) return;  // then there is nothing to tell once
+  const Outcome outcome = shell("mpirun --oversubscribe -np 3 PROGRAM inspct x");
+  EXPECT_EQ(outcome.status, 2) << outcome.out;
+  const size_t first = outcome.out.find("error: unknown command");
+  EXPECT_NE(first, std::string::npos) << outcome.out;
+  EXPECT_EQ(outcome.out.find("error: unknown command", first + 1), std::string::npos) << outcome.out;
+}
+
+TEST(cli, inspect_reads_every_kind_of_file_and_refuses_damage) {
+  TemporaryFolder folder;
+  Context cx;
+  const auto self = make_self_comm();
+  const std::string run = folder / "run", saved = checkpoint_folder(run, 7);
+  const Tensor x = random_tensor(cx, {30, 4}, DType::f32, 1);
+  const std::vector<CheckpointTensor> tensors{{"model.x", {30, 4}, {0, 0}, x, true},
+                                              {"optimizer.first.x", {30, 4}, {0, 0}, x, true}};
+  save_checkpoint(saved, tensors, Json::object({{"step", 7}, {"config", "train:\n  seed: 1\n"}}), *self);
+  write_file(run + "/metrics.jsonl", "{\"step\": 6, \"loss\": 2.5}\n{\"step\": 7, \"loss\": 2.25}\n{\"step\": 8, \"lo");
+  expect("PROGRAM inspect " + saved, 0,
+         {"kind: checkpoint", "checksums: all as saved", "step: 7", "seed: 1", "model.x  F32  [30, 4]",
+          "elements_without_optimizer: 120"});
+  expect("PROGRAM inspect " + run + "/", 0, {"kind: run folder", "loss: 2.25", "step-00000007", "model.x"});
+  const Json json = Json::parse(shell("PROGRAM inspect --json " + run).out, "output");
+  EXPECT_EQ(json["newest"]["tensors"].items()[0]["name"].string(), "model.x");
+  EXPECT_EQ(json["last_metrics"]["step"].integer(), 7);
+
+  write_safetensors(folder / "t.safetensors", {{"q", x}});
+  expect("PROGRAM inspect " + (folder / "t.safetensors"), 0, {"kind: safetensors file", "q  F32  [30, 4]"});
+  {
+    TokenFileWriter writer(folder / "t.tokens", 257, "bytes");
+    writer.add_document(std::vector<int32_t>{1, 2, 256});
+    writer.finish();
+  }
+  expect("PROGRAM inspect " + (folder / "t.tokens"), 0, {"kind: token file", "tokens: 3", "tokenizer: bytes"});
+
+  const std::string shard = saved + "/" + Checkpoint(saved).files()[0].name;
+  std::string bytes = file_bytes(shard);
+  bytes[bytes.size() - 5] = static_cast<char>(bytes[bytes.size() - 5] ^ 1);
+  write_file(shard, bytes);
+  expect("PROGRAM inspect " + run, 3, {"error: the checkpoint is damaged", "shard-", "optimizer.first.x"});
+  write_file(folder / "text", "just a text that is no tensor file\n");
+  expect("PROGRAM inspect " + (folder / "text"), 3, {"error: not a token file", "not a safetensors file"});
+  expect("PROGRAM inspect " + folder.path(), 3, {"neither a checkpoint"});
+  expect("PROGRAM inspect " + (folder / "absent"), 3, {"absent: no such file or folder"});
+}
+
+TEST(failure, a_bug_is_called_a_bug) {
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(report_failure(std::runtime_error("map::at")), 1);
+  EXPECT_EQ(report_failure(Error(Status::data, "x.bin: truncated")), 3);
+  EXPECT_EQ(run_in_world(1, [](Comm&) -> int { fail(Status::numbers, "loss is nan in step {}", 3); }), 4);
+  EXPECT_EQ(run_in_world(1, [](Comm& world) { return world.size(); }), 1);
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(contains(said, "error: internal error: map::at; this is a bug, please report it")) << said;
+  EXPECT_TRUE(contains(said, "error: x.bin: truncated\n")) << said;
+  EXPECT_TRUE(contains(said, "error: loss is nan in step 3\n")) << said;
+}
+
+TEST(run_lock, a_second_run_is_refused_and_a_killed_one_lets_go) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t holder = fork();
+  if (holder == 0) {
+    const RunLock lock(run);
+    [[maybe_unused]] const auto told = write(ready[1], "x", 1);
+    pause();
+    _exit(0);
+  }
+  char byte;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  const std::string message = message_of(Status::data, [&] { RunLock(run, 0.2); });
+  EXPECT_TRUE(contains(message, fmt::format("host {}, process {}", host, holder))) << message;
+  std::thread killer([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    kill(holder, SIGKILL);
+    waitpid(holder, nullptr, 0);
+  });
+  { const RunLock lock(run, 5); }
+  { const RunLock again(run, 0); }
+  killer.join();
+}
+
+}  // namespace
+}  // namespace og
