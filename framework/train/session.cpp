@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "framework/core/log.h"
 #include "framework/kernels/matmul.h"
 
 namespace og {
@@ -55,17 +54,6 @@ Session::Session(const Config& config, Comm& world, const Degrees& degrees)
   mesh_ = std::make_unique<Mesh>(world, degrees);
   store_ = std::make_unique<ParameterStore>(cx_, *mesh_, precision_.dtype, static_cast<uint64_t>(config.train.seed));
   model_ = std::make_unique<HybridLM>(*store_, config.model);
-}
-
-std::unique_ptr<Comm> join_world(double timeout_seconds) {
-  if (!mpi_is_launched()) {
-    log::info("one rank (not started by mpirun or srun)");
-    return make_self_comm();
-  }
-  std::unique_ptr<Comm> world = make_mpi_comm(timeout_seconds);
-  log::set_rank(world->rank(), world->size());
-  log::info("{} ranks over MPI", world->size());
-  return world;
 }
 
 }  // namespace og

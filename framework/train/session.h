@@ -47,7 +47,4 @@ class Session {
   std::unique_ptr<HybridLM> model_;
 };
 
-// The world this process belongs to: MPI if mpirun or srun started it, else one rank. Says once which.
-std::unique_ptr<Comm> join_world(double timeout_seconds);
-
 }  // namespace og
