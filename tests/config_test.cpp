@@ -331,6 +331,30 @@ TEST(config, training_data_is_required_where_it_is_needed) {
                        "data.train: required"));
 }
 
+const std::string kConfigs = OG_SOURCE_DIR "/configs";
+
+TEST(configs, every_file_loads_and_round_trips) {
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(kConfigs)) {
+    if (entry.path().extension() != ".yaml") continue;
+    ++count;
+    const Config c = load_config(entry.path().string(), {}, config_rules());
+    EXPECT_EQ(to_yaml(parse_config(to_yaml(c), entry.path().string(), {}, config_rules())), to_yaml(c));
+  }
+  EXPECT_GE(count, 2);
+}
+
+TEST(configs, the_benchmark_takes_every_mixer) {
+  const std::string path = kConfigs + "/bench_hybrid.yaml";
+  for (const MixerType& type : mixer_types()) {
+    const Config c = load_config(path, {"model.mixers.L.type=" + type.name}, config_rules());
+    EXPECT_EQ(c.model.mixers.at('L').type, type.name);
+  }
+  const Config c = load_config(path, {}, config_rules());
+  EXPECT_EQ(c.rows_per_step(), 4);
+  EXPECT_EQ(c.model.vocab_size, 8192);
+}
+
 TEST(nearest, edits) {
   EXPECT_EQ(edit_distance("", "abc"), 3);
   EXPECT_EQ(edit_distance("kitten", "sitting"), 3);
