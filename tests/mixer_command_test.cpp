@@ -16,10 +16,10 @@ struct Sizes {
   int64_t B = 2, T = 9, H = 4, G = 2, K = 3, V = 2;
 };
 
-NamedTensors random_inputs(Context& cx, const RecurrenceType& type, const Sizes& n, int64_t num_states, bool initial) {
+NamedTensors random_inputs(Context& cx, const MixerType& type, const Sizes& n, int64_t num_states, bool initial) {
   NamedTensors x;
   uint64_t key = 1;
-  for (const StreamSpec& spec : type.streams) {
+  for (const StreamSpec& spec : type.recurrence.streams) {
     if (!spec.required) continue;
     Shape shape;
     for (char d : spec.dims)
@@ -37,17 +37,17 @@ NamedTensors random_inputs(Context& cx, const RecurrenceType& type, const Sizes&
     x[spec.name] = t;
   }
   x["do"] = random_tensor(cx, {n.B, n.T, n.H, n.V}, DType::f64, 20);
-  if (type.has_state && num_states > 0) {
+  if (type.recurrence.has_state && num_states > 0) {
     x["dfinal_state"] = random_tensor(cx, {num_states, n.H, n.K, n.V}, DType::f64, 22);
     if (initial) x["initial_state"] = random_tensor(cx, {num_states, n.H, n.K, n.V}, DType::f64, 21);
   }
   return x;
 }
 
-MixerRun run_of(const RecurrenceType& type, MixerRun::Form form, int64_t chunk, int ranks) {
+MixerRun run_of(const MixerType& type, MixerRun::Form form, int64_t chunk, int ranks) {
   MixerRun run{.type = &type, .form = form, .chunk = chunk, .ranks = ranks};
   run.options.where = type.name;
-  for (const OptionSpec& s : type.options) run.options.values[s.name] = s.fallback;
+  for (const OptionSpec& s : type.recurrence.options) run.options.values[s.name] = s.fallback;
   return run;
 }
 
@@ -61,7 +61,7 @@ void expect_equal(const NamedTensors& a, const NamedTensors& b, double bound, co
 
 TEST(MixerRun, FormsAndRanksAgree) {
   Context cx;
-  for (const RecurrenceType& type : recurrence_types())
+  for (const MixerType& type : mixer_types())
     for (bool initial : {false, true}) {
       const Sizes n;
       const NamedTensors x = random_inputs(cx, type, n, n.B, initial);
@@ -87,7 +87,7 @@ TEST(MixerRun, FormsAndRanksAgree) {
 // All feature maps, the learned one too: its weights' gradients are sums over tokens, ranks and documents.
 TEST(MixerRun, FeatureMapsOnRanksAndDocuments) {
   Context cx;
-  const RecurrenceType& linear = *find_recurrence_type("linear");
+  const MixerType& linear = *find_mixer_type("linear");
   for (const std::string map : {"identity", "elu_plus_one", "relu", "squared_relu", "softmax", "hedgehog"})
     for (bool normalize : {false, true}) {
       if (normalize && map == "identity") continue;
@@ -121,9 +121,9 @@ TEST(MixerRun, PackedDocumentsEqualEachAlone) {
   const Tensor borders = cx.empty({5}, DType::i64);  // lengths 3, 0, 1, 6
   const int64_t at[] = {0, 3, 3, 4, 10};
   std::copy(std::begin(at), std::end(at), borders.data<int64_t>());
-  for (const RecurrenceType& type : recurrence_types())
+  for (const MixerType& type : mixer_types())
     for (int kind : {0, 1, 2}) {  // no states, one a document, one for the first
-      if (kind > 0 && !type.has_state) continue;
+      if (kind > 0 && !type.recurrence.has_state) continue;
       NamedTensors x = random_inputs(cx, type, n, kind == 0 ? 0 : kind == 1 ? 4 : 1, true);
       x["cu_seqlens"] = borders;
       const NamedTensors truth = run_mixer(run_of(type, MixerRun::Form::recurrent, 64, 1), x, "x");

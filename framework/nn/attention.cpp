@@ -143,6 +143,12 @@ MixerType attention_type() {
   using Kind = OptionSpec::Kind;
   MixerType type;
   type.name = "attention";
+  const OptionSpec window{.name = "sliding_window",
+                          .kind = Kind::integer,
+                          .fallback = {},
+                          .least = 1,
+                          .nullable = true,
+                          .help = "keys that a query sees, itself included; null: all"};
   type.options = {
       {.name = "num_attention_heads", .kind = Kind::integer, .fallback = int64_t{8}, .least = 1, .help = "query heads"},
       {.name = "num_key_value_heads",
@@ -163,18 +169,25 @@ MixerType attention_type() {
        .least = 0,
        .nullable = true,
        .help = "base of the rotary positions; null or 0: none"},
-      {.name = "sliding_window",
-       .kind = Kind::integer,
-       .fallback = {},
-       .least = 1,
-       .nullable = true,
-       .help = "keys that a query sees, itself included; null: all"},
+      window,
       {.name = "qkv_bias", .kind = Kind::boolean, .fallback = false, .help = "biases on q, k and v"},
       {.name = "qk_norm", .kind = Kind::boolean, .fallback = false, .help = "RMS norm of each head of q and k"}};
   type.problem = problem;
   type.build = [](const LayerContext& c, const Options& o) -> std::unique_ptr<SequenceMixer> {
     return std::make_unique<AttentionMixer>(c, o);
   };
+  type.recurrence = {.formula = "o = softmax(scale q k^T) v over the earlier tokens and the token itself",
+                     .streams = qkv_streams(),
+                     .options = {window},
+                     .run =
+                         [](const RecurrenceCall& c) {
+                           SequenceAttentionOptions options;
+                           options.attention.scale = c.scale;
+                           if (!c.options.is_null("sliding_window"))
+                             options.attention.window = c.options.integer("sliding_window");
+                           return sequence_attention(c.tape, c.at("q"), c.at("k"), c.at("v"), options, c.seq, c.state);
+                         },
+                     .has_state = false};
   return type;
 }
 

@@ -10,6 +10,7 @@
 
 #include "framework/nn/module.h"
 #include "framework/nn/options.h"
+#include "framework/nn/recurrence_type.h"
 
 namespace og {
 
@@ -19,6 +20,7 @@ struct MixerType {
   // What is wrong with these values together, or at this tensor degree: "" or a message without the key's path.
   std::function<std::string(const Options&, int64_t hidden_size, int tensor_degree)> problem;
   std::function<std::unique_ptr<SequenceMixer>(const LayerContext&, const Options&)> build;
+  RecurrenceType recurrence{};
 };
 
 struct ChannelType {

@@ -1,6 +1,7 @@
 #include "framework/train/mixer_run.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "framework/ops/shape.h"
 
@@ -23,7 +24,7 @@ struct Problem {
   bool wants_gradients() const { return dout.defined() || dfinal.defined(); }
   Shape state_shape(int64_t count) const {
     int64_t rows = K, columns = V;
-    if (run.type->widen) run.type->widen(run.options, rows, columns);
+    if (run.type->recurrence.widen) run.type->recurrence.widen(run.options, rows, columns);
     return {count, H, rows, columns};
   }
   int64_t extent(char dim) const { return dim == 'B' ? B : dim == 'T' ? T : dim == 'H' ? H : dim == 'K' ? K : V; }
@@ -44,19 +45,19 @@ void check_shape(const Problem& p, const char* name, const Tensor& t, const Shap
 void check_type(const Problem& p, const std::string& name, const Tensor& t) {
   if (t.defined() && t.dtype() != p.dtype)
     fail(Status::data, "{}: {} is {} where {} is {}; all must be of one type", p.where, name, name_of(t.dtype()),
-         p.run.type->streams[0].name, name_of(p.dtype));
+         p.run.type->recurrence.streams[0].name, name_of(p.dtype));
 }
 
 // B, T, H, K, V from the streams, then each stream against them.
 void read_streams(Problem& p, const NamedTensors& inputs) {
-  for (const StreamSpec& spec : p.run.type->streams) {
+  for (const StreamSpec& spec : p.run.type->recurrence.streams) {
     auto found = inputs.find(spec.name);
     if (found == inputs.end()) {
       if (!spec.required) continue;
       fail(Status::data, "{}: no tensor {} ({})", p.where, spec.name, spec.help);
     }
     const Tensor& t = found->second;
-    if (&spec == &p.run.type->streams.front()) p.dtype = t.dtype();
+    if (&spec == &p.run.type->recurrence.streams.front()) p.dtype = t.dtype();
     if (!is_real(p.dtype))
       fail(Status::data, "{}: {} is {}, expected F32 or F64", p.where, spec.name, name_of(p.dtype));
     check_type(p, spec.name, t);
@@ -71,7 +72,7 @@ void read_streams(Problem& p, const NamedTensors& inputs) {
     if (spec.dims[2] == 'G' || spec.dims.back() == 'V') p.H = std::max(p.H, t.size(2));
     p.streams[spec.name] = t;
   }
-  for (const StreamSpec& spec : p.run.type->streams) {
+  for (const StreamSpec& spec : p.run.type->recurrence.streams) {
     auto found = inputs.find(spec.name);
     if (found == inputs.end()) continue;
     const Shape& s = found->second.shape();
@@ -161,7 +162,7 @@ Piece run_piece(const Problem& p, Tape& tape, Comm& comm, int64_t begin, int64_t
     piece.leaves[name] = leaf;
     call.streams[name] = t.rank() == 4 && t.size(2) < p.H ? repeat_heads(tape, leaf, p.H / t.size(2)) : leaf;
   }
-  piece.o = p.run.type->run(call);
+  piece.o = p.run.type->recurrence.run(call);
   return piece;
 }
 
@@ -177,7 +178,7 @@ void run_rank(const Problem& p, Comm& comm, const NamedTensors& results) {
     initial = p.wants_gradients() ? Value::leaf(p.initial.clone(*cx.pool)) : Value(p.initial.clone(*cx.pool));
     state.set("scan", initial);
   }
-  const bool has_state = p.run.type->has_state;
+  const bool has_state = p.run.type->recurrence.has_state;
   // Softmax attention has no recurrence but the one over its cache.
   const bool by_token =
       p.T > 0 && (p.run.form == MixerRun::Form::decode || (p.run.form == MixerRun::Form::recurrent && !has_state));
@@ -215,7 +216,7 @@ NamedTensors run_problem(const Problem& p) {
   const auto pool = Pool::create();
   NamedTensors results;
   results["o"] = Tensor::empty(*pool, {p.B, p.T, p.H, p.V}, p.dtype);
-  if (p.run.type->has_state) results["final_state"] = Tensor::empty(*pool, p.state_shape(p.B), p.dtype);
+  if (p.run.type->recurrence.has_state) results["final_state"] = Tensor::empty(*pool, p.state_shape(p.B), p.dtype);
   if (p.wants_gradients()) {
     for (const NamedTensors* group : {&p.streams, &p.weights})
       for (const auto& [name, t] : *group) results["d" + name] = Tensor::empty(*pool, t.shape(), p.dtype);
@@ -228,6 +229,11 @@ NamedTensors run_problem(const Problem& p) {
     run_thread_world(p.run.ranks, [&](Comm& comm) { run_rank(p, comm, results); });
   }
   return results;
+}
+
+double default_scale(const MixerType& type, const Options& options, int64_t key_size) {
+  return type.recurrence.default_scale ? type.recurrence.default_scale(options, key_size)
+                                       : 1 / std::sqrt(static_cast<double>(key_size));
 }
 
 Tensor starts_of(Pool& pool, const Problem& p, const std::vector<int64_t>& borders) {
@@ -289,18 +295,18 @@ NamedTensors run_mixer(const MixerRun& run, const NamedTensors& inputs, const st
   if (scale.defined() && (scale.count() != 1 || scale.rank() > 1 || !is_real(scale.dtype())))
     fail(Status::data, "{}: scale: expected one real number, shape [] or [1], found {} {}", where,
          name_of(scale.dtype()), scale.shape().str());
-  p.scale = scale.defined() ? scale.at(0) : run.type->default_scale(run.options, p.K);
+  p.scale = scale.defined() ? scale.at(0) : default_scale(*run.type, run.options, p.K);
   const std::vector<int64_t> borders = read_borders(p, cu_seqlens);
   const int64_t N = std::ssize(borders) - 1;
 
   p.initial = optional("initial_state"), p.dout = optional("do"), p.dfinal = optional("dfinal_state");
-  if (!run.type->has_state && (p.initial.defined() || p.dfinal.defined()))
+  if (!run.type->recurrence.has_state && (p.initial.defined() || p.dfinal.defined()))
     fail(Status::data, "{}: initial_state, dfinal_state: {} has no state of fixed size", where, run.type->name);
   check_type(p, "initial_state", p.initial), check_type(p, "do", p.dout), check_type(p, "dfinal_state", p.dfinal);
   check_shape(p, "do", p.dout, {p.B, p.T, p.H, p.V});
   // One state a document, unless the one that is given enters the first of several.
   const bool one_state = p.initial.defined() && p.initial.rank() == 4 && p.initial.size(0) == 1;
-  const bool by_document = cu_seqlens.defined() && run.type->has_state && (N == 1 || !one_state);
+  const bool by_document = cu_seqlens.defined() && run.type->recurrence.has_state && (N == 1 || !one_state);
   check_shape(p, "initial_state", p.initial, p.state_shape(by_document ? N : p.B));
   check_shape(p, "dfinal_state", p.dfinal, p.state_shape(by_document ? N : p.B));
 

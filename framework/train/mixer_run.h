@@ -1,15 +1,16 @@
-// Runs one recurrence on whole tensors, over thread ranks if asked: `onegather mixer`. Blocking; owns its ranks.
+// Runs the recurrence of a mixer type on whole tensors, over thread ranks if asked: `onegather mixer`. Blocking; owns
+// its ranks.
 #pragma once
 
 #include <map>
 #include <string>
 
-#include "framework/nn/recurrence_types.h"
+#include "framework/nn/registry.h"
 
 namespace og {
 
 struct MixerRun {
-  const RecurrenceType* type = nullptr;
+  const MixerType* type = nullptr;
   Options options{};
   enum class Form : uint8_t { recurrent, chunked, decode } form = Form::chunked;
   int64_t chunk = 64;

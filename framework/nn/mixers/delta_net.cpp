@@ -74,6 +74,13 @@ MixerType delta_type(const char* name, bool gated) {
   type.build = [gated](const LayerContext& c, const Options& o) -> std::unique_ptr<SequenceMixer> {
     return std::make_unique<DeltaNet>(c, o, gated);
   };
+  std::vector<StreamSpec> more{write_strength_stream()};
+  if (gated) more.push_back(scalar_gate_stream());
+  type.recurrence = {
+      .formula = fmt::format("S = (I - beta k k^T){} S + beta k v^T, o = S^T q", gated ? " exp(g)" : ""),
+      .streams = qkv_streams(std::move(more)),
+      .options = {},
+      .run = [gated](const RecurrenceCall& c) { return run_scan(c, gated ? Gate::scalar : Gate::none, true); }};
   return type;
 }
 

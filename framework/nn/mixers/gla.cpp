@@ -63,6 +63,10 @@ MixerType gla_type() {
   type.build = [](const LayerContext& c, const Options& o) -> std::unique_ptr<SequenceMixer> {
     return std::make_unique<Gla>(c, o);
   };
+  type.recurrence = {.formula = "S = Diag(exp(g)) S + k v^T, o = S^T q",
+                     .streams = qkv_streams({diagonal_gate_stream()}),
+                     .options = {},
+                     .run = [](const RecurrenceCall& c) { return run_scan(c, Gate::diagonal, false); }};
   return type;
 }
 

@@ -6,6 +6,7 @@
 #include "framework/nn/mixers/mixers.h"
 #include "framework/nn/projection.h"
 #include "framework/ops/bounded_gate.h"
+#include "framework/ops/pointwise.h"
 #include "parallel/sequence.h"
 
 namespace og {
@@ -81,6 +82,15 @@ MixerType hgrn2_type() {
   type.build = [](const LayerContext& c, const Options& o) -> std::unique_ptr<SequenceMixer> {
     return std::make_unique<Hgrn2>(c, o);
   };
+  type.recurrence = {.formula = "S = Diag(exp(g)) S + (1 - exp(g)) v^T, o = S^T q",
+                     .streams = {{.name = "q", .dims = "BTHK", .help = "queries"},
+                                 {.name = "v", .dims = "BTHV", .help = "values"},
+                                 diagonal_gate_stream()},
+                     .options = {},
+                     .run = [](const RecurrenceCall& c) {
+                       const Value k = apply(c.tape, Unary::one_minus_exp, c.at("g"));
+                       return run_scan(c, Gate::diagonal, false, c.at("q"), k, c.at("v"), c.at("g"));
+                     }};
   return type;
 }
 

@@ -11,9 +11,10 @@ namespace og {
 namespace {
 
 // Slopes: the decay is exp(-slope).
-double slope(const std::string& formula, int64_t head, int64_t num_heads, int layer, int num_layers) {
+double slope(const std::string& formula, int64_t head, int64_t num_heads, int64_t index, int64_t count) {
+  const auto layer = static_cast<double>(index), num_layers = static_cast<double>(count);
   const auto h = static_cast<double>(head), heads = static_cast<double>(num_heads);
-  if (formula == "linear") return 8 * h / heads * (1 - static_cast<double>(layer) / num_layers);
+  if (formula == "linear") return 8 * h / heads * (1 - layer / num_layers);
   return std::exp2(-8 * (h + 1) / heads) * (1 - layer / (num_layers - 1 + 1e-5) + 1e-5);
 }
 
@@ -57,12 +58,13 @@ MixerType lightning_type() {
   MixerType type;
   type.name = "lightning";
   type.options = head_options(8, 64, 64);
-  type.options.push_back(
-      {.name = "slope",
-       .kind = OptionSpec::Kind::choice,
-       .fallback = std::string("geometric"),
-       .choices = {"geometric", "linear"},
-       .help = "geometric: 2^(-8(h+1)/H) (1 - l/(L-1)); linear: (8h/H)(1 - l/L), head 0 never decays"});
+  const OptionSpec slopes{
+      .name = "slope",
+      .kind = OptionSpec::Kind::choice,
+      .fallback = std::string("geometric"),
+      .choices = {"geometric", "linear"},
+      .help = "geometric: 2^(-8(h+1)/H) (1 - l/(L-1)); linear: (8h/H)(1 - l/L), head 0 never decays"};
+  type.options.push_back(slopes);
   type.options.push_back(conv_option(false));
   type.options.push_back(norm_option("merged"));
   type.options.push_back(gate_option("sigmoid"));
@@ -70,6 +72,19 @@ MixerType lightning_type() {
   type.build = [](const LayerContext& c, const Options& o) -> std::unique_ptr<SequenceMixer> {
     return std::make_unique<Lightning>(c, o);
   };
+  type.recurrence = {.formula = "S = exp(-slope(h)) S + k v^T, o = S^T q",
+                     .streams = qkv_streams({scalar_gate_stream(false)}),
+                     .options = {slopes,
+                                 {.name = "layer_index", .fallback = int64_t{0}, .least = 0, .help = "l"},
+                                 {.name = "num_layers", .fallback = int64_t{1}, .least = 1, .help = "L"}},
+                     .run =
+                         [](const RecurrenceCall& c) {
+                           return run_scan(c, [&](int64_t head) {
+                             return -slope(c.options.choice("slope"), head, c.at("q").size(2),
+                                           c.options.integer("layer_index"), c.options.integer("num_layers"));
+                           });
+                         },
+                     .default_scale = unit_scale};
   return type;
 }
 

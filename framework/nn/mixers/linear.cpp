@@ -13,6 +13,8 @@ namespace og {
 
 namespace {
 
+constexpr double kNormaliserEps = 1e-6;
+
 class LinearMixer final : public SequenceMixer {
  public:
   LinearMixer(const LayerContext& context, const Options& options)
@@ -53,7 +55,6 @@ class LinearMixer final : public SequenceMixer {
 
  private:
   static constexpr double kNormEps = 1e-5;
-  static constexpr double kNormaliserEps = 1e-6;
   int64_t head_k_dim_, head_v_dim_, num_heads_;
   bool normalize_;
   FeatureMap map_;
@@ -64,19 +65,38 @@ class LinearMixer final : public SequenceMixer {
 
 }  // namespace
 
+namespace {
+
+Value run_linear(const RecurrenceCall& c) {
+  const FeatureMap map = feature_map_of(c.options.choice("feature_map"));
+  if (map == FeatureMap::hedgehog && !(c.at("q_map").defined() && c.at("k_map").defined()))
+    fail(Status::data, "feature_map hedgehog needs the tensors q_map and k_map [H,K,K]");
+  const auto mapped = [&](const char* x, const char* weight) {
+    return feature_map(c.tape, map, c.at(x), map == FeatureMap::hedgehog ? c.at(weight) : Value());
+  };
+  const bool normalize = c.options.boolean("normalize");
+  const Value v = normalize ? append_ones(c.tape, c.at("v")) : c.at("v");
+  const Value o = run_scan(c, Gate::none, false, mapped("q", "q_map"), mapped("k", "k_map"), v, {});
+  return normalize ? normalise_by_last(c.tape, o, kNormaliserEps) : o;
+}
+
+}  // namespace
+
 MixerType linear_type() {
   MixerType type;
   type.name = "linear";
   type.options = head_options(8, 64, 64);
-  type.options.push_back({.name = "feature_map",
-                          .kind = OptionSpec::Kind::choice,
-                          .fallback = std::string("identity"),
-                          .choices = feature_map_names(),
-                          .help = "map of q and k before the recurrence"});
-  type.options.push_back({.name = "normalize",
-                          .kind = OptionSpec::Kind::boolean,
-                          .fallback = false,
-                          .help = "divide by the sum of weights; needs a non-negative feature map"});
+  const OptionSpec map{.name = "feature_map",
+                       .kind = OptionSpec::Kind::choice,
+                       .fallback = std::string("identity"),
+                       .choices = feature_map_names(),
+                       .help = "map of q and k before the recurrence"};
+  const OptionSpec normalize{.name = "normalize",
+                             .kind = OptionSpec::Kind::boolean,
+                             .fallback = false,
+                             .help = "divide by the sum of weights; needs a non-negative feature map"};
+  type.options.push_back(map);
+  type.options.push_back(normalize);
   type.options.push_back(conv_option(false));
   type.options.push_back(norm_option("per_head"));
   type.options.push_back(gate_option("silu"));
@@ -90,6 +110,21 @@ MixerType linear_type() {
   type.build = [](const LayerContext& c, const Options& o) -> std::unique_ptr<SequenceMixer> {
     return std::make_unique<LinearMixer>(c, o);
   };
+  type.recurrence = {
+      .formula = "S = S + k v^T, o = S^T q; normalize: v gets a last column of ones, o is divided by its last column",
+      .streams = qkv_streams({{.name = "q_map", .dims = "HKK", .help = "W of hedgehog's queries", .required = false},
+                              {.name = "k_map", .dims = "HKK", .help = "W of hedgehog's keys", .required = false}}),
+      .options = {map, normalize},
+      .run = run_linear,
+      .default_scale =
+          [](const Options& o, int64_t key_size) {
+            return o.boolean("normalize") ? 1.0 : 1.0 / std::sqrt(static_cast<double>(key_size));
+          },
+      .widen =
+          [](const Options& o, int64_t& K, int64_t& V) {
+            if (o.choice("feature_map") == "hedgehog") K *= 2;
+            if (o.boolean("normalize")) V += 1;
+          }};
   return type;
 }
 

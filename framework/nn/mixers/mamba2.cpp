@@ -125,6 +125,11 @@ MixerType mamba2_type() {
   type.build = [](const LayerContext& c, const Options& o) -> std::unique_ptr<SequenceMixer> {
     return std::make_unique<Mamba2>(c, o);
   };
+  type.recurrence = {.formula = "S = exp(g) S + k v^T, o = S^T q; q = C, k = B, v = dt x, without the skip D x",
+                     .streams = qkv_streams({scalar_gate_stream()}),
+                     .options = {},
+                     .run = [](const RecurrenceCall& c) { return run_scan(c, Gate::scalar, false); },
+                     .default_scale = unit_scale};
   return type;
 }
 

@@ -11,12 +11,12 @@ namespace og {
 
 namespace {
 
+double log_decay(int64_t head) { return std::log1p(-std::exp2(-5.0 - static_cast<double>(head))); }
+
 class Retention final : public SequenceMixer {
  public:
   Retention(const LayerContext& context, const Options& options)
-      : log_decay_(
-            per_local_head(context, options.integer("num_heads"),
-                           [](int64_t head) { return std::log1p(-std::exp2(-5.0 - static_cast<double>(head))); })),
+      : log_decay_(per_local_head(context, options.integer("num_heads"), log_decay)),
         head_k_dim_(options.integer("head_k_dim")),
         head_v_dim_(options.integer("head_v_dim")),
         num_heads_(options.integer("num_heads")),
@@ -72,6 +72,10 @@ MixerType retention_type() {
   type.build = [](const LayerContext& c, const Options& o) -> std::unique_ptr<SequenceMixer> {
     return std::make_unique<Retention>(c, o);
   };
+  type.recurrence = {.formula = "S = gamma_h S + k v^T, gamma_h = 1 - 2^(-5 - h), o = S^T q",
+                     .streams = qkv_streams({scalar_gate_stream(false)}),
+                     .options = {},
+                     .run = [](const RecurrenceCall& c) { return run_scan(c, log_decay); }};
   return type;
 }
 

@@ -57,6 +57,10 @@ MixerType simple_gla_type() {
   type.build = [](const LayerContext& c, const Options& o) -> std::unique_ptr<SequenceMixer> {
     return std::make_unique<SimpleGla>(c, o);
   };
+  type.recurrence = {.formula = "S = exp(g) S + k v^T, o = S^T q",
+                     .streams = qkv_streams({scalar_gate_stream()}),
+                     .options = {},
+                     .run = [](const RecurrenceCall& c) { return run_scan(c, Gate::scalar, false); }};
   return type;
 }
 

@@ -21,11 +21,18 @@ std::string joined(const std::vector<std::string>& words) {
   return text;
 }
 
-const RecurrenceType& find_type(const std::string& name) {
-  if (const RecurrenceType* type = find_recurrence_type(name)) return *type;
-  std::vector<std::string> names;
-  for (const RecurrenceType& t : recurrence_types()) names.push_back(t.name);
-  fail(Status::usage, "mixer: no mixer is called \"{}\"; there are {}", name, joined(names));
+// The mixers that can be run alone.
+std::vector<std::string> names() {
+  std::vector<std::string> all;
+  for (const MixerType& t : mixer_types())
+    if (!t.recurrence.formula.empty()) all.push_back(t.name);
+  return all;
+}
+
+const MixerType& find_type(const std::string& name) {
+  const MixerType* type = find_mixer_type(name);
+  if (type && !type->recurrence.formula.empty()) return *type;
+  fail(Status::usage, "mixer: no mixer is called \"{}\"; there are {}", name, joined(names()));
 }
 
 std::string text_of(const OptionValue& v) {
@@ -67,22 +74,22 @@ OptionValue parse_value(const OptionSpec& spec, const std::string& text) {
 }
 
 // The type's own options: --name value, --name=value or name=value; a lone --name of a boolean is true.
-Options parse_options(const RecurrenceType& type, const std::vector<std::string>& words) {
+Options parse_options(const MixerType& type, const std::vector<std::string>& words) {
   Options options{.type = type.name, .where = "mixer " + type.name, .values = {}};
-  for (const OptionSpec& spec : type.options) options.values[spec.name] = spec.fallback;
+  const std::vector<OptionSpec>& specs = type.recurrence.options;
+  for (const OptionSpec& spec : specs) options.values[spec.name] = spec.fallback;
   for (size_t i = 0; i < words.size(); ++i) {
     const bool dashed = words[i].rfind("--", 0) == 0;
     const std::string word = dashed ? words[i].substr(2) : words[i];
     const size_t equals = word.find('=');
     std::string name = word.substr(0, equals);
     std::replace(name.begin(), name.end(), '-', '_');
-    auto spec =
-        std::find_if(type.options.begin(), type.options.end(), [&](const OptionSpec& s) { return s.name == name; });
-    if (spec == type.options.end() || (!dashed && equals == std::string::npos)) {
-      std::vector<std::string> names;
-      for (const OptionSpec& s : type.options) names.push_back("--" + s.name);
+    auto spec = std::find_if(specs.begin(), specs.end(), [&](const OptionSpec& s) { return s.name == name; });
+    if (spec == specs.end() || (!dashed && equals == std::string::npos)) {
+      std::vector<std::string> known;
+      for (const OptionSpec& s : specs) known.push_back("--" + s.name);
       fail(Status::usage, "mixer {}: unknown argument {}; {}", type.name, words[i],
-           names.empty() ? "this mixer has no options of its own" : "its own options are " + joined(names));
+           known.empty() ? "this mixer has no options of its own" : "its own options are " + joined(known));
     }
     if (equals != std::string::npos) {
       options.values[name] = parse_value(*spec, word.substr(equals + 1));
@@ -97,30 +104,31 @@ Options parse_options(const RecurrenceType& type, const std::vector<std::string>
   return options;
 }
 
-void describe(const RecurrenceType& type) {
-  std::string text = fmt::format("{}: {}\n\ninputs\n", type.name, type.formula);
+void describe(const MixerType& type) {
+  std::string text = fmt::format("{}: {}\n\ninputs\n", type.name, type.recurrence.formula);
   const auto line = [&](const std::string& name, const std::string& shape, const std::string& help) {
     text += fmt::format("  {:<14} {:<12} {}\n", name, shape, help);
   };
   bool shared = false;
-  for (const StreamSpec& s : type.streams) {
+  for (const StreamSpec& s : type.recurrence.streams) {
     std::string shape;
     for (char c : s.dims) shape += std::string(shape.empty() ? "[" : ",") + c;
     line(s.name, shape + "]", s.help + (s.required ? "" : " (optional)"));
     shared = shared || s.dims.find('G') != std::string::npos;
   }
-  if (type.has_state) line("initial_state", "[B,H,K,V]", "optional; with cu_seqlens [N,H,K,V] or [1,H,K,V]");
+  if (type.recurrence.has_state) line("initial_state", "[B,H,K,V]", "optional; with cu_seqlens [N,H,K,V] or [1,H,K,V]");
   line("cu_seqlens", "[N+1]", "optional, whole numbers: borders of packed documents, B = 1");
   line("scale", "[] or [1]", "optional, multiplies q");
   line("do", "[B,T,H,V]", "optional: gradients are written too");
-  if (type.has_state) line("dfinal_state", "as final_state", "optional");
+  if (type.recurrence.has_state) line("dfinal_state", "as final_state", "optional");
   if (shared) text += "  G divides H, the most heads of q, k and v; head h reads group h / (H / G)\n";
   text += "\noutputs\n";
   line("o", "[B,T,H,V]", "");
-  if (type.has_state) line("final_state", "[B,H,K,V]", "with cu_seqlens and no initial_state [1,H,K,V]: [N,H,K,V]");
+  if (type.recurrence.has_state)
+    line("final_state", "[B,H,K,V]", "with cu_seqlens and no initial_state [1,H,K,V]: [N,H,K,V]");
   line("d + name", "", "of every input, with do or dfinal_state");
-  if (!type.options.empty()) text += "\noptions\n";
-  for (const OptionSpec& s : type.options)
+  if (!type.recurrence.options.empty()) text += "\noptions\n";
+  for (const OptionSpec& s : type.recurrence.options)
     text += fmt::format("  --{} (default {}) {}{}\n", s.name, text_of(s.fallback), s.help,
                         s.choices.empty() ? "" : ": " + joined(s.choices));
   std::fputs(text.c_str(), stdout);
@@ -130,7 +138,7 @@ void run(const MixerRun& settings, const std::string& input, const std::string& 
   const auto pool = Pool::create();
   const SafetensorsFile file(input);
   std::vector<std::string> known{"initial_state", "cu_seqlens", "scale", "do", "dfinal_state"};
-  for (const StreamSpec& s : settings.type->streams) known.push_back(s.name);
+  for (const StreamSpec& s : settings.type->recurrence.streams) known.push_back(s.name);
   NamedTensors inputs;
   for (const SafetensorsEntry& entry : file.entries()) {
     if (std::find(known.begin(), known.end(), entry.name) != known.end())
@@ -178,7 +186,7 @@ int mixer_command(const std::vector<std::string>& args) {
     fail(Status::usage, "mixer: {}", e.what());
   }
   if (list) {
-    for (const RecurrenceType& t : recurrence_types()) std::printf("%s\n", t.name.c_str());
+    for (const std::string& n : names()) std::printf("%s\n", n.c_str());
     return 0;
   }
   if (name.empty()) fail(Status::usage, "mixer: which one? onegather mixer NAME; --list prints the names");

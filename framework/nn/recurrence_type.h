@@ -1,11 +1,9 @@
-// The recurrences of the mixers by name, with the streams they take: what `onegather mixer NAME` runs. q, k, v come as
-// they are; feature maps, norms, rotations, gates and convolutions belong to the layers (nn/mixers), unless an option
-// names them.
+// The recurrence of a mixer type alone, on streams as they are: what `onegather mixer NAME` runs. Feature maps, norms,
+// rotations, gates and convolutions belong to the layer, unless an option here names them.
 #pragma once
 
 #include <functional>
 #include <map>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -42,24 +40,31 @@ struct RecurrenceCall {
 };
 
 struct RecurrenceType {
-  std::string name;     // "gla"
-  std::string formula;  // one line
+  std::string formula;  // one line; empty: this mixer cannot be run alone
   std::vector<StreamSpec> streams;
   std::vector<OptionSpec> options;
-  std::function<double(const Options&, int64_t key_size)> default_scale;
   std::function<Value(const RecurrenceCall&)> run;
+  // The default of `scale`; null: 1 / sqrt(K).
+  std::function<double(const Options&, int64_t key_size)> default_scale = nullptr;
   bool has_state = true;  // takes initial_state and gives final_state
   // The state [K', V'] where it is not [K, V]: widens K and V. null: it is.
   std::function<void(const Options&, int64_t& K, int64_t& V)> widen = nullptr;
 };
 
-std::span<const RecurrenceType> recurrence_types();
-const RecurrenceType* find_recurrence_type(const std::string& name);  // null: no such type
+// q [B,T,G,K], k [B,T,G,K], v [B,T,G,V], then those that are given.
+std::vector<StreamSpec> qkv_streams(std::vector<StreamSpec> more = {});
+StreamSpec scalar_gate_stream(bool required = true);  // g [B,T,H]
+StreamSpec diagonal_gate_stream();                    // g [B,T,H,K]
+StreamSpec write_strength_stream();                   // beta [B,T,H]
 
-// log of the decay of each head. Retention (arXiv 2307.08621): log(1 - 2^(-5 - h)).
-std::vector<double> retention_log_decay(int64_t num_heads);
-// Lightning Attention: minimax, -2^(-8 (h + 1) / H) (1 - l / (L - 1 + 1e-5) + 1e-5) for layer l of L; otherwise as in
-// flash-linear-attention, -(8 h / H) (1 - l / L).
-std::vector<double> lightning_log_decay(int64_t num_heads, int64_t layer, int64_t num_layers, bool minimax);
+double unit_scale(const Options&, int64_t key_size);  // 1
+
+// The scan of the call's state over these streams (beta: the call's).
+Value run_scan(const RecurrenceCall& call, Gate gate, bool delta, const Value& q, const Value& k, const Value& v,
+               const Value& g);
+// The same over the call's own q, k, v, g and beta.
+Value run_scan(const RecurrenceCall& call, Gate gate, bool delta);
+// With the call's g or, in its absence, a decay that depends on the head alone.
+Value run_scan(const RecurrenceCall& call, const std::function<double(int64_t head)>& log_decay);
 
 }  // namespace og
