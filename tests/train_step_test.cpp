@@ -85,7 +85,7 @@ Outcome run(Comm& comm, const Degrees& degrees, int64_t num_steps, bool recomput
     out.steps.push_back(step.run(s + 1, s * 8, rows, 1e-2, false));
     out.counts = comm.counters().rows();
   }
-  out.eval_loss = step.evaluate(5, rows).loss();
+  out.eval_loss = evaluate_rows(cx, mesh, model, 5, 1, rows, false).loss();
   return out;
 }
 

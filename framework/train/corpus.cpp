@@ -30,7 +30,8 @@ std::vector<LoaderSource> prepare(const std::vector<DataConfig::Source>& sources
   }
   const std::string text = world.broadcast_text(list.dump(), 0, Site{"startup"});
   prepared.clear();
-  for (const Json& s : Json::parse(text, "rank 0's data files").items()) {
+  const Json received = Json::parse(text, "rank 0's data files");
+  for (const Json& s : received.items()) {
     prepared.push_back({{}, s["weight"].real()});
     for (const Json& f : s["files"].items()) prepared.back().token_files.push_back(f.string());
   }

@@ -58,4 +58,14 @@ int report_failure(const std::exception& error) {
   return static_cast<int>(status_of(error));
 }
 
+namespace {
+std::string& build_text() {
+  static std::string text = "unknown";
+  return text;
+}
+}  // namespace
+
+void set_build(std::string build) { build_text() = std::move(build); }
+const std::string& build() { return build_text(); }
+
 }  // namespace og

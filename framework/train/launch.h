@@ -3,6 +3,7 @@
 
 #include <exception>
 #include <functional>
+#include <string>
 
 #include "parallel/comm.h"
 
@@ -18,5 +19,9 @@ int run_in_world(double timeout_seconds, const std::function<int(Comm&)>& body);
 // For exceptions outside of a world: prints the message (once where a launcher started several of this program) and
 // returns the exit status.
 int report_failure(const std::exception& error);
+
+// What was built, commit and back ends: the program says it once at its start; ranks compare it before they train.
+void set_build(std::string build);
+const std::string& build();
 
 }  // namespace og

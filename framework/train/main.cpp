@@ -48,6 +48,7 @@ int run(const std::vector<std::string>& args) {
 }  // namespace og
 
 int main(int argc, char** argv) {
+  og::set_build(OG_COMMIT " " OG_BACK_ENDS);
   try {
     return og::run({argv + 1, argv + argc});
   } catch (const std::exception& e) {

@@ -34,6 +34,7 @@ size_t terminal_width() {
 }  // namespace
 
 std::string human_count(double n) { return scaled(n, 1000, {"", "K", "M", "B", "T"}); }
+std::string human_rate(double n) { return scaled(n, 1000, {" ", " K", " M", " G", " T", " P"}) + "FLOP/s"; }
 std::string human_bytes(double n) { return scaled(n, 1024, {" B", " KiB", " MiB", " GiB", " TiB"}); }
 
 std::string human_seconds(double s) {
@@ -53,10 +54,9 @@ void Progress::step(const StepMetrics& m) {
   const auto done = static_cast<double>(m.step - first_step_);
   const double left = (now - begin_) / done * static_cast<double>(num_steps_ - m.step);
   const bool last = m.step == num_steps_;
-  std::string line =
-      fmt::format("step {}/{}  loss {:.4f}  grad {:.3f}  lr {:.2e}  {} tok/s  {}FLOP/s  {:.0f} ms", m.step, num_steps_,
-                  m.loss, m.grad_norm, m.learning_rate, human_count(m.tokens_per_second),
-                  human_count(m.flops_per_second), 1e3 * m.step_seconds);
+  std::string line = fmt::format("step {}/{}  loss {:.4f}  grad {:.3f}  lr {:.2e}  {} tok/s  {}  {:.0f} ms", m.step,
+                                 num_steps_, m.loss, m.grad_norm, m.learning_rate, human_count(m.tokens_per_second),
+                                 human_rate(m.flops_per_second), 1e3 * m.step_seconds);
   if (m.step_seconds > 0 && m.comm_seconds > 0)
     line += fmt::format("  comm {:.0f}%", 100 * m.comm_exposed_seconds / m.step_seconds);
   if (m.eval_loss) line += fmt::format("  eval {:.4f}", *m.eval_loss);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 
 #include "framework/core/profile.h"
@@ -10,15 +9,6 @@
 namespace og {
 
 namespace {
-
-// Columns [begin, begin + width) of [rows, length] i32.
-Tensor cut_columns(Context& cx, const Tensor& x, int64_t begin, int64_t width) {
-  const Tensor out = cx.empty({x.size(0), width}, DType::i32);
-  for (int64_t r = 0; r < x.size(0) && width > 0; ++r)
-    std::memcpy(out.data<int32_t>() + r * width, x.data<int32_t>() + r * x.size(1) + begin,
-                static_cast<size_t>(width) * sizeof(int32_t));
-  return out;
-}
 
 bool is_finite(const Tensor& t) {
   return visit_real(t.dtype(), [&](auto zero) {
@@ -33,15 +23,6 @@ TrainStep::TrainStep(Context& cx, Mesh& mesh, ParameterStore& store, HybridLM& m
                      StepOptions options)
     : cx_(cx), mesh_(mesh), store_(store), model_(model), optimizer_(optimizer), options_(options), reducer_(cx, mesh) {
   for (Parameter& p : store.all()) reducer_.add(p.value, *p.gradient_group);
-}
-
-TrainStep::Piece TrainStep::cut(const Batch& batch) {
-  const int64_t rows = batch.tokens_BT.size(0), length = batch.tokens_BT.size(1);
-  Piece piece;
-  piece.seq = make_seq_context(*cx_.pool, mesh_.sequence(), rows, length, batch.starts_BT);
-  piece.tokens_BT = cut_columns(cx_, batch.tokens_BT, piece.seq.begin(), piece.seq.local_length());
-  piece.targets_BT = cut_columns(cx_, batch.targets_BT, piece.seq.begin(), piece.seq.local_length());
-  return piece;
 }
 
 StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows, double learning_rate,
@@ -65,7 +46,7 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
   double loss_sum = 0;
   std::vector<double> aux, z, load;
   for (size_t m = 0; m < batches.size(); ++m) {
-    const Piece piece = cut(batches[m]);
+    const BatchPiece piece = cut_batch(cx_, mesh_, batches[m]);
     Tape tape(cx_);
     const bool last = m + 1 == batches.size();
     if (last) {
@@ -116,32 +97,6 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
   return result;
 }
 
-TrainStep::Evaluation TrainStep::evaluate(int64_t num_rows, const RowSource& rows) {
-  Evaluation total;
-  const int64_t micro_rows = options_.micro_batch_size;
-  const int64_t at_once = micro_rows * mesh_.data().size();
-  double loss_sum = 0, valid = 0;
-  for (int64_t first = 0; first < num_rows; first += at_once) {
-    // Every rank runs every round; past the end a rank takes the last rows again without counting them.
-    const int64_t mine = first + mesh_.data().rank() * micro_rows;
-    const int64_t take = std::clamp<int64_t>(num_rows - mine, 0, micro_rows);
-    Batch batch = rows(std::min(mine, num_rows - 1), std::max<int64_t>(1, take));
-    if (take == 0) {
-      batch.targets_BT.fill(-1);
-      batch.valid_tokens = 0;
-    }
-    const Piece piece = cut(batch);
-    Tape tape(cx_, Tape::Mode::no_gradient);
-    StepContext context{tape, mesh_, piece.seq, num_rows, false};
-    SideOutputs side;
-    loss_sum += model_.loss(context, piece.tokens_BT, piece.targets_BT, nullptr, side, false).tensor().at(0);
-    valid += static_cast<double>(batch.valid_tokens);
-  }
-  total.loss_sum = mesh_.tokens().sum(loss_sum, Site{"metrics"});
-  total.valid_tokens = static_cast<int64_t>(mesh_.data().sum(valid, Site{"metrics"}));
-  return total;
-}
-
 void TrainStep::report_bad_numbers(int64_t step, double loss, const std::vector<Batch>& batches) {
   const int64_t num_layers = model_.config().num_hidden_layers;
   const int64_t none = num_layers + 2;
@@ -150,7 +105,7 @@ void TrainStep::report_bad_numbers(int64_t step, double loss, const std::vector<
     if (layer < first && !is_finite(x)) first = layer;
   };
   for (const Batch& batch : batches) {
-    const Piece piece = cut(batch);
+    const BatchPiece piece = cut_batch(cx_, mesh_, batch);
     Tape tape(cx_, Tape::Mode::no_gradient);
     StepContext context{tape, mesh_, piece.seq, options_.rows_in_step, false};
     SideOutputs side;

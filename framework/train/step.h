@@ -5,8 +5,8 @@
 #include <functional>
 #include <string>
 
-#include "framework/data/batch.h"
 #include "framework/optim/adamw.h"
+#include "framework/train/evaluate.h"
 #include "models/hybrid_lm.h"
 #include "parallel/gradients.h"
 #include "parallel/mesh.h"
@@ -32,9 +32,6 @@ struct StepResult {
   bool stop_requested = false;  // on any rank
 };
 
-// Rows [first, first + count) of the run, in their global order.
-using RowSource = std::function<Batch(int64_t first, int64_t count)>;
-
 class TrainStep {
  public:
   TrainStep(Context& cx, Mesh& mesh, ParameterStore& store, HybridLM& model, AdamW& optimizer, StepOptions options);
@@ -44,20 +41,7 @@ class TrainStep {
   // the message names the step and the first layer where it appears.
   StepResult run(int64_t step, int64_t first_row, const RowSource& rows, double learning_rate, bool stop_requested);
 
-  // Loss only, no gradients: sum of -log p and valid targets of these rows, over all ranks.
-  struct Evaluation {
-    double loss_sum = 0;
-    int64_t valid_tokens = 0;
-    double loss() const { return loss_sum / static_cast<double>(valid_tokens); }
-  };
-  Evaluation evaluate(int64_t num_rows, const RowSource& rows);
-
  private:
-  struct Piece {
-    Tensor tokens_BT, targets_BT;
-    SeqContext seq;
-  };
-  Piece cut(const Batch& batch);
   [[noreturn]] void report_bad_numbers(int64_t step, double loss, const std::vector<Batch>& batches);
 
   Context& cx_;

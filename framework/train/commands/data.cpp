@@ -1,0 +1,136 @@
+#include "framework/train/commands/data.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "framework/core/error.h"
+#include "framework/data/prepare.h"
+#include "framework/data/text_reader.h"
+#include "framework/data/token_file.h"
+#include "framework/train/commands/command_line.h"
+
+namespace og {
+
+namespace {
+
+// Text on one line: what a terminal would not show is escaped.
+std::string visible(const std::string& text, size_t most) {
+  std::string out;
+  for (char c : text) {
+    if (out.size() >= most) return out + " ...";
+    if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (static_cast<unsigned char>(c) < 32) {
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> expand(const std::vector<std::string>& patterns) {
+  std::vector<std::string> paths;
+  for (const std::string& p : patterns) {
+    const auto found = expand_paths(p);
+    paths.insert(paths.end(), found.begin(), found.end());
+  }
+  return paths;
+}
+
+void train_tokenizer(const std::vector<std::string>& paths, const std::string& text_field, int64_t vocab_size,
+                     const std::string& prefix) {
+  // SentencePiece trains on lines; at most this much text is enough for stable pieces and fits in memory.
+  constexpr size_t kMostBytes = size_t{64} << 20;
+  std::vector<std::string> lines;
+  size_t bytes = 0;
+  for (const std::string& path : paths)
+    for_each_document(path, text_field, true, [&](const std::string& text) {
+      for (size_t begin = 0; begin < text.size() && bytes < kMostBytes;) {
+        const size_t end = std::min(text.find('\n', begin), text.size());
+        if (end > begin) lines.push_back(text.substr(begin, end - begin));
+        bytes += end - begin;
+        begin = end + 1;
+      }
+    });
+  train_sentencepiece(lines, vocab_size, prefix);
+  std::printf("tokenizer: %s.model, trained on %zu lines, %zu bytes\n", prefix.c_str(), lines.size(), bytes);
+}
+
+int prepare(const std::vector<std::string>& args) {
+  CLI::App app("Makes a token file of text or JSONL files (plain, .gz, .zst).", "onegather data prepare");
+  std::vector<std::string> patterns;
+  std::string output, tokenizer = "bytes", text_field = "text", prefix;
+  int64_t vocab_size = 8192;
+  app.add_option("FILES", patterns, "text or JSONL files; globs allowed")->required();
+  app.add_option("--output", output, "token file to write");
+  app.add_option("--tokenizer", tokenizer, "bytes or sentencepiece:PATH")->capture_default_str();
+  app.add_option("--text-field", text_field, "of JSONL")->capture_default_str();
+  app.add_option("--train-tokenizer", prefix, "first train a SentencePiece model on the files: PREFIX.model");
+  app.add_option("--vocab-size", vocab_size, "pieces of a tokenizer to train")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  if (!parse_command_line(app, args)) return 0;
+  if (output.empty() && prefix.empty())
+    fail(Status::usage, "onegather data prepare: give --output FILE, --train-tokenizer PREFIX, or both");
+  const std::vector<std::string> paths = expand(patterns);
+  if (!prefix.empty()) {
+    train_tokenizer(paths, text_field, vocab_size, prefix);
+    tokenizer = "sentencepiece:" + prefix + ".model";
+  }
+  if (output.empty()) return 0;
+  const Prepared made = prepare_tokens(paths, *make_tokenizer(tokenizer), text_field, output);
+  std::printf("%s: %lld documents, %lld tokens of %lld bytes (%.2f bytes a token)\n", output.c_str(),
+              static_cast<long long>(made.documents), static_cast<long long>(made.tokens),
+              static_cast<long long>(made.bytes), static_cast<double>(made.bytes) / static_cast<double>(made.tokens));
+  return 0;
+}
+
+int inspect(const std::vector<std::string>& args) {
+  CLI::App app("Shows documents as training reads them, and verifies checksums of token files.",
+               "onegather data inspect");
+  std::vector<std::string> patterns;
+  std::string tokenizer = "bytes", text_field = "text";
+  int64_t count = 3;
+  app.add_option("FILES", patterns, "token, text or JSONL files; globs allowed")->required();
+  app.add_option("--tokenizer", tokenizer, "bytes or sentencepiece:PATH")->capture_default_str();
+  app.add_option("--text-field", text_field, "of JSONL")->capture_default_str();
+  app.add_option("--documents", count, "how many to show of each file")->capture_default_str();
+  if (!parse_command_line(app, args)) return 0;
+  const auto tokens = make_tokenizer(tokenizer);
+  for (const std::string& path : expand(patterns)) {
+    const TokenFile file(cached_tokens(path, *tokens, text_field), true);
+    if (file.tokenizer() != tokens->identity())
+      fail(Status::data, "{}: made with the tokenizer {}, --tokenizer is {}", path, file.tokenizer(),
+           tokens->identity());
+    std::printf("%s: %lld documents, %lld tokens, vocabulary %lld, tokenizer %s, checksums right\n", path.c_str(),
+                static_cast<long long>(file.num_documents()), static_cast<long long>(file.num_tokens()),
+                static_cast<long long>(file.vocab_size()), file.tokenizer().c_str());
+    for (int64_t d = 0; d < std::min(count, file.num_documents()); ++d) {
+      const auto [begin, end] = file.document(d);
+      std::vector<int32_t> ids;
+      for (int64_t i = begin; i < std::min(end, begin + 200); ++i) ids.push_back(file.token(i));
+      std::printf("  document %lld, %lld tokens: %s\n", static_cast<long long>(d), static_cast<long long>(end - begin),
+                  visible(tokens->decode(ids), 160).c_str());
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+int data_command(const std::vector<std::string>& args) {
+  if (!args.empty() && args[0] == "prepare") return prepare({args.begin() + 1, args.end()});
+  if (!args.empty() && args[0] == "inspect") return inspect({args.begin() + 1, args.end()});
+  if (!args.empty() && (args[0] == "--help" || args[0] == "-h")) {
+    std::puts(
+        "onegather data prepare FILES --output OUT.tokens   make a token file\n"
+        "onegather data inspect FILES                       show documents as read\nEach with --help.");
+    return 0;
+  }
+  fail(Status::usage, "onegather data: expected prepare or inspect, found {}", args.empty() ? "nothing" : args[0]);
+}
+
+}  // namespace og

@@ -1,0 +1,83 @@
+#include "framework/train/commands/eval.h"
+
+#include <cmath>
+#include <cstdio>
+
+#include "framework/train/commands/command_line.h"
+#include "framework/train/corpus.h"
+#include "framework/train/evaluate.h"
+#include "framework/train/launch.h"
+#include "framework/train/trained_model.h"
+
+namespace og {
+
+namespace {
+
+// Bytes of text that each token stands for.
+std::vector<int64_t> token_bytes(const Tokenizer& tokenizer) {
+  std::vector<int64_t> bytes;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id)
+    bytes.push_back(static_cast<int64_t>(tokenizer.decode({&id, 1}).size()));
+  return bytes;
+}
+
+void print_positions(const Evaluation& e) {
+  std::printf("\n  position          tokens      loss\n");
+  const auto length = static_cast<int64_t>(e.loss_at.size());
+  for (int64_t begin = 0, end = 64; begin < length; begin = end, end *= 2) {
+    const int64_t last = std::min(end, length);
+    double loss = 0, tokens = 0;
+    for (int64_t t = begin; t < last; ++t) {
+      loss += e.loss_at[static_cast<size_t>(t)];
+      tokens += e.tokens_at[static_cast<size_t>(t)];
+    }
+    if (tokens > 0)
+      std::printf("  %6lld - %-6lld %9.0f  %8.4f\n", static_cast<long long>(begin), static_cast<long long>(last - 1),
+                  tokens, loss / tokens);
+  }
+}
+
+}  // namespace
+
+int eval_command(const std::vector<std::string>& args) {
+  CLI::App app("Loss, perplexity and bits per byte of a checkpoint on files, and the loss by position in the row.",
+               "onegather eval");
+  std::string path;
+  std::vector<std::string> overrides, files;
+  int64_t length = 0;
+  app.add_option("CHECKPOINT", path, "a run folder (its newest checkpoint) or a checkpoint folder")->required();
+  app.add_option("key=value", overrides, "config values, e.g. parallel.sequence=2");
+  app.add_option("--data", files, "text, JSONL or token files; globs allowed")->required()->delimiter(',');
+  app.add_option("--length", length, "tokens a row; default: as trained")->check(CLI::PositiveNumber);
+  if (!parse_command_line(app, args)) return 0;
+  if (length > 0) overrides.push_back(fmt::format("data.sequence_length={}", length));
+
+  return run_in_world(300, [&](Comm& world) {
+    TrainedModel model = open_trained_model(path, overrides, world);
+    const std::unique_ptr<Loader> data = open_files("--data", files, *model.tokenizer, model.config, world);
+    Context& cx = model.session->context();
+    const std::vector<int64_t> bytes = token_bytes(*model.tokenizer);
+    const int64_t rows = data->rows_per_epoch();
+    const Evaluation e = evaluate_rows(
+        cx, model.session->mesh(), model.session->model(), rows, 1,
+        [&](int64_t first, int64_t count) { return data->rows(*cx.pool, first, count); }, true);
+    if (world.rank() != 0) return 0;
+    double all_bytes = 0;
+    for (int64_t r = 0; r < rows; ++r) {
+      const Batch batch = data->rows(*cx.pool, r, 1);
+      for (int64_t i = 0; i < batch.targets_BT.count(); ++i)
+        if (const auto id = static_cast<int64_t>(batch.targets_BT.at(i)); id >= 0)
+          all_bytes += static_cast<double>(bytes[static_cast<size_t>(id)]);
+    }
+    std::printf("checkpoint      %s (step %lld)\n", model.checkpoint.c_str(), static_cast<long long>(model.step));
+    std::printf("tokens          %.0f in %lld rows of %lld\n", e.valid_tokens, static_cast<long long>(rows),
+                static_cast<long long>(model.config.data.sequence_length));
+    std::printf("loss            %.6f nats a token\n", e.loss());
+    std::printf("perplexity      %.4f\n", std::exp(e.loss()));
+    if (all_bytes > 0) std::printf("bits per byte   %.4f\n", e.loss_sum / std::log(2.0) / all_bytes);
+    print_positions(e);
+    return 0;
+  });
+}
+
+}  // namespace og

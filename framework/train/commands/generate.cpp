@@ -1,0 +1,58 @@
+#include "framework/train/commands/generate.h"
+
+#include <cstdio>
+
+#include "framework/core/log.h"
+#include "framework/train/commands/command_line.h"
+#include "framework/train/launch.h"
+#include "framework/train/sample.h"
+#include "framework/train/trained_model.h"
+
+namespace og {
+
+int generate_command(const std::vector<std::string>& args) {
+  CLI::App app("Continues a prompt. The text goes to standard output as it is decoded.", "onegather generate");
+  std::string path, prompt;
+  std::vector<std::string> overrides;
+  int64_t tokens = 256;
+  SamplingOptions sampling{.temperature = 0.8, .top_k = 0, .top_p = 0.95, .seed = 1};
+  app.add_option("CHECKPOINT", path, "a run folder (its newest checkpoint) or a checkpoint folder")->required();
+  app.add_option("key=value", overrides, "config values, e.g. parallel.tensor=2 or train.precision=f32");
+  app.add_option("--prompt", prompt, "text to continue")->required();
+  app.add_option("--tokens", tokens, "how many tokens to draw at most")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--temperature", sampling.temperature, "0: always the most likely token")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--top-k", sampling.top_k, "draw from the k most likely; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--top-p", sampling.top_p, "draw from the most likely with this probability together")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--seed", sampling.seed, "of the draws")->capture_default_str();
+  if (!parse_command_line(app, args)) return 0;
+
+  return run_in_world(300, [&](Comm& world) {
+    const TrainedModel model = open_trained_model(path, overrides, world);
+    log::info("{} (step {}), {}", model.checkpoint, model.step, model.session->precision().name);
+    Decoder decoder(model.session->context(), model.session->mesh(), model.session->model());
+    const bool speaks = world.rank() == 0;
+    if (speaks) std::fputs(prompt.c_str(), stdout);
+    const double begin = now_seconds();
+    const int64_t drawn =
+        generate_text(decoder, *model.tokenizer, prompt, tokens, sampling, [&](const std::string& piece) {
+          if (!speaks) return;
+          std::fwrite(piece.data(), 1, piece.size(), stdout);
+          std::fflush(stdout);
+        });
+    if (speaks) std::fputs("\n", stdout);
+    std::fflush(stdout);
+    log::info("{} tokens, {:.0f} tokens/s, {:.1f} KiB of state", drawn,
+              static_cast<double>(drawn) / (now_seconds() - begin), static_cast<double>(decoder.state_bytes()) / 1024);
+    return 0;
+  });
+}
+
+}  // namespace og

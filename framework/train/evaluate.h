@@ -1,0 +1,33 @@
+// Evaluation: the loss of rows, without gradients, over all ranks.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "framework/data/batch.h"
+#include "models/hybrid_lm.h"
+
+namespace og {
+
+// Rows [first, first + count) of the run, in their global order.
+using RowSource = std::function<Batch(int64_t first, int64_t count)>;
+
+struct Evaluation {
+  double loss_sum = 0;  // of -log p, nats
+  double valid_tokens = 0;
+  std::vector<double> loss_at, tokens_at;  // the same by position in the row, if asked for
+  double loss() const { return loss_sum / valid_tokens; }
+};
+
+// This rank's piece of a batch: its part of every row.
+struct BatchPiece {
+  Tensor tokens_BT, targets_BT;
+  SeqContext seq;
+};
+BatchPiece cut_batch(Context& cx, Mesh& mesh, const Batch& batch);
+
+// Collective over the mesh. at_once: rows a data rank takes at a time.
+Evaluation evaluate_rows(Context& cx, Mesh& mesh, HybridLM& model, int64_t num_rows, int64_t at_once,
+                         const RowSource& rows, bool by_position);
+
+}  // namespace og

@@ -1,0 +1,34 @@
+#include "framework/train/trained_model.h"
+
+#include <optional>
+
+#include "framework/io/together.h"
+#include "framework/train/snapshot.h"
+
+namespace og {
+
+TrainedModel open_trained_model(const std::string& path, const std::vector<std::string>& overrides, Comm& world) {
+  TrainedModel model;
+  std::optional<Checkpoint> checkpoint;
+  together(world, Site{"startup"}, [&] {
+    checkpoint.emplace(find_checkpoint(path));
+    const SnapshotNotes notes = notes_of(*checkpoint);
+    model.checkpoint = checkpoint->folder();
+    model.step = notes.position.step;
+    std::vector<std::string> all{"parallel.data=auto", "parallel.sequence=1", "parallel.tensor=1", "parallel.expert=1"};
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    model.config = parse_config(notes.config, checkpoint->folder() + "/index.json", all, config_rules());
+    model.tokenizer = make_tokenizer(model.config.data.tokenizer);
+    if (model.tokenizer->identity() != notes.tokenizer)
+      fail(Status::data,
+           "data.tokenizer: {} is {}, but the checkpoint {} was trained with {}. Give its tokenizer with "
+           "data.tokenizer=sentencepiece:PATH",
+           model.config.data.tokenizer, model.tokenizer->identity(), checkpoint->folder(), notes.tokenizer);
+    if (model.config.model.vocab_size == 0) model.config.model.vocab_size = model.tokenizer->vocab_size();
+  });
+  model.session = std::make_unique<Session>(model.config, world, resolve_degrees(model.config, world.size()));
+  load_snapshot(*checkpoint, world, model.session->store(), nullptr);
+  return model;
+}
+
+}  // namespace og

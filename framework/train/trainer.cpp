@@ -1,0 +1,329 @@
+#include "framework/train/trainer.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+
+#include "framework/core/log.h"
+#include "framework/io/run_lock.h"
+#include "framework/io/together.h"
+#include "framework/train/corpus.h"
+#include "framework/train/flops.h"
+#include "framework/train/metrics.h"
+#include "framework/train/plot.h"
+#include "framework/train/progress.h"
+#include "framework/train/sample.h"
+#include "framework/train/session.h"
+#include "framework/train/snapshot.h"
+#include "framework/train/step.h"
+#include "framework/train/stop.h"
+#include "parallel/agreement.h"
+
+namespace og {
+
+namespace {
+
+// An evaluation during a run reads at most as many rows as this many steps.
+constexpr int64_t kEvaluationSteps = 8;
+
+class Trainer {
+ public:
+  Trainer(Config config, Comm& world, const TrainOptions& options);
+  Status run();
+
+ private:
+  void open_run_folder();
+  bool choose_start();  // false: the run is finished already
+  void check_same_run(const Checkpoint& checkpoint);
+  void announce();
+  StepMetrics measure(const StepResult& result, double begin);
+  double evaluate();
+  void save();
+  void finish(Status status);
+  std::string in_run(const std::string& name) const { return config_.run.dir + "/" + name; }
+  bool leads() const { return world_.rank() == 0; }
+
+  Config config_;
+  Comm& world_;
+  TrainOptions options_;
+  std::optional<RunLock> lock_;
+  Corpus corpus_;
+  std::optional<Session> session_;
+  std::optional<AdamW> optimizer_;
+  std::optional<TrainStep> step_;
+  std::optional<MetricsFile> metrics_;
+  ModelFlops flops_;
+  RunPosition at_;
+  int64_t saved_step_ = -1;
+  std::vector<double> speeds_;
+  StepMetrics last_;
+  double comm_seconds_ = 0, comm_exposed_ = 0;  // of all steps before this one
+  std::optional<int64_t> settled_system_calls_;
+  std::string start_;  // how the run begins, for people
+};
+
+Trainer::Trainer(Config config, Comm& world, const TrainOptions& options)
+    : config_(std::move(config)), world_(world), options_(options) {}
+
+void Trainer::open_run_folder() {
+  together(world_, Site{"startup"}, [&] {
+    if (!leads()) return;
+    make_folders(in_run("checkpoints"));
+    lock_.emplace(config_.run.dir);
+    if (options_.resume == "never" && !list_checkpoints(config_.run.dir).empty())
+      fail(Status::data,
+           "run.dir: {} holds checkpoints and --resume never was asked for. Choose another run.dir, or remove the "
+           "folder",
+           config_.run.dir);
+    log::open_file(in_run("log.txt"));
+  });
+}
+
+void Trainer::check_same_run(const Checkpoint& checkpoint) {
+  const SnapshotNotes notes = notes_of(checkpoint);
+  if (notes.tokenizer != corpus_.tokenizer->identity())
+    fail(Status::data, "data.tokenizer: the checkpoint {} was trained with {}, this run uses {}", checkpoint.folder(),
+         notes.tokenizer, corpus_.tokenizer->identity());
+  const Config then = parse_config(notes.config, checkpoint.folder() + "/index.json", {}, config_rules());
+  const ConfigDifferences differences = compare(then, config_);
+  if (!differences.refused.empty()) {
+    std::string list;
+    for (const std::string& d : differences.refused) list += "\n  " + d;
+    fail(Status::data, "{}: cannot be resumed with this config:{}\nGo back to those values, or choose another run.dir",
+         checkpoint.folder(), list);
+  }
+  for (const std::string& d : differences.changed) log::info("changed since the checkpoint: {}", d);
+}
+
+bool Trainer::choose_start() {
+  std::string from;
+  together(world_, Site{"startup"}, [&] {
+    if (options_.resume == "auto") {
+      const auto complete = list_checkpoints(config_.run.dir);
+      if (!complete.empty()) from = complete.back();
+    } else if (options_.resume != "never") {
+      from = find_checkpoint(options_.resume);
+    }
+  });
+  if (!from.empty()) {
+    std::optional<Checkpoint> checkpoint;
+    together(world_, Site{"startup"}, [&] {
+      checkpoint.emplace(from);
+      check_same_run(*checkpoint);
+    });
+    at_ = notes_of(*checkpoint).position;
+    if (at_.step >= config_.train.num_steps) {
+      log::info("{}: this run is finished: step {} of {}. Raise train.num_steps to go on", from, at_.step,
+                config_.train.num_steps);
+      return false;
+    }
+    load_snapshot(*checkpoint, world_, session_->store(), &*optimizer_);
+    saved_step_ = at_.step;
+    start_ = fmt::format("resumed from {} at step {}", from, at_.step);
+  } else if (!options_.init.empty()) {
+    std::optional<Checkpoint> checkpoint;
+    together(world_, Site{"startup"}, [&] { checkpoint.emplace(find_checkpoint(options_.init)); });
+    load_snapshot(*checkpoint, world_, session_->store(), nullptr);
+    start_ = fmt::format("weights from {}", checkpoint->folder());
+  } else {
+    start_ = fmt::format("fresh weights, seed {}", config_.train.seed);
+  }
+  return true;
+}
+
+void Trainer::announce() {
+  const ParameterStore& store = session_->store();
+  const Loader& data = *corpus_.train;
+  log::info("{}", session_->mesh().describe());
+  log::info("model: {} parameters, {:.2f} MFLOP a token forward ({:.2f} training), {}, {} threads a rank",
+            human_count(static_cast<double>(store.global_count())), flops_.forward() * 1e-6, flops_.training() * 1e-6,
+            session_->precision().name, session_->context().stream.num_threads);
+  log::info("data: {} documents, {} tokens, {} rows of {} an epoch; {} rows a step", data.num_documents(),
+            human_count(static_cast<double>(data.num_tokens())), data.rows_per_epoch(), config_.data.sequence_length,
+            config_.rows_per_step());
+  log::info("run: {} -> {}", start_, config_.run.dir);
+}
+
+StepMetrics Trainer::measure(const StepResult& result, double begin) {
+  StepMetrics m;
+  m.step = at_.step;
+  m.tokens = at_.tokens;
+  m.loss = result.loss;
+  m.aux_loss = result.aux_loss;
+  m.z_loss = result.z_loss;
+  m.grad_norm = result.grad_norm;
+  m.learning_rate =
+      learning_rate(config_.train.schedule, config_.train.learning_rate, at_.step, config_.train.num_steps);
+  m.step_seconds = now_seconds() - begin;
+  m.tokens_per_second = static_cast<double>(config_.train.tokens_per_step) / m.step_seconds;
+  m.flops_per_second = m.tokens_per_second * flops_.training();
+  m.data_seconds = result.data_seconds;
+  const CommCounters& counters = world_.counters();
+  m.comm_seconds = counters.seconds() - comm_seconds_;
+  m.comm_exposed_seconds = counters.exposed_seconds() - comm_exposed_;
+  comm_seconds_ += m.comm_seconds;
+  comm_exposed_ += m.comm_exposed_seconds;
+  m.expert_load_max_over_mean = result.expert_load_max_over_mean;
+  m.tokens_dropped = result.tokens_dropped;
+  m.memory_bytes = session_->context().pool->stats().peak_bytes;
+  return m;
+}
+
+double Trainer::evaluate() {
+  const Loader& data = *corpus_.eval;
+  Pool& pool = *session_->context().pool;
+  const int64_t rows = std::min(data.rows_per_epoch(), kEvaluationSteps * config_.rows_per_step());
+  const RowSource source = [&](int64_t first, int64_t count) { return data.rows(pool, first, count); };
+  return evaluate_rows(session_->context(), session_->mesh(), session_->model(), rows, config_.train.micro_batch_size,
+                       source, false)
+      .loss();
+}
+
+void Trainer::save() {
+  if (saved_step_ == at_.step) return;
+  const SnapshotNotes notes{at_, to_yaml(config_), corpus_.tokenizer->identity()};
+  const std::string folder = save_snapshot(config_.run.dir, world_, session_->store(), *optimizer_, notes);
+  saved_step_ = at_.step;
+  together(world_, Site{"checkpoint"}, [&] {
+    if (leads()) remove_old_checkpoints(config_.run.dir, config_.checkpoint.keep);
+  });
+}
+
+void Trainer::finish(Status status) {
+  if (!leads()) return;
+  std::sort(speeds_.begin(), speeds_.end());
+  const PoolStats memory = session_->context().pool->stats();
+  Json summary = Json::object(
+      {{"status", status == Status::ok ? "done" : "interrupted"},
+       {"step", at_.step},
+       {"num_steps", config_.train.num_steps},
+       {"tokens", at_.tokens},
+       {"loss", last_.loss},
+       {"seconds", at_.seconds},
+       {"tokens_per_second", speeds_.empty() ? 0.0 : speeds_[speeds_.size() / 2]},
+       {"parameters", session_->store().global_count()},
+       {"flops_per_token", flops_.training()},
+       {"precision", session_->precision().name},
+       {"ranks", world_.size()},
+       {"threads", session_->context().stream.num_threads},
+       {"peak_memory_bytes", memory.peak_bytes},
+       {"buffer_growths", settled_system_calls_ ? memory.system_calls - *settled_system_calls_ : int64_t{0}},
+       {"collectives", to_json(world_.counters().rows())}});
+  if (last_.eval_loss) summary.set("eval_loss", *last_.eval_loss);
+  replace_text(in_run("summary.json"), summary.dump(2) + "\n");
+  const std::string problem = plot_loss(in_run("metrics.jsonl"), in_run("loss.png"),
+                                        std::filesystem::path(config_.run.dir).filename().string());
+  if (!problem.empty()) log::warning("{}", problem);
+}
+
+Status Trainer::run() {
+  check_agreement(world_, "the build", options_.build);
+  check_agreement(world_, "the config", to_yaml(config_));
+  corpus_ = open_corpus(config_, world_);
+  open_run_folder();
+  session_.emplace(config_, world_, resolve_degrees(config_, world_.size()));
+  optimizer_.emplace(session_->store(), config_.train.adamw);
+  flops_ = flops_per_token(session_->model(), session_->store(), config_.data.sequence_length);
+  if (!choose_start()) return Status::ok;
+  const StepOptions step_options{.rows_in_step = config_.rows_per_step(),
+                                 .micro_batch_size = config_.train.micro_batch_size,
+                                 .max_grad_norm = config_.train.max_grad_norm,
+                                 .recompute = config_.train.recompute == "block"};
+  step_.emplace(session_->context(), session_->mesh(), session_->store(), session_->model(), *optimizer_, step_options);
+  together(world_, Site{"startup"}, [&] {
+    if (!leads()) return;
+    replace_text(in_run("config.yaml"), to_yaml(config_));
+    metrics_.emplace(in_run("metrics.jsonl"), at_.step);
+  });
+  announce();
+
+  const Loader& data = *corpus_.train;
+  Pool& pool = *session_->context().pool;
+  const RowSource rows = [&](int64_t first, int64_t count) { return data.rows(pool, first, count); };
+  Progress progress(config_.train.num_steps, config_.run.log_every, leads() && isatty(STDERR_FILENO) == 1);
+  const int64_t first_step = at_.step;
+  comm_seconds_ = world_.counters().seconds();
+  comm_exposed_ = world_.counters().exposed_seconds();
+  Status status = Status::ok;
+  while (at_.step < config_.train.num_steps) {
+    const double begin = now_seconds();
+    const int64_t step = at_.step + 1;
+    if (data.epoch_of(at_.rows + step_options.rows_in_step - 1) > data.epoch_of(std::max<int64_t>(0, at_.rows - 1)))
+      log::info("step {}: epoch {} of the data begins", step,
+                data.epoch_of(at_.rows + step_options.rows_in_step - 1) + 1);
+    const double rate =
+        learning_rate(config_.train.schedule, config_.train.learning_rate, step, config_.train.num_steps);
+    const StepResult result = step_->run(step, at_.rows, rows, rate, stop_requested());
+    at_.step = step;
+    at_.rows += step_options.rows_in_step;
+    at_.tokens += config_.train.tokens_per_step;
+    last_ = measure(result, begin);
+    at_.seconds += last_.step_seconds;
+    if (step - first_step == 2) settled_system_calls_ = pool.stats().system_calls;
+    if (step - first_step > 1) speeds_.push_back(last_.tokens_per_second);
+    const bool last_step = step == config_.train.num_steps;
+    const int64_t every = config_.train.eval_every;
+    if (corpus_.eval && every > 0 && (step % every == 0 || last_step)) last_.eval_loss = evaluate();
+    together(world_, Site{"metrics"}, [&] {
+      if (leads()) metrics_->append(last_);
+    });
+    progress.step(last_);
+    const bool due = config_.checkpoint.every > 0 && step % config_.checkpoint.every == 0;
+    if (due || last_step || result.stop_requested) save();
+    if (result.stop_requested && !last_step) {
+      status = Status::interrupted;
+      break;
+    }
+  }
+  progress.finish();
+  if (status == Status::ok) {
+    const std::string sample =
+        sample_after_training(*session_, *corpus_.tokenizer, corpus_.eval ? *corpus_.eval : data);
+    if (leads()) replace_text(in_run("samples.txt"), sample);
+  }
+  together(world_, Site{"metrics"}, [&] { finish(status); });
+  if (status == Status::interrupted) {
+    log::info("stopped at step {} of {}; the same command goes on from there", at_.step, config_.train.num_steps);
+  } else {
+    log::info("done: {} steps, {} tokens, loss {:.4f} -> {}", at_.step, human_count(static_cast<double>(at_.tokens)),
+              last_.loss, config_.run.dir);
+  }
+  return status;
+}
+
+}  // namespace
+
+Status train(Config config, Comm& world, const TrainOptions& options) {
+  Trainer trainer(std::move(config), world, options);
+  return trainer.run();
+}
+
+std::string describe_plan(Config config, Comm& world) {
+  if (config.model.vocab_size == 0) config.model.vocab_size = make_tokenizer(config.data.tokenizer)->vocab_size();
+  const Degrees degrees = resolve_degrees(config, world.size());
+  Session session(config, world, degrees);
+  ParameterStore& store = session.store();
+  const ModelFlops flops = flops_per_token(session.model(), store, config.data.sequence_length);
+  int64_t local = 0;
+  for (const Parameter& p : store.all()) local += p.local_shape.count() * size_of(store.dtype());
+  const int64_t rows = config.rows_per_step();
+  std::string text = to_yaml(config, true);
+  text += fmt::format("\nmesh: {}\n", session.mesh().describe());
+  text += fmt::format(
+      "parameters: {} in all; this rank holds {} of weights, as much of gradients and twice as much of AdamW moments\n",
+      human_count(static_cast<double>(store.global_count())), human_bytes(static_cast<double>(local)));
+  text += fmt::format(
+      "model FLOPs a token: {} forward, {} training (products {}, experts {}, head {}, mixers {}, attention {})\n",
+      human_count(flops.forward()), human_count(flops.training()), human_count(flops.products),
+      human_count(flops.experts), human_count(flops.head), human_count(flops.mixers), human_count(flops.attention));
+  text += fmt::format("a step: {} rows of {} tokens; {} micro steps of {} rows on each data rank\n", rows,
+                      config.data.sequence_length, rows / (config.train.micro_batch_size * degrees.data),
+                      config.train.micro_batch_size);
+  text +=
+      fmt::format("precision: {}; {} threads a rank\n", session.precision().name, session.context().stream.num_threads);
+  return text;
+}
+
+}  // namespace og

@@ -1,0 +1,25 @@
+// The loop of `onegather train`: data, steps, evaluation, checkpoints, metrics, stopping and resuming.
+#pragma once
+
+#include <string>
+
+#include "framework/train/config.h"
+#include "parallel/comm.h"
+
+namespace og {
+
+struct TrainOptions {
+  std::string resume = "auto";  // auto, never, or the path of a checkpoint
+  std::string init;             // weights to start from, without optimizer state; empty: none
+  std::string build;            // commit and back ends, compared between ranks
+};
+
+// Collective over the world. Status::ok when the run is done, Status::interrupted when it was asked to stop and has
+// saved.
+Status train(Config config, Comm& world, const TrainOptions& options);
+
+// What `--dry-run` prints: the mesh, sizes, FLOPs, memory of weights and optimizer, every key with its origin. Builds
+// the model but reads no data.
+std::string describe_plan(Config config, Comm& world);
+
+}  // namespace og
