@@ -1,0 +1,71 @@
+# Sourced by the tests of this folder, which run the real program. Each test works in a fresh folder and prints one line a check.
+# The program: $ONEGATHER, default build/onegather of this checkout. Ends with `finish`, which prints the counts and sets the status.
+set -u
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+ONEGATHER=${ONEGATHER:-$root/build/onegather}
+work=$(mktemp -d "${TMPDIR:-/tmp}/onegather-test.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+passed=0 failed=0
+
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
+export OMP_NUM_THREADS=1
+
+pass() { passed=$((passed + 1)); printf 'ok   %s\n' "$1"; }
+fail() {
+  failed=$((failed + 1))
+  printf 'FAIL %s\n' "$1"
+  shift
+  for line in "$@"; do printf '     %s\n' "$line"; done
+}
+
+# ranks N COMMAND...: under mpirun with N ranks on whatever cores there are.
+ranks() {
+  local n=$1
+  shift
+  mpirun -np "$n" --oversubscribe --bind-to none "$@" </dev/null
+}
+
+# expect NAME STATUS PATTERN COMMAND...: the exit status, and a line of the output that matches the extended regular expression.
+# A stack trace, an abort or a signal's name in the output is a failure whatever else is there.
+expect() {
+  local name=$1 status=$2 pattern=$3 found
+  shift 3
+  "$@" >out.txt 2>&1 </dev/null
+  found=$?
+  if [ "$found" -ne "$status" ]; then
+    fail "$name" "status $found, expected $status" "command: $*" "$(tail -n 5 out.txt)"
+  elif ! grep -Eq -- "$pattern" out.txt; then
+    fail "$name" "no line matches: $pattern" "command: $*" "$(tail -n 5 out.txt)"
+  elif grep -Eq 'terminate called|Segmentation fault|core dumped|internal error' out.txt; then
+    fail "$name" "it crashed" "$(tail -n 5 out.txt)"
+  else
+    pass "$name"
+  fi
+}
+
+# column KEY FILE: that key of every line of a metrics.jsonl.
+column() { grep -o "\"$1\": *[^,}]*" "$2" | cut -d: -f2 | tr -d ' '; }
+
+# close NAME KEY BOUND A B [LINES]: the first LINES values (default all) of KEY in two metrics files differ by at most BOUND, relative.
+close() {
+  local name=$1 key=$2 bound=$3 a=$4 b=$5 lines=${6:-1000000} report
+  if [ ! -s "$a" ] || [ ! -s "$b" ]; then
+    fail "$name" "missing $a or $b"
+    return
+  fi
+  report=$(paste <(column "$key" "$a" | head -n "$lines") <(column "$key" "$b" | head -n "$lines") | awk -v bound="$bound" '
+    NF != 2 { print "line " NR ": one file is shorter"; bad = 1; exit }
+    { d = $1 - $2; if (d < 0) d = -d; s = $1 < 0 ? -$1 : $1; if (s < 1e-300) s = 1e-300
+      if (!(d / s <= worst)) { worst = d / s; at = NR } n++ }
+    END { if (!bad) { if (n == 0) print "no values"; else if (!(worst <= bound)) print "value " at " differs by " worst; else print "ok " worst } }')
+  case $report in
+    ok*) pass "$name (worst ${report#ok })" ;;
+    *) fail "$name" "$report, bound $bound" ;;
+  esac
+}
+
+finish() {
+  printf '%d passed, %d failed\n' "$passed" "$failed"
+  [ "$failed" -eq 0 ]
+}

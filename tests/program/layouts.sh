@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# The same YAML at any degrees gives the losses and gradient norms of one rank: f64 to 1e-9 over 20 steps; f32 to 1e-5 at the
+# first step and, since Adam and top-k routing amplify rounding, the losses of 20 steps to 1e-3.
+. "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
+
+# Short documents of many lengths, so that rows hold several and some end where a shard does.
+for i in $(seq 1 40); do head -c $((i * 7 % 61 + 3)) /usr/share/common-licenses/GPL-3 | tail -c +$((i % 17 + 1)); done >text.txt
+for i in $(seq 1 60); do
+  tail -c +$((i * 211)) /usr/share/common-licenses/GPL-3 | head -c $((i * 37 % 150 + 5)) | tr '"\\\n\t' "'/  " | sed 's/.*/{"text":"&"}/'
+  echo
+done >text.jsonl
+
+train() { # NAME RANKS key=value...
+  local name=$1 n=$2
+  shift 2
+  if ! ranks "$n" "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" data.train=[text.jsonl] data.eval=[text.jsonl] \
+    run.dir="$name" "$@" >"$name.txt" 2>&1; then
+    fail "$name runs" "$(tail -n 5 "$name.txt")"
+    return 1
+  fi
+}
+
+layouts=(
+  "2 parallel.sequence=2" "2 parallel.data=2" "2 parallel.tensor=2" "2 parallel.sequence=2 parallel.expert=2"
+  "4 parallel.sequence=2 parallel.tensor=2 parallel.expert=4" "4 parallel.data=2 parallel.sequence=2 parallel.expert=2"
+  "3 parallel.sequence=3" "8 parallel.data=2 parallel.sequence=2 parallel.tensor=2 parallel.expert=8"
+)
+[ "${ONEGATHER_FULL:-0}" = 1 ] && layouts+=(
+  "8 parallel.sequence=8 parallel.expert=4" "4 parallel.tensor=4 parallel.expert=2" "8 parallel.sequence=4 parallel.tensor=2"
+  "4 parallel.sequence=4 train.recompute=block" "4 parallel.data=4 parallel.expert=4 train.micro_batch_size=2"
+)
+
+train one 1
+for layout in "${layouts[@]}"; do
+  read -r n keys <<<"$layout"
+  name=f64-$n-$(tr ' ' '\n' <<<"$keys" | sed 's/.*\.//' | tr -d '\n' | tr '=' '-')
+  # shellcheck disable=SC2086
+  train "$name" "$n" $keys || continue
+  close "f64 loss, $n ranks, $keys" loss 1e-9 one/metrics.jsonl "$name/metrics.jsonl"
+  close "f64 gradient norm, $n ranks, $keys" grad_norm 1e-9 one/metrics.jsonl "$name/metrics.jsonl"
+done
+
+train single 1 train.precision=f32
+for layout in "${layouts[@]}"; do
+  read -r n keys <<<"$layout"
+  name=f32-$n-$(tr ' ' '\n' <<<"$keys" | sed 's/.*\.//' | tr -d '\n' | tr '=' '-')
+  # shellcheck disable=SC2086
+  train "$name" "$n" train.precision=f32 $keys || continue
+  close "f32 first loss, $n ranks, $keys" loss 1e-5 single/metrics.jsonl "$name/metrics.jsonl" 1
+  close "f32 first gradient norm, $n ranks, $keys" grad_norm 1e-5 single/metrics.jsonl "$name/metrics.jsonl" 1
+  close "f32 losses of 20 steps, $n ranks, $keys" loss 1e-3 single/metrics.jsonl "$name/metrics.jsonl"
+done
+finish
