@@ -58,7 +58,8 @@ TEST(cli, help_version_and_wrong_usage) {
 
 TEST(cli, under_mpirun_a_mistake_is_told_once) {
   if (contains(shell("PROGRAM --version").out, "no MPI")) return;  // then there is nothing to tell once
-  const Outcome outcome = shell("mpirun --oversubscribe -np 3 PROGRAM inspct x");
+  const Outcome outcome =
+      shell("OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -np 3 PROGRAM inspct x");
   EXPECT_EQ(outcome.status, 2) << outcome.out;
   const size_t first = outcome.out.find("error: unknown command");
   EXPECT_NE(first, std::string::npos) << outcome.out;
