@@ -6,7 +6,6 @@
 #include <filesystem>
 
 #include "framework/core/error.h"
-#include "framework/core/log.h"
 #include "framework/data/text_reader.h"
 #include "framework/data/token_file.h"
 #include "framework/io/json.h"
@@ -113,8 +112,7 @@ std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, c
   const std::string cached = fmt::format("{}/{:016x}.tokens", cache, key);
   if (std::filesystem::exists(cached)) return cached;
   make_folders(cache);
-  const Prepared made = prepare_tokens({path}, tokenizer, text_field, cached);
-  log::info("prepared {}: {} documents, {} tokens -> {}", path, made.documents, made.tokens, cached);
+  prepare_tokens({path}, tokenizer, text_field, cached);
   return cached;
 }
 

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Rules of the house that a compiler does not check. Prints what breaks them; status 1 if anything does.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+broken=0
+complain() { broken=1; printf '%s\n' "$1"; [ -n "${2:-}" ] && printf '%s\n' "$2" | head -n 20 | sed 's/^/    /'; }
+
+# Includes point down only.
+layers=(framework/core framework/kernels framework/autograd framework/ops parallel framework/nn framework/optim framework/io framework/data
+  models framework/train)
+rank_of() { # path -> index of its layer, -1 outside
+  local i
+  for i in "${!layers[@]}"; do case $1 in "${layers[$i]}"/*) echo "$i"; return ;; esac; done
+  echo -1
+}
+upward=""
+while IFS=: read -r file include; do
+  from=$(rank_of "$file") to=$(rank_of "$include")
+  [ "$from" -ge 0 ] && [ "$to" -gt "$from" ] && upward+="$file includes $include"$'\n'
+done < <(git ls-files 'framework/*.h' 'framework/*.cpp' 'parallel/*.h' 'parallel/*.cpp' 'models/*.h' 'models/*.cpp' |
+  xargs grep -o '^#include "[^"]*"' | sed 's/:#include "\(.*\)"/:\1/')
+[ -n "$upward" ] && complain "includes that point up:" "$upward"
+
+long=$(git ls-files '*.cpp' '*.h' '*.cu' '*.cuh' '*.sh' | xargs wc -l | awk '$1 > 800 && $2 != "total"')
+[ -n "$long" ] && complain "files over 800 lines:" "$long"
+names=$(git ls-files | grep -E '(^|/)(utils?|helpers?|misc|common)(\.|/|_)')
+[ -n "$names" ] && complain "names that say nothing:" "$names"
+openmp=$(git grep -nE 'omp\.h|#pragma omp parallel|omp_(get|set)_' -- '*.cpp' '*.h' | grep -v '^framework/core/threads')
+[ -n "$openmp" ] && complain "OpenMP outside core/threads:" "$openmp"
+marks=$(git grep -nE 'TODO|FIXME|\bXXX\b|GTEST_SKIP|DISABLED_|EXPECT_TRUE\(true\)' -- '*.cpp' '*.h' '*.sh' ':!tests/guards.sh')
+[ -n "$marks" ] && complain "left-over marks or switched-off checks:" "$marks"
+bytes=$(git ls-files '*.cpp' '*.h' '*.sh' '*.md' '*.yaml' '*.txt' | LC_ALL=C xargs grep -nP '[^\x00-\x7F]')
+[ -n "$bytes" ] && complain "bytes that are not ASCII:" "$bytes"
+
+# Third-party headers, each where it belongs.
+only() { # PATTERN ALLOWED
+  local found
+  found=$(git grep -nE "#include <($1)" -- framework parallel models | grep -vE "^($2)")
+  [ -n "$found" ] && complain "headers of $1 outside $2:" "$found"
+}
+only 'dnnl' 'framework/kernels/onednn/|framework/train/commands/doctor'
+only 'mpi\.h' 'parallel/comm_mpi|parallel/mpi_'
+only 'yaml-cpp' 'framework/io/yaml'
+only 'nlohmann' 'framework/io/json'
+only 'spdlog' 'framework/core/log'
+only 'CLI/' 'framework/train/commands/'
+only 'sentencepiece' 'framework/data/tokenizer'
+only 'zlib|zstd' 'framework/data/text_reader'
+only 'immintrin|x86intrin' 'framework/kernels/cpu/'
+[ $broken -eq 0 ] && echo "guards: nothing to complain about"
+exit $broken

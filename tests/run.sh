@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# tests/run.sh [--full]: installs what is missing, builds, runs the tests, says what could not be run. --full adds the sanitizer builds,
+# the slow cases and the format check. Logs lie in build/test-logs. Ends with `N passed, N failed, N skipped`.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+full=0
+[ "${1:-}" = --full ] && full=1
+launch/install.sh test || exit 1
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
+logs=build/test-logs
+mkdir -p $logs
+passed=0 failed=0 skipped=0
+notes=()
+jobs=$(nproc)
+
+# group NAME COMMAND...: one line with its time; the log's end if it failed.
+group() {
+  local name=$1 begin=$SECONDS status
+  shift
+  "$@" >"$logs/$name.log" 2>&1 </dev/null
+  status=$?
+  printf '%-28s %4d s  %s\n' "$name" $((SECONDS - begin)) "$([ $status -eq 0 ] && echo ok || echo FAILED)"
+  if [ $status -ne 0 ]; then
+    grep -E '^FAIL|\[  FAILED|error:|Failure|ERROR: |WARNING: Thread|runtime error' "$logs/$name.log" | head -n 20
+    echo "  --- end of $logs/$name.log"
+    tail -n 15 "$logs/$name.log" | sed 's/^/  /'
+  fi
+  return $status
+}
+
+# count NAME: adds what a log says to the totals: ctest's closing line, or `N passed, N failed` of a script.
+count() {
+  local log=$logs/$1.log bad total good
+  if grep -q 'tests passed' "$log"; then
+    read -r bad total < <(sed -n 's/.*% tests passed, \([0-9]*\) tests failed out of \([0-9]*\).*/\1 \2/p' "$log" | tail -n 1)
+    passed=$((passed + total - bad)) failed=$((failed + bad))
+  elif grep -Eq '^[0-9]+ passed, [0-9]+ failed' "$log"; then
+    read -r good bad < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed.*/\1 \2/p' "$log" | tail -n 1)
+    passed=$((passed + good)) failed=$((failed + bad))
+  else
+    failed=$((failed + 1))
+  fi
+  while read -r line; do
+    skipped=$((skipped + 1))
+    notes+=("$1: ${line#not run: }")
+  done < <(grep '^not run: ' "$log")
+}
+
+# step NAME: a group that is one test of its own (a build, a check).
+step() {
+  if group "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); return 1; fi
+}
+
+configure_and_build() { # FOLDER TARGETS -- CMAKE OPTIONS
+  local folder=$1
+  local targets=()
+  shift
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do targets+=("$1"); shift; done
+  shift
+  cmake -G Ninja -S . -B "$folder" "$@" && ninja -C "$folder" -j "$jobs" "${targets[@]}"
+}
+
+summary() {
+  for note in "${notes[@]:-}"; do [ -n "$note" ] && echo "not run: $note"; done
+  printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+  [ "$failed" -eq 0 ]
+}
+
+step build configure_and_build build all -- -DCMAKE_BUILD_TYPE=Release || { summary; exit 1; }
+step guards tests/guards.sh
+group unit ctest --test-dir build --output-on-failure -j "$jobs"
+count unit
+for script in tests/program/*.sh; do
+  name=$(basename "$script" .sh)
+  [ "$name" = expect ] && continue
+  group "program-$name" env ONEGATHER_FULL=$full bash "$script"
+  count "program-$name"
+done
+
+if [ $full -eq 1 ]; then
+  step format bash -c "git ls-files '*.h' '*.cpp' | xargs clang-format --dry-run -Werror"
+  # Address and undefined behaviour: the unit tests.
+  if step asan-build configure_and_build build-asan all -- -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 \
+    -DOG_SANITIZE=address,undefined; then
+    group asan env ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+      ctest --test-dir build-asan --output-on-failure -j "$jobs" -E '^mpi_|cli_test'
+    count asan
+  fi
+  # Threads: ranks as threads, parallel_for a plain loop, no oneDNN.
+  threads=(comm_test collectives_test gradients_test mesh_test agreement_test sequence_test sequence_attention_test
+    vocabulary_test tape_test train_step_test moe_test)
+  if step tsan-build configure_and_build build-tsan "${threads[@]}" -- -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 \
+    -DOG_SANITIZE=thread -DOG_OPENMP=OFF -DOG_ONEDNN=OFF -DOG_MPI=OFF; then
+    group tsan env TSAN_OPTIONS=halt_on_error=1 ctest --test-dir build-tsan --output-on-failure -j "$jobs" \
+      -R "^($(IFS='|'; echo "${threads[*]}"))\$"
+    count tsan
+  fi
+else
+  notes+=("sanitizer builds, slow cases, format: give --full")
+fi
+summary
