@@ -52,7 +52,6 @@ struct TrainConfig {
 struct ParallelConfig {
   Degrees degrees;                               // .data is 1 while data_auto
   bool data_auto = true;                         // data takes the ranks that the other degrees leave
-  bool overlap = true;                           // collectives run beside local work
   std::string sequence_method = "auto";          // auto | lasp2
   std::string softmax_sequence_method = "auto";  // auto | all_gather_kv
 };

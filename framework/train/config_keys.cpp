@@ -219,8 +219,7 @@ void add_parallel(std::vector<ConfigKey>& keys) {
   keys.push_back(
       constant({.path = "parallel.sequence_order", .kind = Kind::choice, .choices = {"contiguous", "zigzag"}},
                std::string("contiguous")));
-  keys.push_back(stored(
-      {.path = "parallel.overlap", .kind = Kind::boolean}, [](auto& c) -> auto& { return c.parallel.overlap; }));
+  keys.push_back(constant({.path = "parallel.overlap", .kind = Kind::boolean}, true));
   keys.push_back(
       constant({.path = "parallel.pipeline_schedule", .kind = Kind::choice, .choices = {"1f1b", "interleaved"}},
                std::string("1f1b")));
