@@ -24,6 +24,21 @@ TEST(Pool, ReusesBlocksOfAClassAndCountsWhatIsLive) {
   EXPECT_EQ(pool->stats().peak_bytes, 2 * Pool::size_class(990));
 }
 
+TEST(Pool, SettledServesSmallerSizesFromLargerBlocks) {
+  auto pool = Pool::create(false);
+  { const auto block = pool->allocate(1024); }
+  { const auto smaller = pool->allocate(800); }
+  EXPECT_EQ(pool->stats().system_calls, 2);
+  pool->settle();
+  {
+    const auto between = pool->allocate(900);
+    EXPECT_EQ(pool->stats().live_bytes, 1024);
+    const auto far_smaller = pool->allocate(64);  // not out of a block of more than twice the size
+    EXPECT_EQ(pool->stats().system_calls, 3);
+  }
+  EXPECT_EQ(pool->stats().live_bytes, 0);
+}
+
 TEST(Pool, SizeClassesWasteAtMostAnEighthAndAreMultiplesOfALine) {
   for (int64_t bytes : {0, 1, 63, 64, 65, 1000, 4097, 1 << 20, (1 << 20) + 1, 123456789}) {
     const int64_t size = Pool::size_class(bytes);

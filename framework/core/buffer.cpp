@@ -21,6 +21,7 @@ struct Pool::Lists {
   mutable std::mutex mutex;
   std::map<int64_t, std::vector<std::byte*>> free;
   PoolStats stats;
+  bool settled = false;
 };
 
 bool Pool::poison_by_default() {
@@ -46,13 +47,15 @@ Pool::~Pool() {
 
 std::shared_ptr<std::byte> Pool::allocate(int64_t bytes) {
   OG_CHECK(bytes >= 0, "allocation of {} bytes", bytes);
-  const int64_t size = size_class(bytes);
+  int64_t size = size_class(bytes);
   std::byte* block = nullptr;
   {
     std::lock_guard lock(lists_->mutex);
     auto& stats = lists_->stats;
-    auto found = lists_->free.find(size);
-    if (found != lists_->free.end() && !found->second.empty()) {
+    auto found = lists_->free.lower_bound(size);
+    while (found != lists_->free.end() && found->second.empty()) ++found;
+    if (found != lists_->free.end() && found->first <= (lists_->settled ? 2 * size : size)) {
+      size = found->first;
       block = found->second.back();
       found->second.pop_back();
     } else {
@@ -81,6 +84,11 @@ void Pool::release(std::byte* block, int64_t size) {
 PoolStats Pool::stats() const {
   std::lock_guard lock(lists_->mutex);
   return lists_->stats;
+}
+
+void Pool::settle() {
+  std::lock_guard lock(lists_->mutex);
+  lists_->settled = true;
 }
 
 void Pool::reset_peak() {
