@@ -261,7 +261,10 @@ Status Trainer::run() {
     at_.tokens += config_.train.tokens_per_step;
     last_ = measure(result, begin);
     at_.seconds += last_.step_seconds;
-    if (step - first_step == 2) settled_system_calls_ = pool.stats().system_calls;
+    if (step - first_step == 2) {
+      settled_system_calls_ = pool.stats().system_calls;
+      pool.settle();
+    }
     if (step - first_step > 1) speeds_.push_back(last_.tokens_per_second);
     const bool last_step = step == config_.train.num_steps;
     const int64_t every = config_.train.eval_every;
