@@ -60,8 +60,8 @@ class Trainer {
   std::vector<double> speeds_;
   StepMetrics last_;
   double comm_seconds_ = 0, comm_exposed_ = 0;  // of all steps before this one
-  std::optional<int64_t> settled_system_calls_;
-  std::string start_;  // how the run begins, for people
+  int64_t buffer_growths_ = 0;                  // how often a step after the second took memory from the system
+  std::string start_;                           // how the run begins, for people
 };
 
 Trainer::Trainer(Config config, Comm& world, const TrainOptions& options)
@@ -195,22 +195,21 @@ void Trainer::finish(Status status) {
   if (!leads()) return;
   std::sort(speeds_.begin(), speeds_.end());
   const PoolStats memory = session_->context().pool->stats();
-  Json summary = Json::object(
-      {{"status", status == Status::ok ? "done" : "interrupted"},
-       {"step", at_.step},
-       {"num_steps", config_.train.num_steps},
-       {"tokens", at_.tokens},
-       {"loss", last_.loss},
-       {"seconds", at_.seconds},
-       {"tokens_per_second", speeds_.empty() ? 0.0 : speeds_[speeds_.size() / 2]},
-       {"parameters", session_->store().global_count()},
-       {"flops_per_token", flops_.training()},
-       {"precision", session_->precision().name},
-       {"ranks", world_.size()},
-       {"threads", session_->context().stream.num_threads},
-       {"peak_memory_bytes", memory.peak_bytes},
-       {"buffer_growths", settled_system_calls_ ? memory.system_calls - *settled_system_calls_ : int64_t{0}},
-       {"collectives", to_json(world_.counters().rows())}});
+  Json summary = Json::object({{"status", status == Status::ok ? "done" : "interrupted"},
+                               {"step", at_.step},
+                               {"num_steps", config_.train.num_steps},
+                               {"tokens", at_.tokens},
+                               {"loss", last_.loss},
+                               {"seconds", at_.seconds},
+                               {"tokens_per_second", speeds_.empty() ? 0.0 : speeds_[speeds_.size() / 2]},
+                               {"parameters", session_->store().global_count()},
+                               {"flops_per_token", flops_.training()},
+                               {"precision", session_->precision().name},
+                               {"ranks", world_.size()},
+                               {"threads", session_->context().stream.num_threads},
+                               {"peak_memory_bytes", memory.peak_bytes},
+                               {"buffer_growths", buffer_growths_},
+                               {"collectives", to_json(world_.counters().rows())}});
   if (last_.eval_loss) summary.set("eval_loss", *last_.eval_loss);
   replace_text(in_run("summary.json"), summary.dump(2) + "\n");
   const std::string problem = plot_loss(in_run("metrics.jsonl"), in_run("loss.png"),
@@ -255,16 +254,15 @@ Status Trainer::run() {
                 data.epoch_of(at_.rows + step_options.rows_in_step - 1) + 1);
     const double rate =
         learning_rate(config_.train.schedule, config_.train.learning_rate, step, config_.train.num_steps);
+    const int64_t system_calls = pool.stats().system_calls;
     const StepResult result = step_->run(step, at_.rows, rows, rate, stop_requested());
     at_.step = step;
     at_.rows += step_options.rows_in_step;
     at_.tokens += config_.train.tokens_per_step;
     last_ = measure(result, begin);
     at_.seconds += last_.step_seconds;
-    if (step - first_step == 2) {
-      settled_system_calls_ = pool.stats().system_calls;
-      pool.settle();
-    }
+    if (step - first_step == 2) pool.settle();
+    if (step - first_step > 2) buffer_growths_ += pool.stats().system_calls - system_calls;
     if (step - first_step > 1) speeds_.push_back(last_.tokens_per_second);
     const bool last_step = step == config_.train.num_steps;
     const int64_t every = config_.train.eval_every;
