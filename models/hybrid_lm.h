@@ -1,4 +1,5 @@
-// HybridLM: a decoder-only language model whose layers are any mixture of sequence mixers (linear attention, softmax attention,
+// HybridLM: a decoder-only language model whose layers are any mixture of sequence mixers (linear attention, softmax
+// attention,
 // ...) and channel parts (gated MLP, mixture of experts), as two patterns of letters say. Pre-norm residual blocks:
 //   x = x + mixer(norm(x));  x = x + channel(norm(x))
 // with RMS norms, a final norm and a vocabulary head (tied or not).
@@ -19,8 +20,8 @@ struct ModelConfig {
   int64_t vocab_size = 0;
   int64_t hidden_size = 512;
   int64_t num_hidden_layers = 8;
-  std::string layer_pattern;      // letters of `mixers`, repeated over the layers
-  std::string channel_pattern;    // letters of `channels`, likewise
+  std::string layer_pattern;    // letters of `mixers`, repeated over the layers
+  std::string channel_pattern;  // letters of `channels`, likewise
   std::map<char, Options> mixers;
   std::map<char, Options> channels;
   double rms_norm_eps = 1e-6;
@@ -29,8 +30,8 @@ struct ModelConfig {
 
   const Options& mixer(int64_t layer) const { return at(mixers, layer_pattern, layer); }
   const Options& channel(int64_t layer) const { return at(channels, channel_pattern, layer); }
-  // Rows of the embedding and head in memory: vocab_size rounded up to a multiple of 64, so that every tensor degree that
-  // divides 64 cuts it evenly. Rows past vocab_size are never predicted.
+  // Rows of the embedding and head in memory: vocab_size rounded up to a multiple of 64, so that every tensor degree
+  // that divides 64 cuts it evenly. Rows past vocab_size are never predicted.
   int64_t padded_vocab_size() const { return (vocab_size + 63) / 64 * 64; }
 
  private:
@@ -68,8 +69,8 @@ class HybridLM {
   // After the optimizer step.
   void end_step();
 
-  // Called with the index of a block (-1: embedding, num_hidden_layers: final norm) and its output, to find where numbers
-  // go bad.
+  // Called with the index of a block (-1: embedding, num_hidden_layers: final norm) and its output, to find where
+  // numbers go bad.
   std::function<void(int64_t layer, const Tensor& output)> on_layer_output;
 
   std::vector<Block>& blocks() { return blocks_; }
