@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Rules of the house that a compiler does not check. Prints what breaks them; status 1 if anything does.
+# tests/guards.sh [--full]: rules of the house that a compiler does not check. Prints what breaks them; status 1 if anything does.
+# --full also compiles every header alone.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 broken=0
@@ -47,5 +48,17 @@ only 'CLI/' 'framework/train/commands/'
 only 'sentencepiece' 'framework/data/tokenizer'
 only 'zlib|zstd' 'framework/data/text_reader'
 only 'immintrin|x86intrin' 'framework/kernels/cpu/'
+
+alone() { # HEADER: compiles with nothing before it
+  local flags=(-std=c++20 -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Werror -I. -fopenmp-simd -DOMPI_SKIP_MPICXX)
+  case $1 in framework/kernels/cpu/*) flags+=(-march=x86-64-v3 -DOG_ISA=avx2) ;; esac
+  case $1 in parallel/*) read -ra more < <(mpicc --showme:compile) && flags+=("${more[@]}") ;; esac
+  printf '#include "%s"\n' "$1" | "${CXX:-g++}" "${flags[@]}" -fsyntax-only -x c++ - 2>&1 | sed "s|^|$1: |" | head -n 5
+}
+if [ "${1:-}" = --full ]; then
+  export -f alone
+  dependent=$(git ls-files '*.h' | xargs -P "$(nproc)" -I{} bash -c 'alone {}')
+  [ -n "$dependent" ] && complain "headers that do not compile alone:" "$dependent"
+fi
 [ $broken -eq 0 ] && echo "guards: nothing to complain about"
 exit $broken

@@ -67,7 +67,7 @@ summary() {
 }
 
 step build configure_and_build build all -- -DCMAKE_BUILD_TYPE=Release || { summary; exit 1; }
-step guards tests/guards.sh
+step guards tests/guards.sh $([ $full -eq 1 ] && echo --full)
 group unit ctest --test-dir build --output-on-failure -j "$jobs"
 count unit
 for script in tests/program/*.sh; do
