@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# launch/mpirun.sh CONFIG [--ranks N] [onegather train options] [key=value ...]
+# launch/mpirun.sh CONFIG [--ranks N] [onegather train options] [key=value ...]   (-np N, --np N say the same)
 # Trains CONFIG on N ranks of this machine (default 2). Ctrl-C lets every rank finish its step and save. Exit status: the program's;
 # 130 when it was interrupted, 5 when a rank died.
 set -uo pipefail
@@ -8,8 +8,10 @@ ranks=2
 arguments=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --ranks) ranks=${2:?--ranks needs a number}; shift 2 ;;
-    --ranks=*) ranks=${1#*=}; shift ;;
+    --ranks | --np | -np)
+      [ $# -ge 2 ] || { echo "launch/mpirun.sh: $1: expected a whole number after it" >&2; exit 2; }
+      ranks=$2; shift 2 ;;
+    --ranks=* | --np=*) ranks=${1#*=}; shift ;;
     --hosts | --hosts=*) echo "launch/mpirun.sh: --hosts: several hosts are not built yet; see README.md" >&2; exit 2 ;;
     *) arguments+=("$1"); shift ;;
   esac
@@ -19,6 +21,8 @@ if [ ${#arguments[@]} -eq 0 ] || [ "${arguments[0]}" = --help ]; then
   exit 2
 fi
 [[ $ranks =~ ^[1-9][0-9]*$ ]] || { echo "launch/mpirun.sh: --ranks: expected a whole number, found $ranks" >&2; exit 2; }
+program=${ONEGATHER:-$here/build/onegather}
+[ -x "$program" ] || { echo "launch/mpirun.sh: $program is not there: run launch/build.sh" >&2; exit 2; }
 command -v mpirun >/dev/null || { echo "launch/mpirun.sh: mpirun is missing: apt-get install openmpi-bin" >&2; exit 2; }
 
 cores=$(nproc)
@@ -28,27 +32,32 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads}
 # Containers without ptrace rights cannot copy between processes directly.
 export OMPI_MCA_btl_vader_single_copy_mechanism=${OMPI_MCA_btl_vader_single_copy_mechanism:-none}
 [ "$(id -u)" -eq 0 ] && export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-command=(mpirun -np "$ranks" --bind-to none)
-[ "$ranks" -gt "$cores" ] && command+=(--oversubscribe)
-command+=("${ONEGATHER:-$here/build/onegather}" train "${arguments[@]}")
+# mpirun counts cores, not the threads that a core offers, so it needs the permission also where nproc would do.
+command=(mpirun -np "$ranks" --bind-to none --oversubscribe "$program" train "${arguments[@]}")
 printf '+ %s\n' "${command[*]}" >&2
 
-before=$(ls /dev/shm/vader_segment.* 2>/dev/null)
 errors=$(mktemp)
 # A session of its own, so that the terminal's Ctrl-C reaches this script alone. Standard error is shown and kept.
 setsid "${command[@]}" </dev/null 2> >(tee "$errors" >&2) &
 child=$!
 interrupted=0
-trap 'interrupted=1; kill -USR1 "$child" 2>/dev/null' INT TERM
+trap 'interrupted=1; kill -USR1 "$child" 2>/dev/null' INT TERM USR1
 while :; do
   wait "$child"
   status=$?
   kill -0 "$child" 2>/dev/null || break
 done
-for segment in /dev/shm/vader_segment.*; do
-  [ -e "$segment" ] && ! grep -qxF "$segment" <<<"$before" && rm -f "$segment"
-done
+# A signal that came with the end: the trap cut the wait short, and the status is still to be had.
+if [ "$interrupted" -eq 1 ]; then
+  wait "$child" 2>/dev/null
+  last=$?
+  [ "$last" -ne 127 ] && status=$last
+fi
+# Ranks that were killed leave their shared memory behind; what a living process has mapped is another run's.
 sleep 0.1
+for segment in /dev/shm/vader_segment.*."$(id -u)".*; do
+  [ -e "$segment" ] && ! grep -qsF "$segment" /proc/[0-9]*/maps && rm -f "$segment"
+done
 if [ "$status" -ge 6 ] && [ "$status" -ne 130 ]; then
   # mpirun's own number: a rank ended by a signal. It has said which.
   rank=$(sed -n 's/.*process rank \([0-9]*\).*/\1/p' "$errors" | head -n 1)
