@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "framework/core/log.h"
 #include "framework/core/profile.h"
@@ -26,12 +27,21 @@ std::string scaled(double n, double base, std::initializer_list<const char*> uni
                      *unit);
 }
 
+// What the launcher says, 0: nothing.
+size_t columns_given() {
+  const char* text = std::getenv("ONEGATHER_COLUMNS");
+  return text ? std::strtoul(text, nullptr, 10) : 0;
+}
+
 size_t terminal_width() {
+  if (const size_t given = columns_given(); given > 20) return given;
   winsize size{};
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 100;
 }
 
 }  // namespace
+
+bool on_terminal() { return isatty(STDERR_FILENO) == 1 || columns_given() > 0; }
 
 std::string human_count(double n) { return scaled(n, 1000, {"", "K", "M", "B", "T"}); }
 std::string human_rate(double n) { return scaled(n, 1000, {" ", " K", " M", " G", " T", " P"}) + "FLOP/s"; }

@@ -9,7 +9,7 @@ namespace og {
 
 class Progress {
  public:
-  // terminal: draw a bar (standard error is a terminal and this is rank 0).
+  // terminal: draw a bar (on_terminal() and this is rank 0).
   Progress(int64_t num_steps, int64_t log_every, bool terminal);
   ~Progress();
   void step(const StepMetrics& metrics);
@@ -22,6 +22,10 @@ class Progress {
   int64_t first_step_ = 0;
   double begin_ = 0, last_drawn_ = 0;
 };
+
+// Standard error ends on a terminal: itself, or through a launcher that says so with ONEGATHER_COLUMNS, the terminal's
+// width (mpirun puts a pipe between).
+bool on_terminal();
 
 std::string human_count(double n);    // 12.3K, 4.5M
 std::string human_rate(double n);     // 4.27 GFLOP/s

@@ -1,7 +1,5 @@
 #include "framework/train/trainer.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <optional>
@@ -241,7 +239,7 @@ Status Trainer::run() {
   const Loader& data = *corpus_.train;
   Pool& pool = *session_->context().pool;
   const RowSource rows = [&](int64_t first, int64_t count) { return data.rows(pool, first, count); };
-  Progress progress(config_.train.num_steps, config_.run.log_every, leads() && isatty(STDERR_FILENO) == 1);
+  Progress progress(config_.train.num_steps, config_.run.log_every, leads() && on_terminal());
   const int64_t first_step = at_.step;
   comm_seconds_ = world_.counters().seconds();
   comm_exposed_ = world_.counters().exposed_seconds();
