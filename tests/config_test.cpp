@@ -101,7 +101,7 @@ TEST(config, values_and_defaults) {
   EXPECT_EQ(c.model.mixers.at('N').real("rope_theta"), 10000.0);
   EXPECT_EQ(c.model.channels.at('M').integer("num_experts"), 4);
   EXPECT_EQ(c.model.vocab_size, 0);
-  EXPECT_EQ(c.data.train, (std::vector<DataConfig::Source>{{"a.txt", 1}, {"b *.txt", 0.5}}));
+  EXPECT_EQ(c.data.train, (std::vector<DataConfig::Source>{{"a.txt", 0}, {"b *.txt", 0.5}}));
   EXPECT_EQ(c.train.learning_rate, 1e-3);
   EXPECT_EQ(c.train.adamw.beta1, 0.8);
   EXPECT_EQ(c.train.adamw.beta2, 0.9);
@@ -117,7 +117,7 @@ TEST(config, the_command_line_wins_and_origins_are_known) {
                                  "model.mixers.L.num_heads=2", "model.mixers.N.sliding_window=16", "parallel.data=4",
                                  "train.threads=4", "train.num_steps=9", "model.vocab_size=300", "run.dir=runs/a=b"});
   EXPECT_EQ(c.train.num_steps, 9);
-  EXPECT_EQ(c.data.train, (std::vector<DataConfig::Source>{{"c.txt", 1}}));
+  EXPECT_EQ(c.data.train, (std::vector<DataConfig::Source>{{"c.txt", 0}}));
   EXPECT_EQ(c.train.adamw.eps, 1e-6);
   EXPECT_EQ(c.train.adamw.beta1, 0.8);
   EXPECT_EQ(c.model.mixers.at('L').integer("num_heads"), 2);

@@ -12,6 +12,7 @@
 #include "framework/data/loader.h"
 #include "framework/data/prepare.h"
 #include "framework/data/text_reader.h"
+#include "framework/data/utf8.h"
 
 namespace og {
 namespace {
@@ -82,6 +83,31 @@ TEST_F(Data, BytesAndSentencePieceRoundTrip) {
   }
 }
 
+TEST_F(Data, StreamsAreValidUtf8WhateverTheModelSays) {
+  const auto tokenizer = make_tokenizer("bytes");
+  // A lead byte alone, a stray continuation, an overlong form, a surrogate, then a long text without a line's end.
+  std::string text = "a\xE2\x82z\x80\xC0\xAF\xED\xA0\x80 \xF0\x9F\x98\x80";
+  for (int i = 0; i < 200; ++i) text += fmt::format("{}\xE2\x82\xAC", i);
+  std::string streamed;
+  StreamingDecoder decoder(*tokenizer);
+  for (char c : text) {
+    const std::string part = decoder.push(static_cast<unsigned char>(c));
+    EXPECT_EQ(first_bad_utf8(part), -1);
+    streamed += part;
+  }
+  streamed += decoder.finish();
+  EXPECT_EQ(streamed, repaired_utf8(text));
+  const std::string bad = "\xEF\xBF\xBD";
+  EXPECT_TRUE(streamed.starts_with("a" + bad + bad + "z" + bad + bad + bad + bad + bad + bad +
+                                   " \xF0\x9F\x98\x80"
+                                   "0"));
+  EXPECT_EQ(first_bad_utf8("ok\xE0\x80\x80"), 2);
+  EXPECT_EQ(first_bad_utf8("\xF4\x90\x80\x80"), 0);
+  EXPECT_EQ(first_bad_utf8("\xF4\x8F\xBF\xBF"), -1);
+  EXPECT_EQ(whole_characters("ab\xF0\x9F\x98"), 2U);
+  EXPECT_EQ(whole_characters("ab\x98"), 3U);
+}
+
 TEST_F(Data, CompressedFilesReadAsPlainOnes) {
   std::string text;
   for (int i = 0; i < 20000; ++i) text += fmt::format("{{\"text\": \"document {}\"}}\n", i);
@@ -110,6 +136,20 @@ TEST_F(Data, BadTextIsRefusedByName) {
   expect_refused([&] { read(write("bad.jsonl", "{\"text\": \"a\"}\n{\"text\": 3}\n")); }, "bad.jsonl:2");
   expect_refused([&] { read(write("torn.jsonl", "{\"text\": \"a\"}\n{\"text\": \n")); }, "torn.jsonl:2");
   expect_refused([&] { expand_paths(path("*.nothing")); }, "no file matches");
+  expect_refused([&] { read(write("plain.txt.gz", "text")); }, "plain.txt.gz: damaged");
+  expect_refused([&] { read(write("plain.txt.zst", "text")); }, "plain.txt.zst: damaged");
+  expect_refused([&] { read(write("field.jsonl", "{\"content\": \"a\"}\n")); }, "field.jsonl:1");
+  // The bytes tokenizer takes any encoding, and no binary file, wherever its NUL is.
+  const auto bytes = make_tokenizer("bytes");
+  const Prepared latin = prepare_tokens({path("latin.txt")}, *bytes, "text", path("latin.tokens"));
+  EXPECT_EQ(latin.tokens, 5);
+  const std::string late = std::string(300000, 'a') + '\0';
+  expect_refused([&] { prepare_tokens({write("late.txt", late)}, *bytes, "text", path("late.tokens")); }, "300000");
+  EXPECT_FALSE(std::filesystem::exists(path("late.tokens")));
+  expect_refused([&] { prepare_tokens({path("empty.txt")}, *bytes, "text", path("empty.tokens")); }, "empty");
+  expect_refused([&] { cached_tokens(write("fake.tokens", "this is text"), *bytes, "text"); }, "fake.tokens");
+  for (const auto& entry : std::filesystem::directory_iterator(folder_))
+    EXPECT_NE(entry.path().extension(), ".part") << entry.path();
 }
 
 TEST_F(Data, EveryDamageToATokenFileIsFound) {
@@ -117,22 +157,59 @@ TEST_F(Data, EveryDamageToATokenFileIsFound) {
   const TokenFile file(good, true);
   EXPECT_EQ(file.num_documents(), 3);
   EXPECT_EQ(file.num_tokens(), 6 + 16 + 1);
+  EXPECT_EQ(file.largest_id(), 256);
   EXPECT_EQ(file.document_of(0), 0);
   EXPECT_EQ(file.document_of(6), 1);
   EXPECT_EQ(file.document_of(22), 2);
   const std::string whole = read_text(good);
-  for (size_t cut : {size_t{0}, size_t{7}, size_t{20}, size_t{100}, whole.size() - 1})
+  for (size_t cut : {size_t{0}, size_t{7}, size_t{20}, size_t{100}, size_t{4100}, whole.size() - 1})
     expect_refused([&] { TokenFile(write("cut.tokens", whole.substr(0, cut)), true); }, "cut.tokens");
-  for (size_t at : {size_t{2}, size_t{9}, whole.size() - 3}) {
+  // Magic, version, header length, its checksum, the header, the ids, the offsets.
+  for (size_t at :
+       {size_t{2}, size_t{9}, size_t{17}, size_t{25}, size_t{40}, size_t{100}, size_t{4097}, whole.size() - 3}) {
     std::string damaged = whole;
     damaged[at] = static_cast<char>(damaged[at] ^ 0x41);
     expect_refused([&] { TokenFile(write("damaged.tokens", damaged), true); }, "damaged.tokens");
   }
   expect_refused([&] { Loader("data.train", {{{good}, 1}}, {.sequence_length = 4}, 257, "sentencepiece:1"); }, "bytes");
   expect_refused([&] { Loader("data.train", {{{good}, 1}}, {.sequence_length = 100}, 257, "bytes"); }, "101");
-  auto pool = Pool::create();
-  const Loader small("data.train", {{{good}, 1}}, {.sequence_length = 4}, 100, "bytes");
-  expect_refused([&] { small.rows(*pool, 0, 5); }, "vocabulary");
+  expect_refused([&] { Loader("data.train", {{{good}, 1}}, {.sequence_length = 4}, 256, "bytes"); }, "vocabulary");
+}
+
+TEST_F(Data, WideIdsAndLargeFilesComeBackAsWritten) {
+  TokenFileWriter writer(path("wide.tokens"), 100000, "sentencepiece:1");
+  std::vector<int32_t> ids;
+  for (int32_t i = 0; i < 300000; ++i) ids.push_back(static_cast<int32_t>(int64_t{i} * 7919 % 100000));
+  writer.add_document(std::span(ids).first(100));
+  writer.append(std::span(ids).subspan(100, 150000));
+  writer.append(std::span(ids).subspan(150100));
+  EXPECT_FALSE(std::filesystem::exists(path("wide.tokens")));  // there whole, or not at all
+  writer.finish();
+  const TokenFile file(path("wide.tokens"), true);
+  EXPECT_EQ(file.num_documents(), 2);
+  EXPECT_EQ(file.num_tokens(), 300000);
+  for (int64_t i = 0; i < file.num_tokens(); ++i) ASSERT_EQ(file.token(i), ids[static_cast<size_t>(i)]);
+  EXPECT_EQ(file.document(1), (std::pair<int64_t, int64_t>{100, 300000}));
+}
+
+TEST_F(Data, TextIsPreparedOnceAndDamagedCachesAreMadeAgain) {
+  ASSERT_EQ(setenv("ONEGATHER_CACHE", path("cache").c_str(), 1), 0);
+  std::string text;
+  for (int i = 0; i < 100000; ++i) text += fmt::format("{} ", i);
+  const auto bytes = make_tokenizer("bytes");
+  const std::string cached = cached_tokens(write("a.txt", text), *bytes, "text");
+  const auto made = std::filesystem::last_write_time(cached);
+  EXPECT_EQ(cached_tokens(write("copy.txt", text), *bytes, "text"), cached);  // by content, not by name
+  EXPECT_EQ(std::filesystem::last_write_time(cached), made);
+  EXPECT_NE(cached_tokens(write("b.txt", text + "more"), *bytes, "text"), cached);
+  const TokenFile file(cached);
+  ASSERT_EQ(file.num_tokens(), std::ssize(text) + 1);
+  for (size_t i = 0; i < text.size(); ++i) ASSERT_EQ(file.token(static_cast<int64_t>(i)), text[i]);
+  EXPECT_EQ(cached_tokens(cached, *bytes, "text"), cached);  // a token file is itself
+  std::filesystem::resize_file(cached, 5000);
+  EXPECT_EQ(cached_tokens(path("a.txt"), *bytes, "text"), cached);
+  EXPECT_EQ(TokenFile(cached, true).num_tokens(), std::ssize(text) + 1);
+  ASSERT_EQ(unsetenv("ONEGATHER_CACHE"), 0);
 }
 
 TEST_F(Data, TargetsNeverCrossADocumentsBorder) {
@@ -198,14 +275,36 @@ TEST_F(Data, EpochsVisitEveryRowOnceInAnOrderOfTheirOwn) {
   EXPECT_NE(order[0], order[1]);
 }
 
-TEST_F(Data, MixturesKeepTheirShares) {
-  const Loader rows = loader(
-      {{{tokens("a.tokens", {std::string(400, 'a')})}, 3}, {{tokens("b.tokens", {std::string(900, 'b')})}, 1}}, 4);
+TEST_F(Data, MixturesKeepTheirSharesAndAnyCutGivesTheSameRows) {
+  const std::string a = tokens("a.tokens", {std::string(400, 'a')}), b = tokens("b.tokens", {std::string(900, 'b')});
   auto pool = Pool::create();
-  const Batch b = rows.rows(*pool, 0, 2000);
-  int64_t a = 0;
-  for (int64_t r = 0; r < 2000; ++r) a += b.tokens_BT.at(r * 4) == 'a';
-  EXPECT_NEAR(static_cast<double>(a), 1500, 12);
+  const auto share_of_a = [&](double weight_a, double weight_b) {
+    const Loader rows = loader({{{a}, weight_a}, {{b}, weight_b}}, 4);
+    const Batch batch = rows.rows(*pool, 0, 2000);
+    int64_t from_a = 0;
+    for (int64_t r = 0; r < 2000; ++r) from_a += batch.tokens_BT.at(r * 4) == 'a';
+    return static_cast<double>(from_a) / 2000;
+  };
+  EXPECT_EQ(share_of_a(3, 1), 0.75);
+  EXPECT_EQ(share_of_a(1, 1), 0.5);
+  EXPECT_EQ(share_of_a(0, 3), 0.25);                    // no weight beside one: 1
+  EXPECT_NEAR(share_of_a(0, 0), 401.0 / 1302.0, 0.01);  // no weights: by size
+  try {
+    share_of_a(1, 1e6);
+    ADD_FAILURE() << "a weight too small for any row was accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.status(), Status::usage);
+  }
+  const Loader rows = loader({{{a}, 2}, {{b}, 1}}, 4);
+  const Batch whole = rows.rows(*pool, 700, 900);  // over the borders of cycles and epochs
+  for (int64_t at = 0, count = 1; at < 900; at += count, count = 1 + count * 3 % 11) {
+    count = std::min(count, 900 - at);
+    const Batch piece = loader({{{a}, 2}, {{b}, 1}}, 4).rows(*pool, 700 + at, count);
+    for (int64_t i = 0; i < count * 4; ++i) {
+      ASSERT_EQ(piece.tokens_BT.at(i), whole.tokens_BT.at(at * 4 + i));
+      ASSERT_EQ(piece.targets_BT.at(i), whole.targets_BT.at(at * 4 + i));
+    }
+  }
 }
 
 TEST(Permuted, IsAPermutationAndDependsOnTheKey) {

@@ -36,11 +36,10 @@ int64_t permuted(uint64_t key, int64_t index, int64_t n) {
 Loader::Loader(const std::string& what, const std::vector<LoaderSource>& sources, const LoaderOptions& options,
                int64_t vocab_size, const std::string& tokenizer_identity)
     : what_(what), options_(options), vocab_size_(vocab_size) {
-  // Equal weights: one set of all files.
-  const bool equal = std::all_of(sources.begin(), sources.end(),
-                                 [&](const LoaderSource& s) { return s.weight == sources.front().weight; });
+  const bool mixed =
+      sources.size() > 1 && std::any_of(sources.begin(), sources.end(), [](const auto& s) { return s.weight > 0; });
   for (size_t s = 0; s < sources.size(); ++s) {
-    if (s == 0 || !equal) {
+    if (s == 0 || mixed) {
       sets_.emplace_back();
       sets_.back().key = random_key(options.seed, fmt::format("rows of source {}", s));
       sets_.back().first_token.push_back(0);
@@ -51,6 +50,12 @@ Loader::Loader(const std::string& what, const std::vector<LoaderSource>& sources
       if (file.tokenizer() != tokenizer_identity)
         fail(Status::data, "{}: {} was made with the tokenizer {}, this run uses {}", what, path, file.tokenizer(),
              tokenizer_identity);
+      if (file.largest_id() >= vocab_size)
+        fail(
+            Status::data,
+            "{}: {}: token {} is outside the vocabulary, expected ids below model.vocab_size {}. Leave that key out to "
+            "take the tokenizer's size",
+            what, path, file.largest_id(), vocab_size);
       set.first_token.push_back(set.first_token.back() + file.num_tokens());
       set.files.push_back(std::move(file));
     }
@@ -64,18 +69,23 @@ Loader::Loader(const std::string& what, const std::vector<LoaderSource>& sources
   }
   if (sets_.size() == 1) return;
   // Shares of a cycle by largest remainder, so that they sum to it.
+  const auto weight_of = [](const LoaderSource& source) { return source.weight > 0 ? source.weight : 1; };
   double total = 0;
-  for (const LoaderSource& s : sources) total += s.weight;
+  for (const LoaderSource& s : sources) total += weight_of(s);
   std::vector<int64_t> share;
   std::vector<std::pair<double, size_t>> rest;
   for (size_t s = 0; s < sources.size(); ++s) {
-    const double exact = kCycle * sources[s].weight / total;
+    const double exact = kCycle * weight_of(sources[s]) / total;
     share.push_back(static_cast<int64_t>(exact));
     rest.emplace_back(static_cast<double>(share.back()) - exact, s);
   }
   std::sort(rest.begin(), rest.end());
   int64_t missing = kCycle - std::accumulate(share.begin(), share.end(), int64_t{0});
   for (size_t i = 0; missing > 0; ++i, --missing) share[rest[i].second] += 1;
+  for (size_t s = 0; s < share.size(); ++s)
+    if (share[s] == 0)
+      fail(Status::usage, "{}: source {} of weight {} would give no row; expected at least 1/{} of the sum {}", what,
+           s + 1, weight_of(sources[s]), kCycle, total);
   std::vector<uint16_t> ordered;
   for (size_t s = 0; s < share.size(); ++s)
     ordered.insert(ordered.end(), static_cast<size_t>(share[s]), static_cast<uint16_t>(s));

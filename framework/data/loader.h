@@ -3,8 +3,8 @@
 //
 // pack_documents: documents fill the rows back to back; one longer than a row goes on in the next with a fresh state.
 // Otherwise the files are one stream and borders are ignored. Targets never cross a border that is honoured. Each epoch
-// visits every row once, in an order drawn from (seed, epoch). Sources of unequal weights are mixed: of each 1000 rows,
-// each source gives its share, and starts its own next epoch when it is through.
+// visits every row once, in an order drawn from (seed, epoch). Weighted sources are mixed: of each 1000 rows, each
+// source gives its share, and starts its own next epoch when it is through. Without weights all files are one source.
 #pragma once
 
 #include <memory>
@@ -26,7 +26,7 @@ struct LoaderOptions {
 
 struct LoaderSource {
   std::vector<std::string> token_files;
-  double weight = 1;
+  double weight = 0;  // 0: none given; counts as 1 beside sources that have one
 };
 
 class Loader {

@@ -1,43 +1,30 @@
 #include "framework/data/prepare.h"
 
-#include <xxhash.h>
-
 #include <cstdlib>
 #include <filesystem>
 
 #include "framework/core/error.h"
+#include "framework/core/log.h"
 #include "framework/data/text_reader.h"
 #include "framework/data/token_file.h"
+#include "framework/data/utf8.h"
+#include "framework/io/checksum.h"
 #include "framework/io/json.h"
 
 namespace og {
 
 namespace {
 
-// The first byte that is not UTF-8, or -1.
-int64_t bad_utf8(std::string_view s) {
-  size_t i = 0;
-  while (i < s.size()) {
-    const auto c = static_cast<unsigned char>(s[i]);
-    const size_t length = c < 0x80                ? 1
-                          : c >= 0xC2 && c < 0xE0 ? 2
-                          : c >= 0xE0 && c < 0xF0 ? 3
-                          : c >= 0xF0 && c < 0xF5 ? 4
-                                                  : 0;
-    if (length == 0 || i + length > s.size()) return static_cast<int64_t>(i);
-    for (size_t k = 1; k < length; ++k)
-      if ((static_cast<unsigned char>(s[i + k]) & 0xC0) != 0x80) return static_cast<int64_t>(i);
-    i += length;
-  }
-  return -1;
+void refuse_binary(const std::string& where, std::string_view text, int64_t text_begin) {
+  const size_t nul = text.find('\0');
+  if (nul != std::string_view::npos)
+    fail(Status::data, "{}: binary data (a NUL byte at byte {}); expected text, JSONL or a prepared token file", where,
+         text_begin + static_cast<int64_t>(nul));
 }
 
 void check_text(const std::string& where, const std::string& text, bool needs_utf8) {
-  const size_t nul = text.find('\0');
-  if (nul != std::string::npos)
-    fail(Status::data, "{}: binary data (a NUL byte at byte {}); expected text, JSONL or a prepared token file", where,
-         nul);
-  const int64_t bad = needs_utf8 ? bad_utf8(text) : -1;
+  refuse_binary(where, text, 0);
+  const int64_t bad = needs_utf8 ? first_bad_utf8(text) : -1;
   if (bad >= 0)
     fail(Status::data, "{}: not UTF-8 (byte {}), which this tokenizer needs; convert it, or use data.tokenizer: bytes",
          where, bad);
@@ -72,45 +59,76 @@ void for_each_document(const std::string& path, const std::string& text_field, b
   if (documents == 0) fail(Status::data, "{}: the file is empty", path);
 }
 
+namespace {
+
+// A text file as one document, in blocks, so that its size does not matter.
+int64_t append_bytes(const std::string& path, const Tokenizer& tokenizer, TokenFileWriter& writer) {
+  TextReader reader(path);
+  std::string block;
+  std::vector<int32_t> ids;
+  int64_t bytes = 0;
+  for (; reader.read_some(block); block.clear()) {
+    refuse_binary(path, block, bytes);
+    ids.clear();
+    tokenizer.encode(block, ids);
+    writer.append(ids);
+    bytes += std::ssize(block);
+  }
+  if (bytes == 0) fail(Status::data, "{}: the file is empty", path);
+  const int32_t end = tokenizer.end_of_document();
+  writer.add_document({&end, 1});
+  return bytes;
+}
+
+}  // namespace
+
 Prepared prepare_tokens(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
                         const std::string& text_field, const std::string& output) {
-  Prepared total;
   TokenFileWriter writer(output, tokenizer.vocab_size(), tokenizer.identity());
+  int64_t bytes = 0;
   std::vector<int32_t> ids;
-  for (const std::string& path : paths)
-    for_each_document(path, text_field, tokenizer.identity() != "bytes", [&](const std::string& text) {
+  for (const std::string& path : paths) {
+    if (tokenizer.takes_any_bytes() && !is_jsonl(path)) {
+      bytes += append_bytes(path, tokenizer, writer);
+      continue;
+    }
+    for_each_document(path, text_field, !tokenizer.takes_any_bytes(), [&](const std::string& text) {
       ids.clear();
       tokenizer.encode(text, ids);
       ids.push_back(tokenizer.end_of_document());
       writer.add_document(ids);
-      total.documents += 1;
-      total.tokens += static_cast<int64_t>(ids.size());
-      total.bytes += static_cast<int64_t>(text.size());
+      bytes += std::ssize(text);
     });
+  }
   writer.finish();
-  return total;
+  return {writer.num_documents(), writer.num_tokens(), bytes};
 }
 
 std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, const std::string& text_field) {
-  if (TokenFile::is_token_file(path)) return path;
-  // The key: content as it lies on disk, tokenizer, and how documents are found in it.
-  XXH3_state_t* state = XXH3_createState();
-  XXH3_64bits_reset(state);
-  {
-    std::error_code error;
-    if (!std::filesystem::is_regular_file(path, error)) TextReader refuse(path);
-    const MappedFile file(path);
-    XXH3_64bits_update(state, file.bytes().data(), file.bytes().size());
+  if (TokenFile::is_token_file(path)) {
+    const TokenFile verify(path, true);
+    return path;
   }
-  const std::string rest = fmt::format("|{}|{}|{}", tokenizer.identity(), is_jsonl(path), text_field);
-  XXH3_64bits_update(state, rest.data(), rest.size());
-  const uint64_t key = XXH3_64bits_digest(state);
-  XXH3_freeState(state);
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status) || std::filesystem::is_directory(status)) TextReader{path};  // refuses
+  if (!std::filesystem::is_regular_file(status))
+    fail(Status::data, "{}: expected a file, found a pipe or device; copy it into one", path);
+  // The key: content as it lies on disk, tokenizer, and how documents are found in it.
+  const std::string key = checksum(
+      fmt::format("{}|{}|{}|{}", checksum(MappedFile(path).bytes()), tokenizer.identity(), is_jsonl(path), text_field));
 
   const char* folder = std::getenv("ONEGATHER_CACHE");
   const std::string cache = folder != nullptr && *folder != '\0' ? folder : "data-cache";
-  const std::string cached = fmt::format("{}/{:016x}.tokens", cache, key);
-  if (std::filesystem::exists(cached)) return cached;
+  const std::string cached = fmt::format("{}/{}.tokens", cache, key);
+  if (std::filesystem::exists(cached)) {
+    try {
+      const TokenFile verify(cached, true);
+      return cached;
+    } catch (const Error& e) {
+      log::warning("{}; it is made again now", e.what());
+    }
+  }
   make_folders(cache);
   prepare_tokens({path}, tokenizer, text_field, cached);
   return cached;

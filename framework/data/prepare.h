@@ -21,9 +21,9 @@ struct Prepared {
 Prepared prepare_tokens(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
                         const std::string& text_field, const std::string& output);
 
-// The token file for `path`: itself if it is one, else from the cache, made now if it is not there yet. The cache is
-// the folder $ONEGATHER_CACHE, or data-cache below the working folder; its names are hashes of content, tokenizer and
-// text field.
+// The token file for `path`: itself if it is one, else from the cache, made now if it is not there or damaged. Either
+// way it has been read whole and agrees with its checksums. The cache is the folder $ONEGATHER_CACHE, or data-cache
+// below the working folder; its names are hashes of content, tokenizer and text field.
 std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, const std::string& text_field);
 
 }  // namespace og

@@ -49,6 +49,12 @@ TextReader::TextReader(const std::string& path) : path_(path), source_(std::make
     source_->compressed.resize(kChunk);
     return;
   }
+  // A plain file that calls itself compressed is damaged, not text.
+  const bool gzip = got >= 2 && magic[0] == 0x1F && magic[1] == 0x8B;
+  if (got > 0 && (path.ends_with(".zst") || (path.ends_with(".gz") && !gzip))) {
+    ::close(descriptor);
+    fail(Status::data, "{}: damaged: it does not begin as {} data does", path, path.ends_with(".gz") ? "gzip" : "zstd");
+  }
   source_->gzip = gzdopen(descriptor, "rb");
   if (!source_->gzip) {
     ::close(descriptor);
@@ -101,8 +107,9 @@ std::string TextReader::read_all() {
 }
 
 bool TextReader::read_line(std::string& line) {
+  size_t searched = begin_;
   for (;;) {
-    const size_t end = rest_.find('\n', begin_);
+    const size_t end = rest_.find('\n', searched);
     if (end != std::string::npos) {
       line.assign(rest_, begin_, end - begin_);
       begin_ = end + 1;
@@ -110,6 +117,7 @@ bool TextReader::read_line(std::string& line) {
     }
     rest_.erase(0, begin_);
     begin_ = 0;
+    searched = rest_.size();
     if (!read_some(rest_)) {
       line.swap(rest_);
       rest_.clear();

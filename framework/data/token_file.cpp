@@ -4,6 +4,8 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 
@@ -16,18 +18,22 @@ namespace {
 
 constexpr char kMagic[8] = {'O', 'G', 'T', 'O', 'K', 'E', 'N', 'S'};
 constexpr uint64_t kVersion = 1;
-constexpr int64_t kNarrow = 65536;
+constexpr int64_t kFixed = 32;      // magic, version, length and checksum of the header
+constexpr int64_t kIdsAt = 4096;    // where the ids begin
+constexpr int64_t kNarrow = 65536;  // vocabularies up to here are u16
 
 int64_t aligned(int64_t n) { return (n + 63) / 64 * 64; }
 
-std::string hash(const void* data, size_t bytes) { return fmt::format("{:016x}", XXH3_64bits(data, bytes)); }
+uint64_t hash(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+std::string hexadecimal(uint64_t x) { return fmt::format("{:016x}", x); }
 
 }  // namespace
 
 bool TokenFile::is_token_file(const std::string& path) {
   std::error_code error;
-  if (!std::filesystem::is_regular_file(path, error) || std::filesystem::file_size(path, error) < sizeof kMagic)
-    return false;
+  if (!std::filesystem::is_regular_file(path, error)) return false;
+  if (path.ends_with(".tokens")) return true;
+  if (std::filesystem::file_size(path, error) < sizeof kMagic) return false;
   const MappedFile file(path);
   return std::memcmp(file.bytes().data(), kMagic, sizeof kMagic) == 0;
 }
@@ -37,32 +43,38 @@ TokenFile::TokenFile(const std::string& path, bool verify_ids) : file_(path) {
   const auto damaged = [&](const std::string& what) {
     fail(Status::data, "{}: damaged token file: {}. Make it again with `onegather data prepare`", path, what);
   };
-  uint64_t fixed[2];
-  if (bytes.size() < 24) damaged(fmt::format("{} bytes, a header has at least 24", bytes.size()));
+  if (file_.size() < kFixed) damaged(fmt::format("{} bytes, expected at least {}", bytes.size(), kFixed));
   if (std::memcmp(bytes.data(), kMagic, sizeof kMagic) != 0) damaged("it does not begin with OGTOKENS");
-  std::memcpy(fixed, bytes.data() + 8, sizeof fixed);
-  if (fixed[0] != kVersion)
-    fail(Status::data, "{}: token file of version {}, this program reads version {}", path, fixed[0], kVersion);
-  if (fixed[1] > bytes.size() - 24) damaged("the header is cut off");
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + 24, fixed[1]);
-  const Json header = Json::parse(text, path);
+  uint64_t fixed[3];
+  std::memcpy(fixed, bytes.data() + sizeof kMagic, sizeof fixed);
+  const auto [version, header_bytes, header_hash] = fixed;
+  if (version != kVersion)
+    fail(Status::data, "{}: token file of version {}, expected version {}. Make it again with `onegather data prepare`",
+         path, version, kVersion);
+  if (header_bytes > kIdsAt - kFixed || file_.size() < kIdsAt) damaged("the header is cut off");
+  const auto header_part = bytes.subspan(kFixed, header_bytes);
+  if (hash(header_part) != header_hash) damaged("wrong checksum of the header");
+  const Json header =
+      Json::parse({reinterpret_cast<const char*>(header_part.data()), header_part.size()}, path + ": header");
   num_tokens_ = header["tokens"].integer();
   num_documents_ = header["documents"].integer();
   vocab_size_ = header["vocab_size"].integer();
+  largest_id_ = header["largest_id"].integer();
   tokenizer_ = header["tokenizer"].string();
   wide_ = header["dtype"].string() == "I32";
-  if (num_tokens_ < 0 || num_documents_ < 0 || num_tokens_ > (int64_t{1} << 48)) damaged("impossible counts");
-  const int64_t offsets_at = aligned(24 + static_cast<int64_t>(fixed[1]));
-  const int64_t ids_at = aligned(offsets_at + (num_documents_ + 1) * 8);
-  const int64_t end = ids_at + num_tokens_ * (wide_ ? 4 : 2);
-  if (end != file_.size()) damaged(fmt::format("{} bytes, expected {}", file_.size(), end));
-  offsets_ = reinterpret_cast<const int64_t*>(bytes.data() + offsets_at);
-  ids_ = bytes.data() + ids_at;
-  const auto offset_bytes = static_cast<size_t>((num_documents_ + 1) * 8);
-  if (hash(offsets_, offset_bytes) != header["offsets_checksum"].string()) damaged("wrong checksum of the offsets");
+  constexpr int64_t kMost = int64_t{1} << 48;
+  if (num_tokens_ < 0 || num_documents_ < 0 || num_tokens_ > kMost || num_documents_ > kMost) damaged("bad counts");
+  const int64_t ids_bytes = num_tokens_ * (wide_ ? 4 : 2), offsets_at = aligned(kIdsAt + ids_bytes);
+  const int64_t offsets_bytes = (num_documents_ + 1) * 8;
+  if (offsets_at + offsets_bytes != file_.size())
+    damaged(fmt::format("{} bytes, expected {}", file_.size(), offsets_at + offsets_bytes));
+  const auto ids = bytes.subspan(kIdsAt, static_cast<size_t>(ids_bytes));
+  const auto offsets = bytes.subspan(static_cast<size_t>(offsets_at), static_cast<size_t>(offsets_bytes));
+  ids_ = ids.data();
+  offsets_ = reinterpret_cast<const int64_t*>(offsets.data());
+  if (hexadecimal(hash(offsets)) != header["offsets_checksum"].string()) damaged("wrong checksum of the offsets");
   if (offsets_[0] != 0 || offsets_[num_documents_] != num_tokens_) damaged("the offsets do not cover the tokens");
-  if (verify_ids && hash(ids_, static_cast<size_t>(end - ids_at)) != header["ids_checksum"].string())
-    damaged("wrong checksum of the ids");
+  if (verify_ids && hexadecimal(hash(ids)) != header["ids_checksum"].string()) damaged("wrong checksum of the ids");
 }
 
 int64_t TokenFile::document_of(int64_t i) const {
@@ -70,51 +82,77 @@ int64_t TokenFile::document_of(int64_t i) const {
   return std::upper_bound(offsets_, offsets_ + num_documents_ + 1, i) - offsets_ - 1;
 }
 
-TokenFileWriter::TokenFileWriter(std::string path, int64_t vocab_size, std::string tokenizer)
-    : path_(std::move(path)), tokenizer_(std::move(tokenizer)), vocab_size_(vocab_size) {}
+struct TokenFileWriter::Hash {
+  XXH3_state_t* state = XXH3_createState();
+  Hash() { XXH3_64bits_reset(state); }
+  ~Hash() { XXH3_freeState(state); }
+  Hash(const Hash&) = delete;
+  Hash& operator=(const Hash&) = delete;
+};
 
-void TokenFileWriter::add_document(std::span<const int32_t> ids) {
-  if (vocab_size_ <= kNarrow) {
-    for (int32_t id : ids) narrow_.push_back(static_cast<uint16_t>(id));
-  } else {
-    wide_.insert(wide_.end(), ids.begin(), ids.end());
-  }
-  offsets_.push_back(offsets_.back() + static_cast<int64_t>(ids.size()));
+TokenFileWriter::TokenFileWriter(std::string path, int64_t vocab_size, std::string tokenizer)
+    : path_(std::move(path)),
+      temporary_(fmt::format("{}.{}.part", path_, ::getpid())),
+      tokenizer_(std::move(tokenizer)),
+      vocab_size_(vocab_size),
+      wide_(vocab_size > kNarrow),
+      hash_(std::make_unique<Hash>()),
+      file_(temporary_) {
+  constexpr std::byte kZeros[kIdsAt] = {};
+  file_.write(kZeros);  // the header's place
 }
 
-void TokenFileWriter::finish() {
-  const bool wide = vocab_size_ > kNarrow;
-  const std::span<const std::byte> ids = wide ? std::as_bytes(std::span(wide_)) : std::as_bytes(std::span(narrow_));
-  const std::span<const std::byte> offsets = std::as_bytes(std::span(offsets_));
-  const std::string header = Json::object({{"dtype", wide ? "I32" : "U16"},
-                                           {"tokens", offsets_.back()},
-                                           {"documents", static_cast<int64_t>(offsets_.size()) - 1},
-                                           {"vocab_size", vocab_size_},
-                                           {"tokenizer", tokenizer_},
-                                           {"offsets_checksum", hash(offsets.data(), offsets.size())},
-                                           {"ids_checksum", hash(ids.data(), ids.size())}})
-                                 .dump();
-  const std::string temporary = fmt::format("{}.{}.part", path_, ::getpid());
-  {
-    FileWriter out(temporary);
-    int64_t at = 0;
-    const auto put = [&](std::span<const std::byte> part) {
-      out.write(part);
-      at += static_cast<int64_t>(part.size());
-    };
-    constexpr std::byte kZeros[64] = {};
-    const auto pad = [&] { put(std::span(kZeros).first(static_cast<size_t>(aligned(at) - at))); };
-    const uint64_t fixed[2] = {kVersion, header.size()};
-    put(std::as_bytes(std::span(kMagic)));
-    put(std::as_bytes(std::span(fixed)));
-    put(std::as_bytes(std::span(header)));
-    pad();
-    put(offsets);
-    pad();
-    put(ids);
-    out.finish();
+TokenFileWriter::~TokenFileWriter() = default;
+
+void TokenFileWriter::append(std::span<const int32_t> ids) {
+  constexpr size_t kPending = size_t{1} << 20;
+  const size_t width = wide_ ? 4 : 2;
+  for (int32_t id : ids) {
+    OG_CHECK(id >= 0 && id < vocab_size_, "token file: expected ids below {}, found {}", vocab_size_, id);
+    largest_id_ = std::max(largest_id_, id);
+    const auto* bytes = reinterpret_cast<const std::byte*>(&id);  // little-endian: the low bytes come first
+    pending_.insert(pending_.end(), bytes, bytes + width);
+    if (pending_.size() >= kPending) flush();
   }
-  std::filesystem::rename(temporary, path_);
+  num_tokens_ += std::ssize(ids);
+}
+
+void TokenFileWriter::flush() {
+  XXH3_64bits_update(hash_->state, pending_.data(), pending_.size());
+  file_.write(pending_);
+  pending_.clear();
+}
+
+void TokenFileWriter::end_document() { offsets_.push_back(num_tokens_); }
+
+void TokenFileWriter::finish() {
+  if (offsets_.back() != num_tokens_) end_document();
+  flush();
+  const auto offsets = std::as_bytes(std::span(offsets_));
+  const std::string header = Json::object({{"dtype", wide_ ? "I32" : "U16"},
+                                           {"tokens", num_tokens_},
+                                           {"documents", num_documents()},
+                                           {"vocab_size", vocab_size_},
+                                           {"largest_id", largest_id_},
+                                           {"tokenizer", tokenizer_},
+                                           {"ids_checksum", hexadecimal(XXH3_64bits_digest(hash_->state))},
+                                           {"offsets_checksum", hexadecimal(hash(offsets))}})
+                                 .dump();
+  OG_CHECK(std::ssize(header) <= kIdsAt - kFixed, "token file: a header of {} bytes does not fit", header.size());
+  const int64_t ids_end = kIdsAt + num_tokens_ * (wide_ ? 4 : 2);
+  constexpr std::byte kZeros[64] = {};
+  file_.write(std::span(kZeros).first(static_cast<size_t>(aligned(ids_end) - ids_end)));
+  file_.write(offsets);
+  const uint64_t fixed[3] = {kVersion, header.size(), hash(std::as_bytes(std::span(header)))};
+  file_.overwrite(0, std::as_bytes(std::span(kMagic)));
+  file_.overwrite(sizeof kMagic, std::as_bytes(std::span(fixed)));
+  file_.overwrite(kFixed, std::as_bytes(std::span(header)));
+  file_.finish();
+  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(temporary_.c_str());
+    fail(Status::data, "{}: cannot be written: {}", path_, std::strerror(error));
+  }
 }
 
 }  // namespace og

@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "framework/core/error.h"
+#include "framework/data/utf8.h"
 #include "framework/io/file.h"
 
 namespace og {
@@ -16,6 +17,7 @@ class ByteTokenizer final : public Tokenizer {
   int64_t vocab_size() const override { return 257; }
   int32_t end_of_document() const override { return 256; }
   std::string identity() const override { return "bytes"; }
+  bool takes_any_bytes() const override { return true; }
   void encode(std::string_view text, std::vector<int32_t>& ids) const override {
     ids.reserve(ids.size() + text.size());
     for (char c : text) ids.push_back(static_cast<unsigned char>(c));
@@ -23,7 +25,7 @@ class ByteTokenizer final : public Tokenizer {
   std::string decode(std::span<const int32_t> ids) const override {
     std::string text;
     for (int32_t id : ids)
-      if (id < 256) text.push_back(static_cast<char>(id));
+      if (id >= 0 && id < 256) text.push_back(static_cast<char>(id));
     return text;
   }
 };
@@ -104,39 +106,33 @@ void train_sentencepiece(const std::vector<std::string>& sentences, int64_t voca
     fail(Status::data, "training a SentencePiece model of {} pieces: {}", vocab_size, status.ToString());
 }
 
-size_t whole_characters(std::string_view text) {
-  // Look back at most three bytes for the start of an unfinished character.
-  for (size_t back = 1; back <= 3 && back <= text.size(); ++back) {
-    const auto c = static_cast<unsigned char>(text[text.size() - back]);
-    if ((c & 0xC0) == 0x80) continue;
-    const size_t length = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : c >= 0xC0 ? 2 : 1;
-    return length > back ? text.size() - back : text.size();
-  }
-  return text.size();
-}
-
 std::string StreamingDecoder::push(int32_t id) {
   ids_.push_back(id);
   const std::string text = tokenizer_.decode(ids_);
   size_t whole = whole_characters(text);
-  // SentencePiece shows the bytes of an unfinished character as replacement characters.
+  // SentencePiece shows the bytes of an unfinished character as replacement characters, at most three.
   constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
-  while (std::string_view(text).substr(0, whole).ends_with(kReplacement)) whole -= kReplacement.size();
-  if (whole <= shown_) return {};
-  std::string out = text.substr(shown_, whole - shown_);
-  shown_ = whole;
-  // A line's end is a safe place to forget what came before.
-  if (whole == text.size() && out.ends_with('\n')) {
-    ids_.clear();
-    shown_ = 0;
+  if (!tokenizer_.takes_any_bytes())
+    for (int n = 0; n < 3 && std::string_view(text).substr(0, whole).ends_with(kReplacement); ++n)
+      whole -= kReplacement.size();
+  std::string out;
+  if (whole > shown_) {
+    out = repaired_utf8(std::string_view(text).substr(shown_, whole - shown_));
+    shown_ = whole;
+  }
+  // How a piece reads may depend on the one before (a leading space): some stay as context.
+  constexpr size_t kMost = 64, kContext = 8;
+  if (whole == text.size() && ids_.size() > kMost) {
+    ids_.erase(ids_.begin(), ids_.end() - kContext);
+    shown_ = tokenizer_.decode(ids_).size();
   }
   return out;
 }
 
 std::string StreamingDecoder::finish() {
   const std::string text = tokenizer_.decode(ids_);
+  const std::string out = text.size() > shown_ ? repaired_utf8(std::string_view(text).substr(shown_)) : std::string();
   ids_.clear();
-  std::string out = text.size() > shown_ ? text.substr(shown_) : std::string();
   shown_ = 0;
   return out;
 }

@@ -17,7 +17,10 @@ class Tokenizer {
   virtual int32_t end_of_document() const = 0;  // appended to every document
   // Name and content hash: equal for tokenizers that give the same ids. "bytes", "sentencepiece:<hash>".
   virtual std::string identity() const = 0;
+  // Appends the ids of the text.
   virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
+  // Whether text may be cut anywhere and encoded piece by piece, and need not be UTF-8.
+  virtual bool takes_any_bytes() const { return false; }
   // End-of-document ids give nothing.
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
   // The tokenizer's own file, to travel inside checkpoints; "" for bytes.
@@ -32,7 +35,8 @@ std::unique_ptr<Tokenizer> make_sentencepiece(std::string model, const std::stri
 // Trains a SentencePiece model (unigram, byte fallback) on these documents and writes prefix.model and prefix.vocab.
 void train_sentencepiece(const std::vector<std::string>& sentences, int64_t vocab_size, const std::string& prefix);
 
-// Text from ids as they come: bytes of an unfinished UTF-8 character wait for the rest of it.
+// Text from ids as they come, always valid UTF-8: bytes of an unfinished character wait for the rest of it, bytes of
+// none become U+FFFD. Holds some tens of ids, however long the text.
 class StreamingDecoder {
  public:
   explicit StreamingDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
@@ -44,8 +48,5 @@ class StreamingDecoder {
   std::vector<int32_t> ids_;
   size_t shown_ = 0;  // bytes of the text of ids_ that were given out
 };
-
-// Bytes of `text` that form whole UTF-8 characters (the rest may be completed by later bytes).
-size_t whole_characters(std::string_view text);
 
 }  // namespace og

@@ -76,6 +76,16 @@ void FileWriter::write(std::span<const std::byte> bytes) {
   }
 }
 
+void FileWriter::overwrite(int64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(descriptor_, bytes.data(), bytes.size(), offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) refuse("write", path_, errno);
+    bytes = bytes.subspan(static_cast<size_t>(n));
+    offset += n;
+  }
+}
+
 void FileWriter::finish() {
   if (::fsync(descriptor_) != 0 && errno != EINVAL) refuse("sync", path_, errno);  // EINVAL: a pipe or device
   const int closed = ::close(std::exchange(descriptor_, -1));

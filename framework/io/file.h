@@ -44,6 +44,8 @@ class FileWriter {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  // Replaces bytes that were written before; the next write() still goes to the end.
+  void overwrite(int64_t offset, std::span<const std::byte> bytes);
   void finish();
 
  private:

@@ -280,7 +280,7 @@ std::string to_text(const ConfigValue& value) {
   } else if (const auto* sources = std::get_if<std::vector<DataConfig::Source>>(&value)) {
     for (const DataConfig::Source& s : *sources) {
       if (!list.empty()) list += ", ";
-      list += s.weight == 1 ? yaml_string(s.path)
+      list += s.weight == 0 ? yaml_string(s.path)
                             : fmt::format("{{path: {}, weight: {}}}", yaml_string(s.path), real_text(s.weight));
     }
   } else {

@@ -73,7 +73,7 @@ Corpus open_corpus(Config& config, Comm& world) {
 std::unique_ptr<Loader> open_files(const std::string& what, const std::vector<std::string>& files,
                                    const Tokenizer& tokenizer, const Config& config, Comm& world) {
   std::vector<DataConfig::Source> sources;
-  for (const std::string& f : files) sources.push_back({f, 1});
+  for (const std::string& f : files) sources.push_back({f, 0});
   return open(what, sources, tokenizer, config, false, world);
 }
 

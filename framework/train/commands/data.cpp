@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 #include "framework/core/error.h"
 #include "framework/data/prepare.h"
@@ -12,6 +13,8 @@
 namespace og {
 
 namespace {
+
+constexpr size_t kShown = 160;  // characters of a document
 
 // Text on one line: what a terminal would not show is escaped.
 std::string visible(const std::string& text, size_t most) {
@@ -81,6 +84,11 @@ int prepare(const std::vector<std::string>& args) {
     tokenizer = "sentencepiece:" + prefix + ".model";
   }
   if (output.empty()) return 0;
+  std::error_code error;
+  if (std::filesystem::exists(output, error) && !TokenFile::is_token_file(output))
+    fail(Status::data, "{}: exists and is no token file; choose another --output", output);
+  for (const std::string& path : paths)
+    if (TokenFile::is_token_file(path)) fail(Status::data, "{}: is a token file already", path);
   const Prepared made = prepare_tokens(paths, *make_tokenizer(tokenizer), text_field, output);
   std::printf("%s: %lld documents, %lld tokens of %lld bytes (%.2f bytes a token)\n", output.c_str(),
               static_cast<long long>(made.documents), static_cast<long long>(made.tokens),
@@ -88,32 +96,66 @@ int prepare(const std::vector<std::string>& args) {
   return 0;
 }
 
+void show_document(int64_t d, int64_t num_tokens, const std::string& text) {
+  std::printf("  document %lld, %lld tokens: %s\n", static_cast<long long>(d), static_cast<long long>(num_tokens),
+              visible(text, kShown).c_str());
+}
+
+// tokenizer: null shows ids.
+void inspect_tokens(const std::string& path, const Tokenizer* tokenizer, int64_t count) {
+  const TokenFile file(path, true);
+  if (tokenizer && file.tokenizer() != tokenizer->identity())
+    fail(Status::data, "{}: made with the tokenizer {}, --tokenizer is {}", path, file.tokenizer(),
+         tokenizer->identity());
+  std::printf("%s: %lld documents, %lld tokens, vocabulary %lld, tokenizer %s, checksums right\n", path.c_str(),
+              static_cast<long long>(file.num_documents()), static_cast<long long>(file.num_tokens()),
+              static_cast<long long>(file.vocab_size()), file.tokenizer().c_str());
+  for (int64_t d = 0; d < std::min(count, file.num_documents()); ++d) {
+    const auto [begin, end] = file.document(d);
+    std::vector<int32_t> ids;
+    std::string numbers;
+    for (int64_t i = begin; i < std::min<int64_t>(end, begin + kShown); ++i) {
+      ids.push_back(file.token(i));
+      numbers += fmt::format("{} ", ids.back());
+    }
+    show_document(d, end - begin, tokenizer ? tokenizer->decode(ids) : numbers);
+  }
+}
+
+void inspect_text(const std::string& path, const std::string& text_field, const Tokenizer& tokenizer, int64_t count) {
+  int64_t documents = 0, tokens = 0, bytes = 0;
+  std::vector<int32_t> ids;
+  for_each_document(path, text_field, !tokenizer.takes_any_bytes(), [&](const std::string& text) {
+    ids.clear();
+    tokenizer.encode(text, ids);
+    ids.push_back(tokenizer.end_of_document());
+    if (documents < count) show_document(documents, std::ssize(ids), text);
+    documents += 1;
+    tokens += std::ssize(ids);
+    bytes += std::ssize(text);
+  });
+  std::printf("%s: %lld documents, %lld bytes, %lld tokens by %s\n", path.c_str(), static_cast<long long>(documents),
+              static_cast<long long>(bytes), static_cast<long long>(tokens), tokenizer.identity().c_str());
+}
+
 int inspect(const std::vector<std::string>& args) {
   CLI::App app("Shows documents as training reads them, and verifies checksums of token files.",
                "onegather data inspect");
   std::vector<std::string> patterns;
-  std::string tokenizer = "bytes", text_field = "text";
+  std::string spec, text_field = "text";
   int64_t count = 3;
   app.add_option("FILES", patterns, "token, text or JSONL files; globs allowed")->required();
-  app.add_option("--tokenizer", tokenizer, "bytes or sentencepiece:PATH")->capture_default_str();
+  app.add_option("--tokenizer", spec, "bytes (default) or sentencepiece:PATH");
   app.add_option("--text-field", text_field, "of JSONL")->capture_default_str();
   app.add_option("--documents", count, "how many to show of each file")->capture_default_str();
   if (!parse_command_line(app, args)) return 0;
-  const auto tokens = make_tokenizer(tokenizer);
+  const auto tokenizer = make_tokenizer(spec.empty() ? "bytes" : spec);
   for (const std::string& path : expand(patterns)) {
-    const TokenFile file(cached_tokens(path, *tokens, text_field), true);
-    if (file.tokenizer() != tokens->identity())
-      fail(Status::data, "{}: made with the tokenizer {}, --tokenizer is {}", path, file.tokenizer(),
-           tokens->identity());
-    std::printf("%s: %lld documents, %lld tokens, vocabulary %lld, tokenizer %s, checksums right\n", path.c_str(),
-                static_cast<long long>(file.num_documents()), static_cast<long long>(file.num_tokens()),
-                static_cast<long long>(file.vocab_size()), file.tokenizer().c_str());
-    for (int64_t d = 0; d < std::min(count, file.num_documents()); ++d) {
-      const auto [begin, end] = file.document(d);
-      std::vector<int32_t> ids;
-      for (int64_t i = begin; i < std::min(end, begin + 200); ++i) ids.push_back(file.token(i));
-      std::printf("  document %lld, %lld tokens: %s\n", static_cast<long long>(d), static_cast<long long>(end - begin),
-                  visible(tokens->decode(ids), 160).c_str());
+    if (TokenFile::is_token_file(path)) {
+      const bool readable = !spec.empty() || TokenFile(path).tokenizer() == tokenizer->identity();
+      inspect_tokens(path, readable ? tokenizer.get() : nullptr, count);
+    } else {
+      inspect_text(path, text_field, *tokenizer, count);
     }
   }
   return 0;
