@@ -4,6 +4,8 @@
 #include <sentencepiece_trainer.h>
 #include <xxhash.h>
 
+#include <unordered_map>
+
 #include "framework/core/error.h"
 #include "framework/data/utf8.h"
 #include "framework/io/file.h"
@@ -95,11 +97,22 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec) {
 }
 
 void train_sentencepiece(const std::vector<std::string>& sentences, int64_t vocab_size, const std::string& prefix) {
-  const std::string flags = fmt::format(
-      "--model_prefix={} --vocab_size={} --model_type=unigram --byte_fallback=true --character_coverage=0.9995 "
-      "--bos_id=-1 --eos_id=1 --unk_id=0 --pad_id=-1 --remove_extra_whitespaces=false --add_dummy_prefix=false "
-      "--normalization_rule_name=identity --hard_vocab_limit=false --minloglevel=2 --num_threads=2",
-      prefix, vocab_size);
+  // As a map: given as one line of flags, the library prints the line.
+  const std::unordered_map<std::string, std::string> flags{{"model_prefix", prefix},
+                                                           {"vocab_size", fmt::format("{}", vocab_size)},
+                                                           {"model_type", "unigram"},
+                                                           {"byte_fallback", "true"},
+                                                           {"character_coverage", "0.9995"},
+                                                           {"unk_id", "0"},
+                                                           {"eos_id", "1"},
+                                                           {"bos_id", "-1"},
+                                                           {"pad_id", "-1"},
+                                                           {"remove_extra_whitespaces", "false"},
+                                                           {"add_dummy_prefix", "false"},
+                                                           {"normalization_rule_name", "identity"},
+                                                           {"hard_vocab_limit", "false"},
+                                                           {"num_threads", "2"},
+                                                           {"minloglevel", "2"}};
   Sentences iterator(sentences);
   const auto status = sentencepiece::SentencePieceTrainer::Train(flags, &iterator);
   if (!status.ok())

@@ -59,7 +59,9 @@ void train_tokenizer(const std::vector<std::string>& paths, const std::string& t
       }
     });
   train_sentencepiece(lines, vocab_size, prefix);
-  std::printf("tokenizer: %s.model, trained on %zu lines, %zu bytes\n", prefix.c_str(), lines.size(), bytes);
+  std::printf("tokenizer: %s.model, %lld pieces (%lld asked for), trained on %zu lines, %zu bytes\n", prefix.c_str(),
+              static_cast<long long>(make_tokenizer("sentencepiece:" + prefix + ".model")->vocab_size()),
+              static_cast<long long>(vocab_size), lines.size(), bytes);
 }
 
 int prepare(const std::vector<std::string>& args) {
