@@ -296,6 +296,10 @@ TEST_F(Data, MixturesKeepTheirSharesAndAnyCutGivesTheSameRows) {
     EXPECT_EQ(e.status(), Status::usage);
   }
   const Loader rows = loader({{{a}, 2}, {{b}, 1}}, 4);
+  EXPECT_EQ(rows.identity(), loader({{{tokens("c.tokens", {std::string(400, 'a')})}, 2}, {{b}, 1}}, 4).identity());
+  EXPECT_NE(rows.identity(), loader({{{a}, 3}, {{b}, 1}}, 4).identity());
+  EXPECT_NE(rows.identity(), loader({{{b}, 2}, {{a}, 1}}, 4).identity());
+  EXPECT_NE(rows.identity(), loader({{{tokens("d.tokens", {std::string(400, 'x')})}, 2}, {{b}, 1}}, 4).identity());
   const Batch whole = rows.rows(*pool, 700, 900);  // over the borders of cycles and epochs
   for (int64_t at = 0, count = 1; at < 900; at += count, count = 1 + count * 3 % 11) {
     count = std::min(count, 900 - at);

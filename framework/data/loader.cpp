@@ -7,6 +7,7 @@
 
 #include "framework/core/error.h"
 #include "framework/core/rng.h"
+#include "framework/io/checksum.h"
 
 namespace og {
 
@@ -38,6 +39,7 @@ Loader::Loader(const std::string& what, const std::vector<LoaderSource>& sources
     : what_(what), options_(options), vocab_size_(vocab_size) {
   const bool mixed =
       sources.size() > 1 && std::any_of(sources.begin(), sources.end(), [](const auto& s) { return s.weight > 0; });
+  std::string contents;
   for (size_t s = 0; s < sources.size(); ++s) {
     if (s == 0 || mixed) {
       sets_.emplace_back();
@@ -45,6 +47,7 @@ Loader::Loader(const std::string& what, const std::vector<LoaderSource>& sources
       sets_.back().first_token.push_back(0);
     }
     Set& set = sets_.back();
+    if (mixed) contents += fmt::format(" {}:", sources[s].weight);
     for (const std::string& path : sources[s].token_files) {
       TokenFile file(path);
       if (file.tokenizer() != tokenizer_identity)
@@ -57,9 +60,11 @@ Loader::Loader(const std::string& what, const std::vector<LoaderSource>& sources
             "take the tokenizer's size",
             what, path, file.largest_id(), vocab_size);
       set.first_token.push_back(set.first_token.back() + file.num_tokens());
+      contents += " " + file.content();
       set.files.push_back(std::move(file));
     }
   }
+  identity_ = checksum(contents);
   for (Set& set : sets_) {
     const int64_t tokens = set.first_token.back();
     set.num_rows = (tokens - 1) / options.sequence_length;

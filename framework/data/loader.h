@@ -42,6 +42,8 @@ class Loader {
   int64_t epoch_of(int64_t row) const { return row / rows_per_epoch(); }
   int64_t num_tokens() const;
   int64_t num_documents() const;
+  // Hash of the files' contents and weights: with the same options, equal identities give equal rows.
+  const std::string& identity() const { return identity_; }
 
  private:
   struct Set {  // files that are mixed with one weight
@@ -57,7 +59,7 @@ class Loader {
   Place place_of(int64_t row) const;
   void fill(const Set& set, int64_t row, int32_t* tokens, int32_t* targets, int32_t* starts, int64_t& valid) const;
 
-  std::string what_;
+  std::string what_, identity_;
   LoaderOptions options_;
   int64_t vocab_size_;
   std::vector<Set> sets_;

@@ -61,6 +61,7 @@ TokenFile::TokenFile(const std::string& path, bool verify_ids) : file_(path) {
   vocab_size_ = header["vocab_size"].integer();
   largest_id_ = header["largest_id"].integer();
   tokenizer_ = header["tokenizer"].string();
+  content_ = header["ids_checksum"].string() + header["offsets_checksum"].string();
   wide_ = header["dtype"].string() == "I32";
   constexpr int64_t kMost = int64_t{1} << 48;
   if (num_tokens_ < 0 || num_documents_ < 0 || num_tokens_ > kMost || num_documents_ > kMost) damaged("bad counts");

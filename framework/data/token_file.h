@@ -26,6 +26,7 @@ class TokenFile {
   int64_t vocab_size() const { return vocab_size_; }
   int64_t largest_id() const { return largest_id_; }           // -1: no tokens
   const std::string& tokenizer() const { return tokenizer_; }  // identity
+  const std::string& content() const { return content_; }      // equal for the same ids in the same documents
   int32_t token(int64_t i) const {
     return wide_ ? reinterpret_cast<const int32_t*>(ids_)[i] : reinterpret_cast<const uint16_t*>(ids_)[i];
   }
@@ -40,7 +41,7 @@ class TokenFile {
  private:
   MappedFile file_;
   int64_t num_tokens_ = 0, num_documents_ = 0, vocab_size_ = 0, largest_id_ = -1;
-  std::string tokenizer_;
+  std::string tokenizer_, content_;
   bool wide_ = false;
   const int64_t* offsets_ = nullptr;
   const std::byte* ids_ = nullptr;

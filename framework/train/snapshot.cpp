@@ -31,6 +31,7 @@ Json to_json(const SnapshotNotes& notes) {
                        {"tokens", notes.position.tokens},
                        {"seconds", notes.position.seconds},
                        {"tokenizer", notes.tokenizer},
+                       {"data", notes.data},
                        {"config", notes.config}});
 }
 
@@ -42,6 +43,7 @@ SnapshotNotes notes_of(const Checkpoint& checkpoint) {
   SnapshotNotes notes;
   notes.position = {m["step"].integer(), m["rows"].integer(), m["tokens"].integer(), m["seconds"].real()};
   notes.tokenizer = m["tokenizer"].string();
+  notes.data = m["data"].string();
   notes.config = m["config"].string();
   return notes;
 }

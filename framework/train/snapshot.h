@@ -20,6 +20,7 @@ struct SnapshotNotes {
   RunPosition position;
   std::string config;     // YAML, resolved
   std::string tokenizer;  // identity
+  std::string data;       // identity of data.train
 };
 Json to_json(const SnapshotNotes& notes);
 // Not written by this program: Error(Status::data) naming folder and key.

@@ -92,6 +92,11 @@ void Trainer::check_same_run(const Checkpoint& checkpoint) {
     fail(Status::data, "{}: cannot be resumed with this config:{}\nGo back to those values, or choose another run.dir",
          checkpoint.folder(), list);
   }
+  if (notes.data != corpus_.train->identity())
+    fail(
+        Status::data,
+        "data.train: the files are not what the checkpoint {} was trained on. Put them back, or choose another run.dir",
+        checkpoint.folder());
   for (const std::string& d : differences.changed) log::info("changed since the checkpoint: {}", d);
 }
 
@@ -181,7 +186,7 @@ double Trainer::evaluate() {
 
 void Trainer::save() {
   if (saved_step_ == at_.step) return;
-  const SnapshotNotes notes{at_, to_yaml(config_), corpus_.tokenizer->identity()};
+  const SnapshotNotes notes{at_, to_yaml(config_), corpus_.tokenizer->identity(), corpus_.train->identity()};
   const std::string folder = save_snapshot(config_.run.dir, world_, session_->store(), *optimizer_, notes);
   saved_step_ = at_.step;
   together(world_, Site{"checkpoint"}, [&] {
