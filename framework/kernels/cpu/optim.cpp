@@ -34,18 +34,22 @@ void adamw(const Stream& stream, View<float, 1> w, View<float, 1> m, View<float,
   });
 }
 
+// Never inlined: two copies may be vectorised differently, and the sum's last bit with them.
+[[gnu::noinline]] double sum_of_block(const float* x, int64_t count) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  return sum;
+}
+
 double sum_squares(const Stream& stream, View<const float, 1> x) {
   constexpr int64_t kBlock = 1 << 16;
   const int64_t blocks = (x.size() + kBlock - 1) / kBlock;
   std::vector<double> sums(static_cast<size_t>(blocks));
   stream.parallel_for(blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t b = begin; b < end; ++b) {
-      const int64_t last = std::min(x.size(), (b + 1) * kBlock);
-      double sum = 0;
-#pragma omp simd reduction(+ : sum)
-      for (int64_t i = b * kBlock; i < last; ++i)
-        sum += static_cast<double>(x.data[i]) * static_cast<double>(x.data[i]);
-      sums[static_cast<size_t>(b)] = sum;
+      const int64_t first = b * kBlock;
+      sums[static_cast<size_t>(b)] = sum_of_block(x.data + first, std::min(kBlock, x.size() - first));
     }
   });
   double sum = 0;
