@@ -35,7 +35,11 @@ export OMPI_MCA_btl_vader_single_copy_mechanism=${OMPI_MCA_btl_vader_single_copy
 # mpirun counts cores, not the threads that a core offers, so it needs the permission also where nproc would do.
 command=(mpirun -np "$ranks" --bind-to none --oversubscribe "$program" train "${arguments[@]}")
 # The ranks write into pipes; this is how rank 0 learns that a bar can be drawn.
-[ -t 2 ] && export ONEGATHER_COLUMNS=$(stty size <&2 2>/dev/null | cut -d ' ' -f 2)
+if [ -t 2 ]; then
+  columns=$(stty size <&2 2>/dev/null | cut -d ' ' -f 2)
+  [ "${columns:-0}" -gt 20 ] || columns=100
+  export ONEGATHER_COLUMNS=$columns
+fi
 printf '+ %s\n' "${command[*]}" >&2
 
 errors=$(mktemp)

@@ -79,6 +79,12 @@ done
 
 if [ $full -eq 1 ]; then
   step format bash -c "git ls-files '*.h' '*.cpp' | xargs clang-format --dry-run -Werror"
+  # The float kernels as processors without AVX-512, and without AVX2, would choose them.
+  for isa in avx2 base; do
+    group "unit-$isa" env ONEGATHER_ISA=$isa ctest --test-dir build --output-on-failure -j "$jobs" \
+      -R '^(norm|pointwise|conv|rope|attention|linear|optim|vocabulary|scan_kernel|scan|moe_kernel)_test$'
+    count "unit-$isa"
+  done
   # Address and undefined behaviour: the unit tests.
   if step asan-build configure_and_build build-asan all -- -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 \
     -DOG_SANITIZE=address,undefined; then
