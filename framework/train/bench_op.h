@@ -1,0 +1,32 @@
+// `onegather bench op`: single ops, forward and backward, each first checked against the reference kernels, then timed
+// and held against the rates of a matrix product and of memory that are measured beside it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "framework/io/json.h"
+
+namespace og {
+
+struct OpBenchRow {
+  std::string name;             // "gla backward"
+  std::string shape;            // "[1, 2048, 8, 64]"
+  double seconds = 0;           // median
+  double flops = 0, bytes = 0;  // of the mathematics; bytes that must be read and written
+  double check_error = 0;       // largest difference from the reference, relative to the largest value
+};
+
+struct OpBenchResult {
+  double gemm_flops_per_second = 0, bytes_per_second = 0;
+  int threads = 1;
+  std::vector<OpBenchRow> rows;
+};
+
+// Ops whose name contains `filter`. An op that disagrees with its reference is Error(Status::internal): no figures.
+OpBenchResult bench_ops(const std::string& filter, int threads);
+
+std::string describe(const OpBenchResult& result);
+Json to_json(const OpBenchResult& result);
+
+}  // namespace og

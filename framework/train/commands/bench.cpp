@@ -1,0 +1,73 @@
+#include "framework/train/commands/bench.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "framework/core/error.h"
+#include "framework/train/bench_op.h"
+#include "framework/train/bench_step.h"
+#include "framework/train/commands/command_line.h"
+#include "framework/train/launch.h"
+#include "parallel/launcher.h"
+
+namespace og {
+
+namespace {
+
+int step(const std::vector<std::string>& args) {
+  CLI::App app("Measures optimizer steps of a config on random tokens; alone or under mpirun.", "onegather bench step");
+  std::string path;
+  std::vector<std::string> overrides;
+  bool json = false;
+  StepBench options;
+  app.add_option("CONFIG", path, "YAML file")->required();
+  app.add_option("key=value", overrides, "config values");
+  app.add_option("--steps", options.steps, "measured steps")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--warmup", options.warmup, "steps before them")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_flag("--json", json, "end with one line of JSON");
+  if (!parse_command_line(app, args)) return 0;
+  const Config config = load_config(path, overrides, config_rules(std::max(1, launched_ranks())));
+  return run_in_world(config.run.timeout_seconds, [&](Comm& world) {
+    const StepBenchResult result = bench_step(config, world, options);
+    if (world.rank() != 0) return 0;
+    std::fputs(describe(result, config).c_str(), stdout);
+    if (json) std::puts(to_json(result).dump().c_str());
+    return 0;
+  });
+}
+
+int op(const std::vector<std::string>& args) {
+  CLI::App app("Measures single ops against the machine's limits; each is first checked against the reference kernels.",
+               "onegather bench op");
+  std::string name;
+  bool json = false;
+  int threads = hardware_threads();
+  app.add_option("NAME", name, "only ops whose name contains this");
+  app.add_option("--threads", threads, "threads")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_flag("--json", json, "end with one line of JSON");
+  if (!parse_command_line(app, args)) return 0;
+  const OpBenchResult result = bench_ops(name, threads);
+  std::fputs(describe(result).c_str(), stdout);
+  if (json) std::puts(to_json(result).dump().c_str());
+  return 0;
+}
+
+}  // namespace
+
+int bench_command(const std::vector<std::string>& args) {
+  const std::string what = args.empty() ? "nothing" : args[0];
+  const std::vector<std::string> rest(args.begin() + (args.empty() ? 0 : 1), args.end());
+  if (what == "step") return step(rest);
+  if (what == "op") return op(rest);
+  if (what == "--help" || what == "-h") {
+    std::puts(
+        "onegather bench step CONFIG [--json] [key=value ...]   a training step\n"
+        "onegather bench op [NAME] [--json]                     single ops\nEach with --help.");
+    return 0;
+  }
+  if (what == "comm" || what == "sequence")
+    fail(Status::usage, "bench {}: not built yet; bench step and bench op are", what);
+  fail(Status::usage, "onegather bench: expected step or op, found {}", what);
+}
+
+}  // namespace og

@@ -1,0 +1,83 @@
+#include "framework/train/commands/doctor.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "framework/kernels/dispatch.h"
+#include "framework/kernels/matmul.h"
+#include "framework/train/commands/command_line.h"
+#include "framework/train/launch.h"
+#include "framework/train/probe.h"
+#include "framework/train/progress.h"
+#include "parallel/launcher.h"
+
+namespace og {
+
+namespace {
+
+bool has_program(const std::string& name) {
+  return std::system(("command -v " + name + " >/dev/null 2>&1").c_str()) == 0;
+}
+
+// The value of the first line that begins with `key` in a /proc file.
+std::string proc_value(const std::string& path, const std::string& key) {
+  FILE* file = std::fopen(path.c_str(), "r");
+  if (file == nullptr) return "unknown";
+  char line[512];
+  std::string value = "unknown";
+  while (value == "unknown" && std::fgets(line, sizeof line, file))
+    if (std::string text = line; text.starts_with(key))
+      if (const size_t colon = text.find(':'); colon != std::string::npos) {
+        const size_t begin = text.find_first_not_of(" \t", colon + 1);
+        value = begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(" \t\n") - begin + 1);
+      }
+  std::fclose(file);
+  return value;
+}
+
+}  // namespace
+
+int doctor_command(const std::vector<std::string>& args) {
+  CLI::App app("Says what this machine has and can do, and what is missing.", "onegather doctor");
+  bool quick = false;
+  app.add_flag("--no-measure", quick, "leave out the measurements");
+  if (!parse_command_line(app, args)) return 0;
+  const auto row = [](const char* name, const std::string& value) { std::printf("%-16s %s\n", name, value.c_str()); };
+
+  row("onegather", build());
+  row("processor", proc_value("/proc/cpuinfo", "model name"));
+  row("cores", fmt::format("{} usable", hardware_threads()));
+  row("memory", proc_value("/proc/meminfo", "MemTotal") + ", available " + proc_value("/proc/meminfo", "MemAvailable"));
+  row("kernels", fmt::format("{} (ONEGATHER_ISA chooses less)", name_of(best_isa())));
+  row("products", fmt::format("{}; bf16 {}", matmul_library_name(),
+                              bf16_is_native() ? "native: train.precision auto means bf16"
+                                               : "not native: train.precision auto means f32"));
+  const int launched = launched_ranks();
+  row("ranks", launched == 0 ? "one (not started by mpirun or srun)" : fmt::format("{} by the launcher", launched));
+  row("devices", "cpu; no CUDA back end in this build");
+  int missing = 0;
+  for (const auto& [program, reason] :
+       {std::pair<const char*, const char*>{"mpirun", "several ranks: apt-get install openmpi-bin"},
+        {"gnuplot", "loss.png: apt-get install gnuplot-nox"}}) {
+    const bool found = has_program(program);
+    missing += !found;
+    row(program, found ? "found" : std::string("MISSING, needed for ") + reason);
+  }
+  if (!quick) {
+    Stream stream;
+    stream.num_threads = hardware_threads();
+    set_thread_count(stream.num_threads);
+    row("f32 products", human_rate(measure_gemm(stream, 1024, 5)) + " (1024-cube, all cores, best of 5)");
+    if (bf16_is_native()) {
+      stream.products = Products::bf16;
+      row("bf16 products", human_rate(measure_gemm(stream, 1024, 5)) + " (rounding of the inputs included)");
+    }
+    row("memory rate", human_bytes(measure_triad(stream, 1 << 24, 5)) + "/s (triad over 192 MiB, best of 5)");
+  }
+  row("verdict", missing == 0 ? "nothing is missing" : fmt::format("{} missing, see above", missing));
+  return 0;
+}
+
+}  // namespace og

@@ -1,0 +1,13 @@
+// What this machine can do, measured now: the limits that benchmarks are held against.
+#pragma once
+
+#include "framework/core/context.h"
+
+namespace og {
+
+// FLOP/s of one square product of this extent with the stream's threads and products (f32 or bf16), best of `repeats`.
+double measure_gemm(const Stream& stream, int64_t extent, int repeats);
+// Bytes/s of a triad a = b + c x over arrays of this many f32 elements (two read, one written), best of `repeats`.
+double measure_triad(const Stream& stream, int64_t elements, int repeats);
+
+}  // namespace og
