@@ -8,16 +8,18 @@ launch/build.sh || exit $?
 built=$((SECONDS - started))
 [ "$built" -gt 5 ] && echo "built in $built s"
 
+run=runs/quickstart
+for argument in "$@"; do
+  case $argument in run.dir=*) run=${argument#run.dir=} ;; esac
+done
 launch/mpirun.sh configs/quickstart.yaml --ranks 2 "$@"
 status=$?
 if [ "$status" -ne 0 ]; then
   [ "$status" -eq 130 ] && echo "interrupted: launch/quickstart.sh goes on from the last step"
   exit "$status"
 fi
-run=runs/quickstart
-echo
-echo "--- what it writes after '// ' "
-build/onegather generate $run --prompt '// ' --tokens 400 --temperature 0.6 2>/dev/null
+printf '\n--- what it writes after "// "\n'
+build/onegather generate "$run" --prompt '// ' --tokens 400 --temperature 0.6 || exit $?
 cat <<END
 
 plot        $run/loss.png
