@@ -14,7 +14,7 @@ namespace og {
 
 namespace {
 
-constexpr int64_t kBlockRows = 512;
+constexpr int64_t kBlockRows = 1024;
 const Placement kTokens{{Axis::data, Place::varying}, {Axis::sequence, Place::varying}};
 
 struct VocabularyLoss final : Function {

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "framework/autograd/check.h"
+#include "framework/kernels/bf16.h"
 #include "framework/kernels/matmul.h"
 #include "tests/tensors.h"
 
@@ -70,6 +73,24 @@ TEST_P(Products, StayWithinTheirRounding) {
 INSTANTIATE_TEST_SUITE_P(Sizes, Products,
                          testing::Values(Size{1, 1, 1}, Size{3, 5, 7}, Size{64, 64, 64}, Size{65, 33, 129},
                                          Size{130, 48, 63}, Size{1, 96, 64}, Size{100, 1, 257}, Size{77, 80, 70}));
+
+TEST(Bf16, VectorisedRoundingIsTheReferenceBitForBit) {
+  for (int64_t n : {0, 1, 15, 17, 1025, 100003}) {
+    std::vector<float> x(static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i) {
+      const auto bits = static_cast<uint32_t>(philox(3, static_cast<uint64_t>(i))[0]);
+      std::memcpy(&x[static_cast<size_t>(i)], &bits, 4);  // every exponent, infinities and NaN among them
+    }
+    std::vector<uint16_t> a(static_cast<size_t>(n)), b(static_cast<size_t>(n));
+    const Stream stream{.num_threads = 2};
+    bf16_ref().round(stream, a.data(), x.data(), n);
+    bf16_kernels(stream).round(stream, b.data(), x.data(), n);
+    EXPECT_EQ(a, b) << n;
+  }
+  EXPECT_EQ(round_bf16(0x3F808000), 0x3F80);  // a tie goes to the even neighbour
+  EXPECT_EQ(round_bf16(0x3F818000), 0x3F82);
+  EXPECT_EQ(round_bf16(0x7F800001), 0x7FC0);  // a NaN whose payload would be lost stays one
+}
 
 TEST(Matmul, EmptyContractionWritesZerosAndEmptyOutputsDoNothing) {
   Context cx;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "framework/core/error.h"
+#include "framework/kernels/bf16.h"
 #include "framework/kernels/dispatch.h"
 #include "framework/kernels/matmul.h"
 
@@ -75,17 +76,9 @@ const Plan& plan(Workspace& w, const Key& key) {
   return w.plans.emplace(key, std::move(p)).first->second;
 }
 
-// Rounds to nearest even, as the processor's own conversion does. NaN stays NaN.
 void round_to_bf16(const Stream& stream, std::vector<uint16_t>& out, const float* x, int64_t count) {
   if (static_cast<int64_t>(out.size()) < count) out.resize(static_cast<size_t>(count));
-  uint16_t* to = out.data();
-  stream.parallel_for(count, 1 << 15, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const auto bits = std::bit_cast<uint32_t>(x[i]);
-      const uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
-      to[i] = static_cast<uint16_t>((bits & 0x7FFFFFFF) > 0x7F800000 ? (bits >> 16) | 0x40 : rounded);
-    }
-  });
+  bf16_kernels(stream).round(stream, out.data(), x, count);
 }
 
 struct Problem {
