@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# What happens to a run: interrupted, a rank killed, all killed while saving, resumed elsewhere, ranks that disagree, numbers that go bad.
+. "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
+cp "$root/tests/program/configs/tiny.yaml" tiny.yaml
+head -c 20000 /usr/share/common-licenses/GPL-3 >text.txt
+unset OMP_NUM_THREADS OMPI_ALLOW_RUN_AS_ROOT OMPI_ALLOW_RUN_AS_ROOT_CONFIRM OMPI_MCA_btl_vader_single_copy_mechanism # the script's task
+launch=("$root/launch/mpirun.sh" tiny.yaml --ranks 2 parallel.sequence=2 parallel.expert=2 train.num_steps=80 checkpoint.every=7)
+
+lines() { wc -l 2>/dev/null <"$1" || echo 0; }
+# after FILE N: waits, at most 30 s, until a metrics file has N lines.
+after() { for _ in $(seq 300); do [ "$(lines "$1")" -ge "$2" ] && return; sleep 0.1; done; }
+# same NAME A B: the losses of two runs are equal to the last digit.
+same() {
+  if [ "$(lines "$2")" -ge 80 ] && cmp -s <(column loss "$2") <(column loss "$3"); then
+    pass "$1"
+  else
+    fail "$1" "$(lines "$2") and $(lines "$3") lines" "$(diff <(column loss "$2") <(column loss "$3") | head -n 4)"
+  fi
+}
+# status NAME EXPECTED FOUND LOG
+status() { if [ "$3" -eq "$2" ]; then pass "$1"; else fail "$1" "status $3, expected $2" "$(tail -n 8 "$4")"; fi; }
+
+expect "launch/mpirun.sh trains on two ranks" 0 'done' "${launch[@]}" run.dir=whole
+expect "launch/mpirun.sh: a user's mistake keeps its status" 2 'num_step.*num_steps' "${launch[@]}" train.num_step=3
+expect "launch/mpirun.sh: no number" 2 'whole number' "$root/launch/mpirun.sh" tiny.yaml --ranks many
+
+"${launch[@]}" run.dir=stopped >stopped.txt 2>&1 &
+child=$!
+after stopped/metrics.jsonl 10
+kill -TERM $child
+wait $child
+status "interrupted under mpirun: 130" 130 $? stopped.txt
+expect "goes on from there" 0 'resumed' "${launch[@]}" run.dir=stopped
+same "the interrupted run's losses are the uninterrupted run's" whole/metrics.jsonl stopped/metrics.jsonl
+
+"${launch[@]}" run.dir=killed >killed.txt 2>&1 &
+child=$!
+after killed/metrics.jsonl 10
+begin=$SECONDS
+kill -KILL "$(pgrep -n -f "$ONEGATHER train tiny.yaml .*run.dir=killed")"
+wait $child
+status "a rank killed: 5" 5 $? killed.txt
+if grep -Eq 'rank [01] died' killed.txt; then pass "the message names the rank"; else fail "the message names the rank" "$(tail -n 8 killed.txt)"; fi
+if [ $((SECONDS - begin)) -le 10 ]; then pass "all stop within seconds"; else fail "all stop within seconds" "$((SECONDS - begin)) s"; fi
+expect "goes on from the last checkpoint" 0 'resumed.*step (7|14|21|28|35|42|49|56|63|70|77) ' "${launch[@]}" run.dir=killed
+same "the killed run's losses are the uninterrupted run's" whole/metrics.jsonl killed/metrics.jsonl
+
+# Killed as a whole, again and again, while it saves every step.
+for n in 4 9 17 30; do
+  "${launch[@]}" run.dir=saving checkpoint.every=1 >saving.txt 2>&1 &
+  child=$!
+  after saving/metrics.jsonl $n
+  pkill -KILL -f "$ONEGATHER train tiny.yaml .*run.dir=saving"
+  wait $child
+  expect "killed while saving, about step $n: the newest checkpoint is whole" 0 'step' "$ONEGATHER" inspect saving
+done
+expect "and the run goes on" 0 'resumed' "${launch[@]}" run.dir=saving checkpoint.every=1
+same "its losses are the uninterrupted run's" whole/metrics.jsonl saving/metrics.jsonl
+
+# Saved at one layout, loaded at another.
+"${launch[@]}" run.dir=half >half.txt 2>&1 &
+child=$!
+after half/metrics.jsonl 20
+kill -TERM $child
+wait $child
+expect "two ranks' checkpoint goes on on one" 0 'resumed' "$ONEGATHER" train tiny.yaml train.num_steps=80 run.dir=half
+close "with the same losses" loss 1e-9 whole/metrics.jsonl half/metrics.jsonl
+
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none OMP_NUM_THREADS=1
+expect "ranks that disagree on the config" 5 'ranks 1: .*seed: 1.*seed: 9' mpirun --oversubscribe --bind-to none \
+  -np 1 "$ONEGATHER" train tiny.yaml parallel.data=2 run.dir=apart : -np 1 "$ONEGATHER" train tiny.yaml parallel.data=2 train.seed=9 run.dir=apart
+expect "a run folder that cannot be written" 3 '/proc/run' "$ONEGATHER" train tiny.yaml run.dir=/proc/run
+expect "numbers that go bad: the step and the layer" 4 'step [0-9]+: .* layer [0-9]' "$ONEGATHER" train tiny.yaml train.precision=f32 run.dir=bad \
+  train.optimizer.learning_rate=1000 train.schedule.warmup_steps=0 train.max_grad_norm=0
+finish
