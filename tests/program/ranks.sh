@@ -9,6 +9,8 @@ launch=("$root/launch/mpirun.sh" tiny.yaml --ranks 2 parallel.sequence=2 paralle
 lines() { wc -l 2>/dev/null <"$1" || echo 0; }
 # after FILE N: waits, at most 30 s, until a metrics file has N lines.
 after() { for _ in $(seq 300); do [ "$(lines "$1")" -ge "$2" ] && return; sleep 0.1; done; }
+# ranks_of PID: the processes of the ranks that a launch/mpirun.sh started.
+ranks_of() { pgrep -P "$(pgrep -P "$1" -x mpirun)"; }
 # same NAME A B: the losses of two runs are equal to the last digit.
 same() {
   if [ "$(lines "$2")" -ge 80 ] && cmp -s <(column loss "$2") <(column loss "$3"); then
@@ -37,7 +39,7 @@ same "the interrupted run's losses are the uninterrupted run's" whole/metrics.js
 child=$!
 after killed/metrics.jsonl 10
 begin=$SECONDS
-kill -KILL "$(pgrep -n -f "$ONEGATHER train tiny.yaml .*run.dir=killed")"
+kill -KILL "$(ranks_of $child | tail -n 1)"
 wait $child
 status "a rank killed: 5" 5 $? killed.txt
 if grep -Eq 'rank [01] died' killed.txt; then pass "the message names the rank"; else fail "the message names the rank" "$(tail -n 8 killed.txt)"; fi
@@ -50,7 +52,8 @@ for n in 4 9 17 30; do
   "${launch[@]}" run.dir=saving checkpoint.every=1 >saving.txt 2>&1 &
   child=$!
   after saving/metrics.jsonl $n
-  pkill -KILL -f "$ONEGATHER train tiny.yaml .*run.dir=saving"
+  # shellcheck disable=SC2046
+  kill -KILL $(ranks_of $child)
   wait $child
   expect "killed while saving, about step $n: the newest checkpoint is whole" 0 'step' "$ONEGATHER" inspect saving
 done
