@@ -21,7 +21,7 @@ namespace og {
 
 struct DataConfig {
   struct Source {
-    std::string path;  // a file or a glob
+    std::string path;   // a file or a glob
     double weight = 0;  // 0: none given; counts as 1 beside sources that have one
     bool operator==(const Source&) const = default;
   };
