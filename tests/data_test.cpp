@@ -69,7 +69,13 @@ TEST_F(Data, BytesAndSentencePieceRoundTrip) {
     const auto tokenizer = make_tokenizer(spec);
     std::vector<int32_t> ids;
     tokenizer->encode(text, ids);
-    for (int32_t id : ids) EXPECT_LT(id, tokenizer->vocab_size());
+    int64_t bytes = 0;
+    for (int32_t id : ids) {
+      EXPECT_LT(id, tokenizer->vocab_size());
+      bytes += tokenizer->bytes_of(id);
+    }
+    EXPECT_EQ(bytes, std::ssize(text));
+    EXPECT_EQ(tokenizer->bytes_of(tokenizer->end_of_document()), 0);
     ids.push_back(tokenizer->end_of_document());
     EXPECT_EQ(tokenizer->decode(ids), text) << spec;
     StreamingDecoder decoder(*tokenizer);

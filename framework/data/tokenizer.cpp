@@ -20,6 +20,7 @@ class ByteTokenizer final : public Tokenizer {
   int32_t end_of_document() const override { return 256; }
   std::string identity() const override { return "bytes"; }
   bool takes_any_bytes() const override { return true; }
+  int64_t bytes_of(int32_t id) const override { return id >= 0 && id < 256; }
   void encode(std::string_view text, std::vector<int32_t>& ids) const override {
     ids.reserve(ids.size() + text.size());
     for (char c : text) ids.push_back(static_cast<unsigned char>(c));
@@ -59,6 +60,16 @@ class SentencePieceTokenizer final : public Tokenizer {
     const auto status = processor_.Decode(pieces, &text);
     OG_CHECK(status.ok(), "SentencePiece cannot decode: {}", status.ToString());
     return text;
+  }
+  int64_t bytes_of(int32_t id) const override {
+    if (id < 0 || id >= vocab_size() || processor_.IsControl(id) || processor_.IsUnknown(id)) return 0;
+    if (processor_.IsByte(id)) return 1;
+    const std::string& piece = processor_.IdToPiece(id);
+    constexpr std::string_view kSpace = "\xE2\x96\x81";  // stands for one space
+    int64_t bytes = std::ssize(piece);
+    for (size_t at = piece.find(kSpace); at != std::string::npos; at = piece.find(kSpace, at + kSpace.size()))
+      bytes -= 2;
+    return bytes;
   }
   std::string content() const override { return model_; }
 

@@ -23,6 +23,8 @@ class Tokenizer {
   virtual bool takes_any_bytes() const { return false; }
   // End-of-document ids give nothing.
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
+  // Bytes of text that an id stands for inside a text; 0 for ids that give none.
+  virtual int64_t bytes_of(int32_t id) const = 0;
   // The tokenizer's own file, to travel inside checkpoints; "" for bytes.
   virtual std::string content() const { return {}; }
 };

@@ -41,6 +41,7 @@ expect "fewer pieces than characters" 3 '10' "${data[@]}" prepare text.txt --tra
 train=("$ONEGATHER" train tiny.yaml train.precision=f32 train.num_steps=2 data.text_field=body)
 expect "trains from a mixture" 0 'done' "${train[@]}" run.dir=mixture 'data.train=[{path: text.txt, weight: 3}, {path: "lines.jsonl.*z*", weight: 1}]' \
   data.eval=lines.jsonl.tokens
+expect "evaluates on other files, key=value after them" 0 'bits per byte' "$ONEGATHER" eval mixture --data lines.jsonl lines.jsonl.gz train.threads=1
 expect "a weight of nothing" 2 'weight' "${train[@]}" run.dir=none 'data.train=[{path: text.txt, weight: 1.0e9}, lines.jsonl]'
 size=$(stat -c %s lines.jsonl.tokens)
 for damage in truncated corrupted renamed; do

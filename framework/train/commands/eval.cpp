@@ -1,7 +1,9 @@
 #include "framework/train/commands/eval.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 
 #include "framework/train/commands/command_line.h"
 #include "framework/train/corpus.h"
@@ -12,14 +14,6 @@
 namespace og {
 
 namespace {
-
-// Bytes of text that each token stands for.
-std::vector<int64_t> token_bytes(const Tokenizer& tokenizer) {
-  std::vector<int64_t> bytes;
-  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id)
-    bytes.push_back(static_cast<int64_t>(tokenizer.decode({&id, 1}).size()));
-  return bytes;
-}
 
 void print_positions(const Evaluation& e) {
   std::printf("\n  position          tokens      loss\n");
@@ -50,13 +44,19 @@ int eval_command(const std::vector<std::string>& args) {
   app.add_option("--data", files, "text, JSONL or token files; globs allowed")->required()->delimiter(',');
   app.add_option("--length", length, "tokens a row; default: as trained")->check(CLI::PositiveNumber);
   if (!parse_command_line(app, args)) return 0;
+  // The list of files takes all that follows it, key=value too.
+  const auto is_override = [](const std::string& s) {
+    return s.find('=') != std::string::npos && !std::filesystem::exists(s);
+  };
+  std::copy_if(files.begin(), files.end(), std::back_inserter(overrides), is_override);
+  std::erase_if(files, is_override);
+  if (files.empty()) fail(Status::usage, "--data: expected files, found none");
   if (length > 0) overrides.push_back(fmt::format("data.sequence_length={}", length));
 
   return run_in_world(300, [&](Comm& world) {
     TrainedModel model = open_trained_model(path, overrides, world);
     const std::unique_ptr<Loader> data = open_files("--data", files, *model.tokenizer, model.config, world);
     Context& cx = model.session->context();
-    const std::vector<int64_t> bytes = token_bytes(*model.tokenizer);
     const int64_t rows = data->rows_per_epoch();
     const Evaluation e = evaluate_rows(
         cx, model.session->mesh(), model.session->model(), rows, 1,
@@ -66,8 +66,7 @@ int eval_command(const std::vector<std::string>& args) {
     for (int64_t r = 0; r < rows; ++r) {
       const Batch batch = data->rows(*cx.pool, r, 1);
       for (int64_t i = 0; i < batch.targets_BT.count(); ++i)
-        if (const auto id = static_cast<int64_t>(batch.targets_BT.at(i)); id >= 0)
-          all_bytes += static_cast<double>(bytes[static_cast<size_t>(id)]);
+        all_bytes += static_cast<double>(model.tokenizer->bytes_of(static_cast<int32_t>(batch.targets_BT.at(i))));
     }
     std::printf("checkpoint      %s (step %lld)\n", model.checkpoint.c_str(), static_cast<long long>(model.step));
     std::printf("tokens          %.0f in %lld rows of %lld\n", e.valid_tokens, static_cast<long long>(rows),
