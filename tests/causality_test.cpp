@@ -112,7 +112,7 @@ TEST_P(Models, LaterTokensChangeNoBit) {
       for (int64_t t : {1, 8, 19, 36}) {
         Row other = row;
         auto& token = other.tokens[static_cast<size_t>(t)];
-        token = (token + 1) % kVocab;
+        token = static_cast<int32_t>((token + 1) % kVocab);
         const Tensor h = model.hidden(other, begin);
         EXPECT_EQ(different_tokens(h, truth, begin, 0, t), 0) << "token " << t << ", rank " << comm.rank();
         changed_somewhere += different_tokens(h, truth, begin, t, kLength);
