@@ -15,6 +15,7 @@ namespace og {
 
 namespace {
 constexpr int64_t kAlignment = 64;
+constexpr int64_t kReuse = 8;  // a settled pool serves a request from a block up to this many times larger
 }
 
 struct Pool::Lists {
@@ -54,7 +55,7 @@ std::shared_ptr<std::byte> Pool::allocate(int64_t bytes) {
     auto& stats = lists_->stats;
     auto found = lists_->free.lower_bound(size);
     while (found != lists_->free.end() && found->second.empty()) ++found;
-    if (found != lists_->free.end() && found->first <= (lists_->settled ? 2 * size : size)) {
+    if (found != lists_->free.end() && found->first <= (lists_->settled ? kReuse * size : size)) {
       size = found->first;
       block = found->second.back();
       found->second.pop_back();
