@@ -61,6 +61,9 @@ int eval_command(const std::vector<std::string>& args) {
     const Evaluation e = evaluate_rows(
         cx, model.session->mesh(), model.session->model(), rows, 1,
         [&](int64_t first, int64_t count) { return data->rows(*cx.pool, first, count); }, true);
+    if (!std::isfinite(e.loss()))
+      fail(Status::numbers, "{}: the loss on {} is {}: the weights are out of range; take an earlier checkpoint",
+           model.checkpoint, files[0], e.loss());
     if (world.rank() != 0) return 0;
     double all_bytes = 0;
     for (int64_t r = 0; r < rows; ++r) {
