@@ -55,6 +55,7 @@ close() {
     return
   fi
   report=$(paste <(column "$key" "$a" | head -n "$lines") <(column "$key" "$b" | head -n "$lines") | awk -v bound="$bound" '
+    BEGIN { worst = 0 }
     NF != 2 { print "line " NR ": one file is shorter"; bad = 1; exit }
     { d = $1 - $2; if (d < 0) d = -d; s = $1 < 0 ? -$1 : $1; if (s < 1e-300) s = 1e-300
       if (!(d / s <= worst)) { worst = d / s; at = NR } n++ }

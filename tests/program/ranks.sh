@@ -47,6 +47,23 @@ if [ $((SECONDS - begin)) -le 10 ]; then pass "all stop within seconds"; else fa
 expect "goes on from the last checkpoint" 0 'resumed.*step (7|14|21|28|35|42|49|56|63|70|77) ' "${launch[@]}" run.dir=killed
 same "the killed run's losses are the uninterrupted run's" whole/metrics.jsonl killed/metrics.jsonl
 
+# Four ranks over two axes, the third of them killed. Nothing stays behind in shared memory.
+four=("$root/launch/mpirun.sh" tiny.yaml --ranks 4 parallel.data=2 parallel.sequence=2 parallel.expert=4 train.num_steps=400 checkpoint.every=7)
+segments() { find /dev/shm -name "vader_segment.*.$(id -u).*" 2>/dev/null | wc -l; }
+before=$(segments)
+"${four[@]}" run.dir=four >four.txt 2>&1 &
+child=$!
+after four/metrics.jsonl 10
+begin=$SECONDS
+kill -KILL "$(for pid in $(ranks_of $child); do grep -qz '^OMPI_COMM_WORLD_RANK=2$' /proc/"$pid"/environ && echo "$pid"; done)"
+wait $child
+status "one of four ranks killed: 5" 5 $? four.txt
+if grep -q 'rank 2 died' four.txt; then pass "the message names rank 2"; else fail "the message names rank 2" "$(tail -n 8 four.txt)"; fi
+if [ $((SECONDS - begin)) -le 10 ]; then pass "all four stop within seconds"; else fail "all four stop within seconds" "$((SECONDS - begin)) s"; fi
+sleep 1.5
+if [ "$(segments)" -le "$before" ]; then pass "no shared memory stays behind"; else fail "no shared memory stays behind" "$(segments) segments, $before before"; fi
+if pgrep -f 'run.dir=[f]our' >/dev/null; then fail "no rank stays behind" "$(pgrep -af 'run.dir=[f]our')"; else pass "no rank stays behind"; fi
+
 # Killed as a whole, again and again, while it saves every step.
 for n in 4 9 17 30; do
   "${launch[@]}" run.dir=saving checkpoint.every=1 >saving.txt 2>&1 &
@@ -59,6 +76,24 @@ for n in 4 9 17 30; do
 done
 expect "and the run goes on" 0 'resumed' "${launch[@]}" run.dir=saving checkpoint.every=1
 same "its losses are the uninterrupted run's" whole/metrics.jsonl saving/metrics.jsonl
+
+# The signals that a terminal and a batch system send: to the script, to a bare mpirun, to the program alone.
+for signal in INT USR1; do
+  # A script's background jobs ignore SIGINT unless told otherwise.
+  env --default-signal=INT "${launch[@]}" run.dir=$signal >$signal.txt 2>&1 &
+  child=$!
+  after $signal/metrics.jsonl 10
+  kill -$signal $child
+  wait $child
+  status "SIG$signal to launch/mpirun.sh: 130" 130 $? $signal.txt
+  "$ONEGATHER" train tiny.yaml run.dir=alone-$signal train.num_steps=2000 >alone.txt 2>&1 &
+  child=$!
+  after alone-$signal/metrics.jsonl 10
+  kill -$signal $child
+  wait $child
+  status "SIG$signal to the program: 130" 130 $? alone.txt
+  expect "SIG$signal: what it saved is whole" 0 'step' "$ONEGATHER" inspect alone-$signal
+done
 
 # Saved at one layout, loaded at another.
 "${launch[@]}" run.dir=half >half.txt 2>&1 &
@@ -73,6 +108,15 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_va
 expect "ranks that disagree on the config" 5 'ranks 1: .*seed: 1.*seed: 9' mpirun --oversubscribe --bind-to none \
   -np 1 "$ONEGATHER" train tiny.yaml parallel.data=2 run.dir=apart : -np 1 "$ONEGATHER" train tiny.yaml parallel.data=2 train.seed=9 run.dir=apart
 expect "a run folder that cannot be written" 3 '/proc/run' "$ONEGATHER" train tiny.yaml run.dir=/proc/run
-expect "numbers that go bad: the step and the layer" 4 'step [0-9]+: .* layer [0-9]' "$ONEGATHER" train tiny.yaml train.precision=f32 run.dir=bad \
-  train.optimizer.learning_rate=1000 train.schedule.warmup_steps=0 train.max_grad_norm=0
+bad=(train tiny.yaml train.precision=f32 train.optimizer.learning_rate=1000 train.schedule.warmup_steps=0 train.max_grad_norm=0 checkpoint.every=1 checkpoint.keep=99)
+expect "numbers that go bad: the step and the layer" 4 'step [0-9]+: .* layer [0-9]' "$ONEGATHER" "${bad[@]}" run.dir=bad
+expect "numbers that go bad on two ranks: the same" 4 'step [0-9]+: .* layer [0-9]' ranks 2 "$ONEGATHER" "${bad[@]}" run.dir=bad-2 parallel.sequence=2
+# Nothing was updated: the last checkpoint is of the last step whose numbers were good, and every weight in it is finite.
+last=$(ls -d bad/checkpoints/* | tail -n 1)
+if [ "$(basename "$last" | tr -dc 0-9 | sed 's/^0*//')" -eq "$(lines bad/metrics.jsonl)" ]; then
+  pass "the last checkpoint is that of the last good step"
+else
+  fail "the last checkpoint is that of the last good step" "$last, $(lines bad/metrics.jsonl) lines"
+fi
+expect "evaluating weights that are out of range" 4 "$(basename "$last").*loss.*(nan|inf)" "$ONEGATHER" eval "$last" --data text.txt
 finish
