@@ -15,17 +15,18 @@ namespace og {
 namespace {
 
 int step(const std::vector<std::string>& args) {
-  CLI::App app("Measures optimizer steps of a config on random tokens; alone or under mpirun.", "onegather bench step");
+  CommandLine line("onegather bench step",
+                   "Measures optimizer steps of a config on random tokens; alone or under mpirun.");
   std::string path;
   std::vector<std::string> overrides;
   bool json = false;
   StepBench options;
-  app.add_option("CONFIG", path, "YAML file")->required();
-  app.add_option("key=value", overrides, "config values");
-  app.add_option("--steps", options.steps, "measured steps")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--warmup", options.warmup, "steps before them")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_flag("--json", json, "end with one line of JSON");
-  if (!parse_command_line(app, args)) return 0;
+  line.add("CONFIG", path, "YAML file", Need::required);
+  line.add("key=value", overrides, "config values");
+  line.add("--steps", options.steps, "measured steps", Bound::positive);
+  line.add("--warmup", options.warmup, "steps before them", Bound::positive);
+  line.add_flag("--json", json, "end with one line of JSON");
+  if (!line.parse(args)) return 0;
   const Config config = load_config(path, overrides, config_rules(std::max(1, launched_ranks())));
   return run_in_world(config.run.timeout_seconds, [&](Comm& world) {
     const StepBenchResult result = bench_step(config, world, options);
@@ -37,15 +38,16 @@ int step(const std::vector<std::string>& args) {
 }
 
 int op(const std::vector<std::string>& args) {
-  CLI::App app("Measures single ops against the machine's limits; each is first checked against the reference kernels.",
-               "onegather bench op");
+  CommandLine line(
+      "onegather bench op",
+      "Measures single ops against the machine's limits; each is first checked against the reference kernels.");
   std::string name;
   bool json = false;
   int threads = hardware_threads();
-  app.add_option("NAME", name, "only ops whose name contains this");
-  app.add_option("--threads", threads, "threads")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_flag("--json", json, "end with one line of JSON");
-  if (!parse_command_line(app, args)) return 0;
+  line.add("NAME", name, "only ops whose name contains this");
+  line.add("--threads", threads, "threads", Bound::positive);
+  line.add_flag("--json", json, "end with one line of JSON");
+  if (!line.parse(args)) return 0;
   const OpBenchResult result = bench_ops(name, threads);
   std::fputs(describe(result).c_str(), stdout);
   if (json) std::puts(to_json(result).dump().c_str());

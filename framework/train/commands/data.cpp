@@ -65,19 +65,17 @@ void train_tokenizer(const std::vector<std::string>& paths, const std::string& t
 }
 
 int prepare(const std::vector<std::string>& args) {
-  CLI::App app("Makes a token file of text or JSONL files (plain, .gz, .zst).", "onegather data prepare");
+  CommandLine line("onegather data prepare", "Makes a token file of text or JSONL files (plain, .gz, .zst).");
   std::vector<std::string> patterns;
   std::string output, tokenizer = "bytes", text_field = "text", prefix;
   int64_t vocab_size = 8192;
-  app.add_option("FILES", patterns, "text or JSONL files; globs allowed")->required();
-  app.add_option("--output", output, "token file to write");
-  app.add_option("--tokenizer", tokenizer, "bytes or sentencepiece:PATH")->capture_default_str();
-  app.add_option("--text-field", text_field, "of JSONL")->capture_default_str();
-  app.add_option("--train-tokenizer", prefix, "first train a SentencePiece model on the files: PREFIX.model");
-  app.add_option("--vocab-size", vocab_size, "pieces of a tokenizer to train")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  if (!parse_command_line(app, args)) return 0;
+  line.add("FILES", patterns, "text or JSONL files; globs allowed", Need::required);
+  line.add("--output", output, "token file to write");
+  line.add("--tokenizer", tokenizer, "bytes or sentencepiece:PATH");
+  line.add("--text-field", text_field, "of JSONL");
+  line.add("--train-tokenizer", prefix, "first train a SentencePiece model on the files: PREFIX.model");
+  line.add("--vocab-size", vocab_size, "pieces of a tokenizer to train", Bound::positive);
+  if (!line.parse(args)) return 0;
   if (output.empty() && prefix.empty())
     fail(Status::usage, "onegather data prepare: give --output FILE, --train-tokenizer PREFIX, or both");
   const std::vector<std::string> paths = expand(patterns);
@@ -141,16 +139,16 @@ void inspect_text(const std::string& path, const std::string& text_field, const 
 }
 
 int inspect(const std::vector<std::string>& args) {
-  CLI::App app("Shows documents as training reads them, and verifies checksums of token files.",
-               "onegather data inspect");
+  CommandLine line("onegather data inspect",
+                   "Shows documents as training reads them, and verifies checksums of token files.");
   std::vector<std::string> patterns;
   std::string spec, text_field = "text";
   int64_t count = 3;
-  app.add_option("FILES", patterns, "token, text or JSONL files; globs allowed")->required();
-  app.add_option("--tokenizer", spec, "bytes (default) or sentencepiece:PATH");
-  app.add_option("--text-field", text_field, "of JSONL")->capture_default_str();
-  app.add_option("--documents", count, "how many to show of each file")->capture_default_str();
-  if (!parse_command_line(app, args)) return 0;
+  line.add("FILES", patterns, "token, text or JSONL files; globs allowed", Need::required);
+  line.add("--tokenizer", spec, "bytes (default) or sentencepiece:PATH");
+  line.add("--text-field", text_field, "of JSONL");
+  line.add("--documents", count, "how many to show of each file");
+  if (!line.parse(args)) return 0;
   const auto tokenizer = make_tokenizer(spec.empty() ? "bytes" : spec);
   for (const std::string& path : expand(patterns)) {
     if (TokenFile::is_token_file(path)) {

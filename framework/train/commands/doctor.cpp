@@ -40,10 +40,10 @@ std::string proc_value(const std::string& path, const std::string& key) {
 }  // namespace
 
 int doctor_command(const std::vector<std::string>& args) {
-  CLI::App app("Says what this machine has and can do, and what is missing.", "onegather doctor");
+  CommandLine line("onegather doctor", "Says what this machine has and can do, and what is missing.");
   bool quick = false;
-  app.add_flag("--no-measure", quick, "leave out the measurements");
-  if (!parse_command_line(app, args)) return 0;
+  line.add_flag("--no-measure", quick, "leave out the measurements");
+  if (!line.parse(args)) return 0;
   const auto row = [](const char* name, const std::string& value) { std::printf("%-16s %s\n", name, value.c_str()); };
 
   row("onegather", build());

@@ -34,16 +34,16 @@ void print_positions(const Evaluation& e) {
 }  // namespace
 
 int eval_command(const std::vector<std::string>& args) {
-  CLI::App app("Loss, perplexity and bits per byte of a checkpoint on files, and the loss by position in the row.",
-               "onegather eval");
+  CommandLine line("onegather eval",
+                   "Loss, perplexity and bits per byte of a checkpoint on files, and the loss by position in the row.");
   std::string path;
   std::vector<std::string> overrides, files;
   int64_t length = 0;
-  app.add_option("CHECKPOINT", path, "a run folder (its newest checkpoint) or a checkpoint folder")->required();
-  app.add_option("key=value", overrides, "config values, e.g. parallel.sequence=2");
-  app.add_option("--data", files, "text, JSONL or token files; globs allowed")->required()->delimiter(',');
-  app.add_option("--length", length, "tokens a row; default: as trained")->check(CLI::PositiveNumber);
-  if (!parse_command_line(app, args)) return 0;
+  line.add("CHECKPOINT", path, "a run folder (its newest checkpoint) or a checkpoint folder", Need::required);
+  line.add("key=value", overrides, "config values, e.g. parallel.sequence=2");
+  line.add("--data", files, "text, JSONL or token files; globs allowed", Need::required);
+  line.add("--length", length, "tokens a row; default: as trained", Bound::positive);
+  if (!line.parse(args)) return 0;
   // The list of files takes all that follows it, key=value too.
   const auto is_override = [](const std::string& s) {
     return s.find('=') != std::string::npos && !std::filesystem::exists(s);

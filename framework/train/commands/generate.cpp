@@ -11,28 +11,20 @@
 namespace og {
 
 int generate_command(const std::vector<std::string>& args) {
-  CLI::App app("Continues a prompt. The text goes to standard output as it is decoded.", "onegather generate");
+  CommandLine line("onegather generate", "Continues a prompt. The text goes to standard output as it is decoded.");
   std::string path, prompt;
   std::vector<std::string> overrides;
   int64_t tokens = 256;
   SamplingOptions sampling{.temperature = 0.8, .top_k = 0, .top_p = 0.95, .seed = 1};
-  app.add_option("CHECKPOINT", path, "a run folder (its newest checkpoint) or a checkpoint folder")->required();
-  app.add_option("key=value", overrides, "config values, e.g. parallel.tensor=2 or train.precision=f32");
-  app.add_option("--prompt", prompt, "text to continue")->required();
-  app.add_option("--tokens", tokens, "how many tokens to draw at most")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--temperature", sampling.temperature, "0: always the most likely token")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  app.add_option("--top-k", sampling.top_k, "draw from the k most likely; 0: all")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  app.add_option("--top-p", sampling.top_p, "draw from the most likely with this probability together")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  app.add_option("--seed", sampling.seed, "of the draws")->capture_default_str();
-  if (!parse_command_line(app, args)) return 0;
+  line.add("CHECKPOINT", path, "a run folder (its newest checkpoint) or a checkpoint folder", Need::required);
+  line.add("key=value", overrides, "config values, e.g. parallel.tensor=2 or train.precision=f32");
+  line.add("--prompt", prompt, "text to continue", Need::required);
+  line.add("--tokens", tokens, "how many tokens to draw at most", Bound::positive);
+  line.add("--temperature", sampling.temperature, "0: always the most likely token", Bound::not_negative);
+  line.add("--top-k", sampling.top_k, "draw from the k most likely; 0: all", Bound::not_negative);
+  line.add("--top-p", sampling.top_p, "draw from the most likely with this probability together", Bound::probability);
+  line.add("--seed", sampling.seed, "of the draws");
+  if (!line.parse(args)) return 0;
 
   return run_in_world(300, [&](Comm& world) {
     const TrainedModel model = open_trained_model(path, overrides, world);

@@ -1,14 +1,12 @@
 #include "framework/train/commands/mixer.h"
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
 
 #include "framework/core/log.h"
 #include "framework/io/safetensors.h"
+#include "framework/train/commands/command_line.h"
 #include "framework/train/mixer_run.h"
 
 namespace og {
@@ -162,29 +160,22 @@ size_t choose(const char* option, const std::string& text, const std::vector<std
 }  // namespace
 
 int mixer_command(const std::vector<std::string>& args) {
-  CLI::App app("One sequence mixer on tensors from a safetensors file", "onegather mixer");
+  CommandLine line("onegather mixer", "One sequence mixer on tensors from a safetensors file");
   std::string name, input, output, form = "chunked", backend = "cpu";
   MixerRun settings;
   bool list = false, wants_description = false;
-  app.add_option("NAME", name, "The mixer; --list prints the names");
-  app.add_flag("--list", list, "Print the names of the mixers");
-  app.add_flag("--describe", wants_description, "Print the mixer's inputs, outputs and options");
-  app.add_option("--input", input, "Safetensors file with the streams (F32 or F64)");
-  app.add_option("--output", output, "Safetensors file to write");
-  app.add_option("--form", form, "recurrent, chunked or decode")->capture_default_str();
-  app.add_option("--chunk", settings.chunk, "Tokens a chunk, of the chunked form")->capture_default_str();
-  app.add_option("--backend", backend, "ref, cpu or cuda; f64 always runs in ref")->capture_default_str();
-  app.add_option("--ranks", settings.ranks, "Split the sequence over this many thread ranks")->capture_default_str();
-  app.add_option("--threads", settings.threads, "Threads of each rank")->capture_default_str();
-  app.allow_extras();
-  try {
-    app.parse(std::vector<std::string>(args.rbegin(), args.rend()));
-  } catch (const CLI::CallForHelp&) {
-    std::fputs(app.help().c_str(), stdout);
-    return 0;
-  } catch (const CLI::ParseError& e) {
-    fail(Status::usage, "mixer: {}", e.what());
-  }
+  line.add("NAME", name, "The mixer; --list prints the names");
+  line.add_flag("--list", list, "Print the names of the mixers");
+  line.add_flag("--describe", wants_description, "Print the mixer's inputs, outputs and options");
+  line.add("--input", input, "Safetensors file with the streams (F32 or F64)");
+  line.add("--output", output, "Safetensors file to write");
+  line.add("--form", form, "recurrent, chunked or decode");
+  line.add("--chunk", settings.chunk, "Tokens a chunk, of the chunked form");
+  line.add("--backend", backend, "ref, cpu or cuda; f64 always runs in ref");
+  line.add("--ranks", settings.ranks, "Split the sequence over this many thread ranks");
+  line.add("--threads", settings.threads, "Threads of each rank");
+  line.allow_unknown();
+  if (!line.parse(args)) return 0;
   if (list) {
     for (const std::string& n : names()) std::printf("%s\n", n.c_str());
     return 0;
@@ -195,7 +186,7 @@ int mixer_command(const std::vector<std::string>& args) {
     describe(*settings.type);
     return 0;
   }
-  settings.options = parse_options(*settings.type, app.remaining());
+  settings.options = parse_options(*settings.type, line.unknown());
   settings.form = static_cast<MixerRun::Form>(choose("--form", form, {"recurrent", "chunked", "decode"}));
   settings.backend = static_cast<Backend>(choose("--backend", backend, {"ref", "cpu", "cuda"}));
   if (settings.backend == Backend::cuda)

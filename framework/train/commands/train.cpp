@@ -12,19 +12,18 @@
 namespace og {
 
 int train_command(const std::vector<std::string>& args) {
-  CLI::App app("Trains a model. The same line runs alone, under mpirun -np N and under srun.", "onegather train");
+  CommandLine line("onegather train", "Trains a model. The same line runs alone, under mpirun -np N and under srun.");
   std::string path;
   std::vector<std::string> overrides;
   TrainOptions options;
   options.build = build();
   bool dry_run = false;
-  app.add_option("CONFIG", path, "YAML file")->required();
-  app.add_option("key=value", overrides, "values that go before the file's, e.g. train.num_steps=50");
-  app.add_flag("--dry-run", dry_run, "print the plan and every key with its origin, and exit");
-  app.add_option("--resume", options.resume, "auto (the newest complete checkpoint in run.dir), never, or a path")
-      ->capture_default_str();
-  app.add_option("--init", options.init, "start from the weights of this checkpoint, without optimizer state");
-  if (!parse_command_line(app, args)) return 0;
+  line.add("CONFIG", path, "YAML file", Need::required);
+  line.add("key=value", overrides, "values that go before the file's, e.g. train.num_steps=50");
+  line.add_flag("--dry-run", dry_run, "print the plan and every key with its origin, and exit");
+  line.add("--resume", options.resume, "auto (the newest complete checkpoint in run.dir), never, or a path");
+  line.add("--init", options.init, "start from the weights of this checkpoint, without optimizer state");
+  if (!line.parse(args)) return 0;
 
   const Config config = load_config(path, overrides, config_rules(std::max(1, launched_ranks()), true));
   catch_stop_signals();
