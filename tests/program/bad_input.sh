@@ -85,6 +85,9 @@ expect "inspect verifies a good checkpoint" 0 '' "$ONEGATHER" inspect "$checkpoi
 expect "generate speaks" 0 '' "$ONEGATHER" generate run --prompt "the" --tokens 8
 expect "generate rejects an unknown option" 2 'tokenz' "$ONEGATHER" generate run --tokenz 3
 expect "eval measures" 0 'loss' "$ONEGATHER" eval run --data text.txt
+expect "eval of tokens of another tokenizer than the checkpoint's" 3 'pieces.tokens.*sentencepiece.*bytes' "$ONEGATHER" eval run --data pieces.tokens
+mkdir foreign && cp "$shard" foreign/model.safetensors && echo '{"architectures": ["Other"]}' >foreign/config.json
+expect "a foreign checkpoint folder" 3 'foreign' "$ONEGATHER" generate foreign --prompt a
 if diff -r run kept >/dev/null; then pass "reading a run changes nothing in it"; else fail "reading a run changes nothing in it"; fi
 
 # Disk full: the old checkpoint stays.

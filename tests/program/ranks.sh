@@ -107,6 +107,15 @@ close "with the same losses" loss 1e-9 whole/metrics.jsonl half/metrics.jsonl
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none OMP_NUM_THREADS=1
 expect "ranks that disagree on the config" 5 'ranks 1: .*seed: 1.*seed: 9' mpirun --oversubscribe --bind-to none \
   -np 1 "$ONEGATHER" train tiny.yaml parallel.data=2 run.dir=apart : -np 1 "$ONEGATHER" train tiny.yaml parallel.data=2 train.seed=9 run.dir=apart
+commit=$("$ONEGATHER" --version | sed -n 's/^onegather \([0-9a-f]\{8,\}\).*/\1/p')
+if [ -n "$commit" ]; then
+  sed "s/$commit/$(tr 0-9a-f 1-9a-f0 <<<"$commit")/g" "$ONEGATHER" >other-build
+  chmod +x other-build
+  expect "ranks of different builds" 5 "ranks? 1.*$commit" mpirun --oversubscribe --bind-to none \
+    -np 1 "$ONEGATHER" train tiny.yaml parallel.data=2 run.dir=builds : -np 1 ./other-build train tiny.yaml parallel.data=2 run.dir=builds
+else
+  echo "not run: ranks of different builds (this one knows no commit)"
+fi
 expect "a run folder that cannot be written" 3 '/proc/run' "$ONEGATHER" train tiny.yaml run.dir=/proc/run
 bad=(train tiny.yaml train.precision=f32 train.optimizer.learning_rate=1000 train.schedule.warmup_steps=0 train.max_grad_norm=0 checkpoint.every=1 checkpoint.keep=99)
 expect "numbers that go bad: the step and the layer" 4 'step [0-9]+: .* layer [0-9]' "$ONEGATHER" "${bad[@]}" run.dir=bad
