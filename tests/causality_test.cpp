@@ -2,6 +2,8 @@
 // prefill.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "framework/train/config.h"
 #include "models/decoder.h"
 #include "tests/tensors.h"
@@ -15,6 +17,7 @@ constexpr int64_t kLength = 37, kVocab = 29;
 struct Case {
   const char* name;
   const char* mixer;
+  const char* pattern = "X";  // X: the mixer, N: softmax attention, W: a sliding window
 };
 
 const Case kCases[] = {
@@ -32,16 +35,19 @@ const Case kCases[] = {
     {"gated_delta_net", "{type: gated_delta_net, num_heads: 2, head_k_dim: 8, head_v_dim: 8}"},
     {"attention", "{type: attention, num_attention_heads: 2, num_key_value_heads: 2, head_dim: 8}"},
     {"window", "{type: attention, num_attention_heads: 2, num_key_value_heads: 2, head_dim: 8, sliding_window: 6}"},
+    {"hybrid", "{type: gated_delta_net, num_heads: 2, head_k_dim: 8, head_v_dim: 8}", "XNWX"},
 };
 
-ModelConfig model_config(const char* mixer, bool experts) {
+ModelConfig model_config(const Case& c, bool experts) {
   const std::string text = fmt::format(
-      "model:\n  hidden_size: 16\n  num_hidden_layers: 2\n  layer_pattern: X\n  channel_pattern: {}\n"
-      "  initializer_range: 0.3\n  mixers: {{X: {}}}\n"
+      "model:\n  hidden_size: 16\n  num_hidden_layers: {}\n  layer_pattern: {}\n  channel_pattern: {}\n"
+      "  initializer_range: 0.3\n"
+      "  mixers: {{X: {}, N: {{type: attention, num_attention_heads: 2, num_key_value_heads: 1, head_dim: 8}}, "
+      "W: {{type: attention, num_attention_heads: 2, num_key_value_heads: 2, head_dim: 8, sliding_window: 6}}}}\n"
       "  channels: {{P: {{type: mlp, intermediate_size: 24}}, M: {{type: moe, num_experts: 4, num_experts_per_tok: 2, "
       "moe_intermediate_size: 16}}}}\n"
       "data: {{sequence_length: 64}}\ntrain: {{tokens_per_step: 64}}\n",
-      experts ? "M" : "P", mixer);
+      std::max<size_t>(2, std::strlen(c.pattern)), c.pattern, experts ? "M" : "P", c.mixer);
   ModelConfig config = parse_config(text, "test", {}, config_rules()).model;
   config.vocab_size = kVocab;
   return config;
@@ -71,8 +77,8 @@ struct Model {
   ParameterStore store;
   HybridLM model;
 
-  Model(Comm& comm, const Degrees& degrees, const char* mixer, bool experts)
-      : mesh(comm, degrees), store(cx, mesh, DType::f32, 3), model(store, model_config(mixer, experts)) {}
+  Model(Comm& comm, const Degrees& degrees, const Case& c, bool experts)
+      : mesh(comm, degrees), store(cx, mesh, DType::f32, 3), model(store, model_config(c, experts)) {}
 
   Tensor hidden(const Row& row, int64_t& begin) {
     const auto length = static_cast<int64_t>(row.tokens.size());
@@ -105,7 +111,7 @@ class Models : public testing::TestWithParam<Case> {};
 TEST_P(Models, LaterTokensChangeNoBit) {
   for (const Degrees& degrees : kLayouts)
     world(degrees.world(), [&](Comm& comm) {
-      Model model(comm, degrees, GetParam().mixer, false);
+      Model model(comm, degrees, GetParam(), false);
       const Row row = pack({{kLength, 1}});
       int64_t begin = 0, changed_somewhere = 0;
       const Tensor truth = model.hidden(row, begin);
@@ -124,7 +130,7 @@ TEST_P(Models, LaterTokensChangeNoBit) {
 TEST_P(Models, ANeighboursContentChangesNoBit) {
   for (const Degrees& degrees : kLayouts)
     world(degrees.world(), [&](Comm& comm) {
-      Model model(comm, degrees, GetParam().mixer, false);
+      Model model(comm, degrees, GetParam(), false);
       int64_t begin = 0;
       const Tensor truth = model.hidden(pack({{7, 1}, {1, 2}, {12, 3}, {17, 4}}), begin);
       const Tensor other = model.hidden(pack({{7, 1}, {1, 2}, {12, 33}, {17, 4}}), begin);
@@ -136,7 +142,7 @@ TEST_P(Models, ANeighboursContentChangesNoBit) {
 TEST_P(Models, WithExpertsNeighboursMoveOutputsByRoundingOnly) {
   for (const Degrees& degrees : {Degrees{}, Degrees{.sequence = 2, .expert = 2}})
     world(degrees.world(), [&](Comm& comm) {
-      Model model(comm, degrees, GetParam().mixer, true);
+      Model model(comm, degrees, GetParam(), true);
       int64_t begin = 0;
       const Tensor truth = model.hidden(pack({{7, 1}, {13, 3}, {17, 4}}), begin);
       const Tensor other = model.hidden(pack({{7, 1}, {13, 33}, {17, 4}}), begin);
@@ -147,7 +153,7 @@ TEST_P(Models, WithExpertsNeighboursMoveOutputsByRoundingOnly) {
     });
   // A neighbour of another length: the third document stands elsewhere in the row.
   const auto self = make_self_comm();
-  Model model(*self, {}, GetParam().mixer, true);
+  Model model(*self, {}, GetParam(), true);
   int64_t begin = 0;
   const Tensor truth = model.hidden(pack({{7, 1}, {13, 3}, {17, 4}}), begin);
   const Tensor moved = model.hidden(pack({{7, 1}, {4, 3}, {17, 4}, {9, 5}}), begin);
@@ -157,7 +163,7 @@ TEST_P(Models, WithExpertsNeighboursMoveOutputsByRoundingOnly) {
 TEST_P(Models, DecodingGivesThePrefillsLogits) {
   for (bool experts : {false, true}) {
     const auto self = make_self_comm();
-    Model model(*self, {}, GetParam().mixer, experts);
+    Model model(*self, {}, GetParam(), experts);
     const Row row = pack({{kLength, 1}});
     int64_t begin = 0;
     const Tensor hidden = model.hidden(row, begin);
