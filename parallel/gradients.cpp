@@ -7,8 +7,8 @@
 
 namespace og {
 
-GradientReducer::GradientReducer(Context& cx, Mesh& mesh, int64_t bucket_bytes)
-    : cx_(cx), mesh_(mesh), bucket_bytes_(bucket_bytes) {}
+GradientReducer::GradientReducer(Context& cx, Mesh& mesh, Sums sums, int64_t bucket_bytes)
+    : cx_(cx), mesh_(mesh), sums_(sums), bucket_bytes_(bucket_bytes) {}
 
 GradientReducer::~GradientReducer() = default;
 
@@ -17,45 +17,29 @@ void GradientReducer::add(const Value& parameter, Comm& group) {
   OG_CHECK(!open_ && index_.emplace(parameter.slot().get(), entries_.size()).second,
            "gradients: parameter {} was added already, or between begin and finish", parameter.slot()->label);
   const int tensor_copies = parameter.place()[Axis::tensor] == Place::invariant ? mesh_.tensor().size() : 1;
-  entries_.push_back({.slot = parameter.slot(),
-                      .group = &group,
-                      .dtype = parameter.dtype(),
-                      .count = parameter.shape().count(),
-                      .copies = static_cast<double>(group.size()) * tensor_copies});
+  const int group_copies = sums_ == Sums::whole ? group.size() : 1;
+  const int64_t count = parameter.shape().count();
+  entries_.push_back(
+      {.slot = parameter.slot(), .copies = static_cast<double>(group_copies) * tensor_copies, .owned = {0, count}});
+  items_.push_back({&group, parameter.dtype(), count});
   buckets_.clear();
 }
 
-// Last created first; a bucket holds parameters of one group and one type. A parameter whose group is this rank alone
-// is in no bucket: its gradient is complete as it is.
 void GradientReducer::lay_out() {
-  std::unordered_map<Comm*, size_t> filling;
-  for (size_t i = entries_.size(); i-- > 0;) {
-    Entry& e = entries_[i];
-    if (e.group->size() == 1) continue;
-    auto [found, first] = filling.try_emplace(e.group, buckets_.size());
-    if (!first) {
-      const Bucket& b = buckets_[found->second];
-      if (b.dtype != e.dtype || (b.count + e.count) * size_of(e.dtype) > bucket_bytes_) {
-        found->second = buckets_.size();
-        first = true;
-      }
+  buckets_ = lay_out_buckets(items_, bucket_bytes_);
+  flights_ = std::vector<Flight>(buckets_.size());
+  for (size_t b = 0; b < buckets_.size(); ++b)
+    for (size_t k = 0; k < buckets_[b].items.size(); ++k) {
+      const size_t i = buckets_[b].items[k];
+      entries_[i].bucket = b;
+      if (sums_ == Sums::pieces) entries_[i].owned = buckets_[b].own_part(k, items_[i].count);
     }
-    if (first) {
-      buckets_.emplace_back();
-      buckets_.back().group = e.group;
-      buckets_.back().dtype = e.dtype;
-    }
-    e.bucket = found->second;
-    buckets_[e.bucket].entries.push_back(i);
-    buckets_[e.bucket].count += e.count;
-  }
-  for (Bucket& b : buckets_) b.flat = cx_.empty({b.count}, b.dtype);
 }
 
 void GradientReducer::begin() {
   OG_CHECK(!open_, "gradients: begin twice");
   if (buckets_.empty()) lay_out();
-  for (Bucket& b : buckets_) b.missing = b.entries.size();
+  for (size_t b = 0; b < buckets_.size(); ++b) flights_[b].missing = buckets_[b].items.size();
   for (Entry& e : entries_) e.ready = false;
   next_ = 0;
   open_ = true;
@@ -67,25 +51,44 @@ void GradientReducer::ready(Slot& slot) {
   Entry& e = entries_[found->second];
   OG_CHECK(!e.ready, "gradients: {} is complete twice in one step", slot.label);
   e.ready = true;
-  if (e.group->size() == 1) return;
-  buckets_[e.bucket].missing -= 1;
+  if (e.bucket == kNone) return;
+  flights_[e.bucket].missing -= 1;
   start_complete_buckets();
 }
 
 void GradientReducer::start_complete_buckets() {
-  for (; next_ < buckets_.size() && buckets_[next_].missing == 0; ++next_) {
-    Bucket& b = buckets_[next_];
+  for (; next_ < buckets_.size() && flights_[next_].missing == 0; ++next_) {
+    const Bucket& b = buckets_[next_];
+    Flight& f = flights_[next_];
+    f.flat = cx_.empty({b.count}, b.dtype);
     {
       const Profile::Scope scope(&cx_.profile, Part::communication);
-      int64_t at = 0;
-      for (size_t i : b.entries) {
-        const int64_t bytes = entries_[i].count * size_of(b.dtype);
-        copy_bytes(b.flat, at, entries_[i].slot->gradient_or_zero(cx_), 0, bytes);
-        at += bytes;
-      }
+      const int64_t size = size_of(b.dtype);
+      for (size_t k = 0; k < b.items.size(); ++k)
+        copy_bytes(f.flat, b.begins[k] * size, entries_[b.items[k]].slot->gradient_or_zero(cx_), 0,
+                   items_[b.items[k]].count * size);
     }
-    b.pending = b.group->all_reduce(b.flat, Reduce::sum, Site{"gradients"});
+    if (sums_ == Sums::whole) {
+      f.pending = b.group->all_reduce(f.flat, Reduce::sum, Site{"gradients"});
+    } else {
+      f.piece = cx_.empty({b.own.count}, b.dtype);
+      f.pending = b.group->reduce_scatter(f.piece, f.flat, b.pieces, Site{"gradients"});
+    }
   }
+}
+
+void GradientReducer::land(const Bucket& b, Flight& f) {
+  f.pending.wait();
+  const Profile::Scope scope(&cx_.profile, Part::communication);
+  const int64_t size = size_of(b.dtype);
+  const bool whole = sums_ == Sums::whole;
+  for (size_t k = 0; k < b.items.size(); ++k) {
+    const Entry& e = entries_[b.items[k]];
+    const int64_t from = b.begins[k] + e.owned.begin - (whole ? 0 : b.own.begin);
+    if (e.owned.count > 0)
+      copy_bytes(e.slot->gradient(), e.owned.begin * size, whole ? f.flat : f.piece, from * size, e.owned.count * size);
+  }
+  f = {};  // the memory serves activations, and the weights on their way round
 }
 
 void GradientReducer::finish() {
@@ -93,23 +96,17 @@ void GradientReducer::finish() {
   for (Entry& e : entries_)
     if (!e.ready) ready(*e.slot);
   open_ = false;
-  for (Bucket& b : buckets_) {
-    b.pending.wait();
-    const Profile::Scope scope(&cx_.profile, Part::communication);
-    int64_t at = 0;
-    for (size_t i : b.entries) {
-      const int64_t bytes = entries_[i].count * size_of(b.dtype);
-      copy_bytes(entries_[i].slot->gradient(), 0, b.flat, at, bytes);
-      at += bytes;
-    }
-  }
+  for (size_t b = 0; b < buckets_.size(); ++b) land(buckets_[b], flights_[b]);
 }
 
 double GradientReducer::norm() {
   double sum = 0;
-  for (const Entry& e : entries_) {
-    const Tensor gradient = e.slot->gradient_or_zero(cx_);
-    sum += visit_real(e.dtype,
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Entry& e = entries_[i];
+    if (e.owned.count == 0) continue;
+    const Tensor gradient =
+        e.slot->gradient_or_zero(cx_).reshape({items_[i].count}).slice(e.owned.begin, e.owned.begin + e.owned.count);
+    sum += visit_real(gradient.dtype(),
                       [&](auto zero) {
                         using T = decltype(zero);
                         return optim_kernels<T>(cx_.stream).sum_squares(cx_.stream, gradient.flat<const T>());

@@ -1,7 +1,11 @@
 // GradientReducer: completes the gradients of parameters by summing each over its group of ranks, while backward still
-// runs. Parameters are laid in buckets, last created first (the order in which backward meets them); a bucket's
-// all_reduce starts as soon as its last gradient is there and all buckets before it have started, so that every rank
-// starts them in the same order. One per rank; keeps the parameters' slots alive and refers to context and mesh.
+// runs. Parameters are laid in buckets (parallel/buckets.h), last created first (the order in which backward meets
+// them); a bucket's collective starts as soon as its last gradient is there and all buckets before it have started, so
+// that every rank starts them in the same order. One per rank; keeps the parameters' slots alive and refers to context
+// and mesh.
+//
+// Whole: all_reduce, and every rank has the sums. Pieces (ZeRO-1): reduce_scatter; a slot then holds sums only in the
+// elements of this rank's pieces, and what it holds elsewhere is this rank's own part, of use to nobody.
 //
 // Use: add() all parameters in the same order on every rank; then, for the last micro step of each optimizer step,
 // begin(), backward with Tape::on_leaf_ready calling ready(), finish(). Site "gradients"; the norm's is "grad_norm".
@@ -13,15 +17,16 @@
 #include <vector>
 
 #include "framework/autograd/value.h"
+#include "parallel/buckets.h"
 #include "parallel/mesh.h"
 
 namespace og {
 
 class GradientReducer {
  public:
-  static constexpr int64_t kBucketBytes = int64_t{4} << 20;
+  enum class Sums : uint8_t { whole, pieces };
 
-  GradientReducer(Context& cx, Mesh& mesh, int64_t bucket_bytes = kBucketBytes);
+  GradientReducer(Context& cx, Mesh& mesh, Sums sums = Sums::whole, int64_t bucket_bytes = kBucketBytes);
   ~GradientReducer();
 
   // parameter: a leaf. group: the ranks over whose sum its gradient is complete. On the tensor axis the parameter's
@@ -39,32 +44,31 @@ class GradientReducer {
  private:
   struct Entry {
     std::shared_ptr<Slot> slot;
-    Comm* group;
-    DType dtype;
-    int64_t count;
-    double copies;  // ranks of this pipeline stage that hold the same elements
-    size_t bucket = 0;
+    double copies = 1;   // ranks of this pipeline stage that count the same elements in the norm
+    ElementRange owned;  // the elements that this rank counts
+    size_t bucket = kNone;
     bool ready = false;
   };
-  struct Bucket {
-    Comm* group = nullptr;
-    DType dtype = DType::f32;
-    std::vector<size_t> entries;
-    int64_t count = 0;  // elements
+  struct Flight {
     size_t missing = 0;
-    Tensor flat;
+    Tensor flat, piece;
     Pending pending;
   };
+  static constexpr size_t kNone = ~size_t{0};
   void lay_out();
   void start_complete_buckets();
+  void land(const Bucket& b, Flight& flight);
 
   Context& cx_;
   Mesh& mesh_;
+  Sums sums_;
   int64_t bucket_bytes_;
   std::deque<Entry> entries_;  // in order of creation
+  std::vector<BucketItem> items_;
   std::unordered_map<const Slot*, size_t> index_;
   std::vector<Bucket> buckets_;
-  size_t next_ = 0;  // the first bucket not started
+  std::vector<Flight> flights_;  // one a bucket
+  size_t next_ = 0;              // the first bucket not started
   bool open_ = false;
 };
 

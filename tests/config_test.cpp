@@ -180,7 +180,7 @@ TEST(config, each_problem_names_place_key_expected_found_and_the_nearest) {
       {"sequence_length: 128", "sequence_length: 128, tokenizer: words",
        "expected bytes or sentencepiece:PATH, found \"words\""},
       {"hidden_size: 64", "vocab_size: 100", "model.vocab_size: the tokenizer bytes has 257 tokens, found 100"},
-      {"expert: 2", "zero: 1", "parallel.zero: 1 is not built yet; built: 0"},
+      {"expert: 2", "zero: 2", "parallel.zero: 2 is not built yet; built: 0, 1"},
       {"expert: 2", "pipeline: 2", "parallel.pipeline: 2 is not built yet; built: 1"},
       {"expert: 2", "sequence_order: zigzag", "zigzag is not built yet; built: contiguous"},
       {"expert: 2", "sequence_method: ring", "ring is not built yet; built: auto, lasp2"},

@@ -22,7 +22,7 @@ struct Model {
   std::vector<Comm*> groups;
 
   Model(Comm& comm, const Degrees& degrees, int64_t bucket_bytes)
-      : mesh(comm, degrees), reducer(cx, mesh, bucket_bytes) {
+      : mesh(comm, degrees), reducer(cx, mesh, GradientReducer::Sums::whole, bucket_bytes) {
     const Placement tokens{{Axis::data, Place::replicated}, {Axis::sequence, Place::replicated}};
     create(24, mesh.tokens(), tokens, 0, 1);
     create(24, mesh.tokens(), tokens.with(Axis::tensor, Place::varying), mesh.tensor().rank(), mesh.tensor().size());
@@ -72,7 +72,7 @@ TEST(gradients, sums_and_norm_are_those_of_one_rank_at_every_layout) {
                              {.data = 2, .sequence = 1, .tensor = 4, .expert = 8}};
   const double expected = norm_on_one_rank();
   for (const Degrees& degrees : layouts) {
-    for (int64_t bucket_bytes : {int64_t{1}, int64_t{100}, GradientReducer::kBucketBytes}) {
+    for (int64_t bucket_bytes : {int64_t{1}, int64_t{100}, kBucketBytes}) {
       world(degrees.world(), [&](Comm& comm) {
         Model m(comm, degrees, bucket_bytes);
         for (int step = 0; step < 2; ++step) {

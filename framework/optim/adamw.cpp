@@ -3,37 +3,104 @@
 #include <cmath>
 
 #include "framework/kernels/optim.h"
+#include "parallel/reduction.h"
 
 namespace og {
 
-AdamW::AdamW(ParameterStore& store, AdamWOptions options) : cx_(store.context()), options_(options) {
-  for (Parameter& p : store.all())
-    moments_.push_back({&p, cx_.zeros(p.local_shape, store.dtype()), cx_.zeros(p.local_shape, store.dtype())});
+namespace {
+
+std::vector<Bucket> buckets_of(ParameterStore& store) {
+  std::vector<BucketItem> items;
+  for (const Parameter& p : store.all()) items.push_back({p.gradient_group, store.dtype(), p.local_shape.count()});
+  return lay_out_buckets(items);
+}
+
+Tensor elements(const Tensor& whole, const ElementRange& range) {
+  return whole.reshape({whole.count()}).slice(range.begin, range.begin + range.count);
+}
+
+}  // namespace
+
+std::vector<OwnedElements> owned_elements(ParameterStore& store, OptimizerSharding sharding) {
+  std::vector<OwnedElements> owned;
+  for (Parameter& p : store.all()) owned.push_back({&p, {0, p.local_shape.count()}});
+  if (sharding == OptimizerSharding::zero1) {
+    for (const Bucket& b : buckets_of(store))
+      for (size_t k = 0; k < b.items.size(); ++k) {
+        OwnedElements& o = owned[b.items[k]];
+        o.range = b.own_part(k, o.range.count);
+      }
+  }
+  return owned;
+}
+
+AdamW::AdamW(ParameterStore& store, AdamWOptions options, OptimizerSharding sharding)
+    : cx_(store.context()), options_(options), sharding_(sharding) {
+  for (const OwnedElements& o : owned_elements(store, sharding))
+    moments_.push_back({o, cx_.zeros({o.range.count}, store.dtype()), cx_.zeros({o.range.count}, store.dtype())});
+  if (sharding == OptimizerSharding::zero1) buckets_ = buckets_of(store);
+}
+
+void AdamW::update(Moments& m) {
+  if (m.range.count == 0) return;
+  const Profile::Scope scope(&cx_.profile, Part::optimizer);
+  const AdamWStep s{.rate = rate_,
+                    .beta1 = options_.beta1,
+                    .beta2 = options_.beta2,
+                    .eps = options_.eps,
+                    .decay = m.parameter->record.decay ? options_.weight_decay : 0,
+                    .correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_)),
+                    .correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_)),
+                    .gradient_scale = gradient_scale_};
+  const Value& w = m.parameter->value;
+  const Tensor weight = elements(w.tensor(), m.range), gradient = elements(w.slot()->gradient_or_zero(cx_), m.range);
+  visit_real(w.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    optim_kernels<T>(cx_.stream)
+        .adamw(cx_.stream, weight.flat<T>(), m.first.template flat<T>(), m.second.template flat<T>(),
+               gradient.flat<const T>(), s);
+  });
+}
+
+Pending AdamW::start_gather(const Bucket& b, const Tensor& flat) {
+  const Tensor piece = cx_.empty({b.own.count}, b.dtype);
+  const int64_t size = size_of(b.dtype);
+  for (size_t k = 0; k < b.items.size(); ++k) {
+    const Moments& m = moments_[b.items[k]];
+    const int64_t at = b.begins[k] + m.range.begin - b.own.begin;
+    if (m.range.count > 0)
+      copy_bytes(piece, at * size, m.parameter->value.tensor(), m.range.begin * size, m.range.count * size);
+  }
+  return b.group->all_gather(flat, piece, b.pieces, Site{"weights"});
 }
 
 void AdamW::step(double learning_rate, double gradient_scale) {
-  const Profile::Scope scope(&cx_.profile, Part::optimizer);
   steps_ += 1;
-  AdamWStep s{.rate = learning_rate,
-              .beta1 = options_.beta1,
-              .beta2 = options_.beta2,
-              .eps = options_.eps,
-              .decay = 0,
-              .correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_)),
-              .correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_)),
-              .gradient_scale = gradient_scale};
-  for (Moments& m : moments_) {
-    const Value& w = m.parameter->value;
-    const Tensor gradient = w.slot()->gradient_or_zero(cx_);
-    s.decay = m.parameter->record.decay ? options_.weight_decay : 0;
-    visit_real(w.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      optim_kernels<T>(cx_.stream)
-          .adamw(cx_.stream, w.tensor().flat<T>(), m.first.template flat<T>(), m.second.template flat<T>(),
-                 gradient.flat<const T>(), s);
-    });
-    w.slot()->clear();
+  rate_ = learning_rate;
+  gradient_scale_ = gradient_scale;
+  struct Flight {
+    Tensor flat;
+    Pending pending;
+  };
+  std::vector<Flight> flights;
+  for (const Bucket& b : buckets_) {
+    for (size_t i : b.items) update(moments_[i]);
+    flights.push_back({cx_.empty({b.count}, b.dtype), {}});
+    flights.back().pending = start_gather(b, flights.back().flat);
   }
+  for (Moments& m : moments_)
+    if (sharding_ == OptimizerSharding::none || m.parameter->gradient_group->size() == 1) update(m);
+  for (size_t i = 0; i < flights.size(); ++i) {
+    const Bucket& b = buckets_[i];
+    flights[i].pending.wait();
+    const int64_t size = size_of(b.dtype);
+    for (size_t k = 0; k < b.items.size(); ++k) {
+      const Tensor& weight = moments_[b.items[k]].parameter->value.tensor();
+      copy_bytes(weight, 0, flights[i].flat, b.begins[k] * size, weight.bytes());
+    }
+    flights[i].flat = {};
+  }
+  for (Moments& m : moments_) m.parameter->value.slot()->clear();
 }
 
 }  // namespace og

@@ -1,9 +1,13 @@
-// AdamW over all parameters of a store. Moments live beside the parameters, in the same type and cut the same way.
+// AdamW over all parameters of a store. Moments live beside the parameters, in the same type and cut the same way; with
+// zero1 they are cut further, over the ranks whose gradients are summed (ZeRO-1, arXiv 1910.02054): each updates its
+// piece of every bucket, and the pieces of the weights are gathered bucket by bucket while the next ones are updated.
 #pragma once
 
 #include <deque>
+#include <vector>
 
 #include "framework/nn/parameter.h"
+#include "parallel/buckets.h"
 
 namespace og {
 
@@ -11,27 +15,45 @@ struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1;
 };
 
+enum class OptimizerSharding : uint8_t { none, zero1 };
+
+// The elements of one parameter that this rank updates and holds moments of; perhaps none.
+struct OwnedElements {
+  Parameter* parameter = nullptr;
+  ElementRange range;  // of the parameter as this rank holds it, flat
+};
+// One for each parameter, in the order of the store.
+std::vector<OwnedElements> owned_elements(ParameterStore& store, OptimizerSharding sharding);
+
 class AdamW {
  public:
-  AdamW(ParameterStore& store, AdamWOptions options);
+  AdamW(ParameterStore& store, AdamWOptions options, OptimizerSharding sharding = OptimizerSharding::none);
 
-  // One update from the gradients in the slots, which must be complete; then the slots are cleared.
+  // One update from the gradients in the slots, which must be complete (none: whole; zero1: this rank's pieces); then
+  // the slots are cleared. zero1: collective over the gradient groups, site "weights"; all weights are there when it
+  // returns.
   void step(double learning_rate, double gradient_scale);
 
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
+  OptimizerSharding sharding() const { return sharding_; }
 
-  struct Moments {
-    Parameter* parameter;
-    Tensor first, second;
+  struct Moments : OwnedElements {
+    Tensor first, second;  // flat, range.count
   };
   std::deque<Moments>& moments() { return moments_; }
 
  private:
+  void update(Moments& m);
+  Pending start_gather(const Bucket& bucket, const Tensor& flat);
+
   Context& cx_;
   AdamWOptions options_;
+  OptimizerSharding sharding_;
   int64_t steps_ = 0;
-  std::deque<Moments> moments_;
+  double rate_ = 0, gradient_scale_ = 1;  // of the step that runs
+  std::deque<Moments> moments_;           // one for each parameter, in the order of the store
+  std::vector<Bucket> buckets_;           // zero1
 };
 
 }  // namespace og

@@ -60,7 +60,7 @@ StepBenchResult bench_step(Config config, Comm& world, const StepBench& options)
   if (config.model.vocab_size == 0) config.model.vocab_size = make_tokenizer(config.data.tokenizer)->vocab_size();
   Session session(config, world, resolve_degrees(config, world.size()));
   Context& cx = session.context();
-  AdamW optimizer(session.store(), config.train.adamw);
+  AdamW optimizer(session.store(), config.train.adamw, config.optimizer_sharding());
   TrainStep step(cx, session.mesh(), session.store(), session.model(), optimizer,
                  {.rows_in_step = config.rows_per_step(),
                   .micro_batch_size = config.train.micro_batch_size,

@@ -52,6 +52,7 @@ struct TrainConfig {
 struct ParallelConfig {
   Degrees degrees;                               // .data is 1 while data_auto
   bool data_auto = true;                         // data takes the ranks that the other degrees leave
+  int64_t zero = 0;                              // 1: the optimizer is cut over the ranks that sum gradients
   std::string sequence_method = "auto";          // auto | lasp2
   std::string softmax_sequence_method = "auto";  // auto | all_gather_kv
 };
@@ -89,6 +90,9 @@ struct Config {
 
   // Rows of sequence_length tokens in one optimizer step, over all ranks.
   int64_t rows_per_step() const { return train.tokens_per_step / data.sequence_length; }
+  OptimizerSharding optimizer_sharding() const {
+    return parallel.zero == 1 ? OptimizerSharding::zero1 : OptimizerSharding::none;
+  }
 };
 
 // What a config is checked against.

@@ -201,7 +201,10 @@ void add_parallel(std::vector<ConfigKey>& keys) {
       [](auto& c) -> auto& { return c.parallel.degrees.pipeline; });
   pipeline.built = {"1"};
   keys.push_back(pipeline);
-  keys.push_back(constant({.path = "parallel.zero", .least = 0, .most = 3}, int64_t{0}));
+  ConfigKey zero = stored(
+      {.path = "parallel.zero", .least = 0, .most = 3}, [](auto& c) -> auto& { return c.parallel.zero; });
+  zero.built = {"0", "1"};
+  keys.push_back(zero);
   ConfigKey method = stored(
       {.path = "parallel.sequence_method",
        .kind = Kind::choice,

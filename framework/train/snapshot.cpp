@@ -11,15 +11,54 @@ bool writes(const Parameter& p, Mesh& mesh) {
   return mesh.tokens_and_tensor().rank() == 0;
 }
 
-CheckpointTensor piece(const Parameter& p, Mesh& mesh, const std::string& prefix, const Tensor& tensor) {
-  CheckpointTensor t;
-  t.name = prefix + p.record.name;
-  t.global_shape = p.record.global_shape;
-  for (int d = 0; d < t.global_shape.rank(); ++d)
-    t.begin.push_back(p.record.shard != Shard::none && d == p.record.shard_dim ? p.shard_begin : 0);
-  t.tensor = tensor;
-  t.this_rank_writes = writes(p, mesh);
-  return t;
+// Of the ranks that hold the same moments, one: they are those of the tensor axis where nothing is cut over it, since
+// within the gradient's group each has its own.
+bool writes_moments(const Parameter& p, Mesh& mesh, OptimizerSharding sharding) {
+  if (sharding == OptimizerSharding::none) return writes(p, mesh);
+  return p.record.shard != Shard::none || p.record.varies_over_tensor || mesh.tensor().rank() == 0;
+}
+
+// The box of `tensor` that begins at `begin` of what this rank holds of the parameter.
+CheckpointTensor box(const Parameter& p, const std::string& name, Shape begin, const Tensor& tensor, bool writes) {
+  if (p.record.shard != Shard::none) begin.set(p.record.shard_dim, begin[p.record.shard_dim] + p.shard_begin);
+  return {name, p.record.global_shape, begin, tensor, writes};
+}
+
+Shape zeros(int rank) {
+  Shape s;
+  for (int d = 0; d < rank; ++d) s.push_back(0);
+  return s;
+}
+
+// The moments of a range of elements as boxes of the parameter: few, each as large as the range allows. All of it is
+// one box, a range within a matrix at most three: the end of a row, whole rows, the beginning of a row.
+void add_moments(std::vector<CheckpointTensor>& out, const AdamW::Moments& m, const std::string& prefix,
+                 const Tensor& flat, bool this_rank_writes) {
+  const Parameter& p = *m.parameter;
+  const Shape& local = p.local_shape;
+  const std::string name = prefix + p.record.name;
+  if (m.range.count == 0) {
+    Shape none = zeros(local.rank());
+    out.push_back(box(p, name, none, flat.reshape(none), false));
+    return;
+  }
+  for (int64_t at = m.range.begin; at < m.range.begin + m.range.count;) {
+    const int64_t left = m.range.begin + m.range.count - at;
+    int dim = 0;  // the outermost of which whole slices begin here
+    while (dim + 1 < local.rank() && (at % local.count_from(dim + 1) != 0 || left < local.count_from(dim + 1))) ++dim;
+    const int64_t slice = local.rank() == 0 ? 1 : local.count_from(dim + 1);
+    Shape begin = zeros(local.rank()), extent = local;
+    int64_t rest = at;
+    for (int d = 0; d < local.rank(); ++d) {
+      begin.set(d, rest / local.count_from(d + 1));
+      rest %= local.count_from(d + 1);
+      if (d < dim) extent.set(d, 1);
+    }
+    if (local.rank() > 0) extent.set(dim, std::min(left / slice, local[dim] - begin[dim]));
+    const int64_t from = at - m.range.begin;
+    out.push_back(box(p, name, begin, flat.slice(from, from + extent.count()).reshape(extent), this_rank_writes));
+    at += extent.count();
+  }
 }
 
 }  // namespace
@@ -50,11 +89,13 @@ SnapshotNotes notes_of(const Checkpoint& checkpoint) {
 
 std::vector<CheckpointTensor> snapshot_tensors(ParameterStore& store, AdamW* optimizer) {
   std::vector<CheckpointTensor> tensors;
-  for (const Parameter& p : store.all()) tensors.push_back(piece(p, store.mesh(), "", p.value.tensor()));
+  for (const Parameter& p : store.all())
+    tensors.push_back(box(p, p.record.name, zeros(p.local_shape.rank()), p.value.tensor(), writes(p, store.mesh())));
   if (optimizer) {
     for (const AdamW::Moments& m : optimizer->moments()) {
-      tensors.push_back(piece(*m.parameter, store.mesh(), "optimizer.first.", m.first));
-      tensors.push_back(piece(*m.parameter, store.mesh(), "optimizer.second.", m.second));
+      const bool writes = writes_moments(*m.parameter, store.mesh(), optimizer->sharding());
+      add_moments(tensors, m, "optimizer.first.", m.first, writes);
+      add_moments(tensors, m, "optimizer.second.", m.second, writes);
     }
   }
   return tensors;

@@ -21,7 +21,15 @@ bool is_finite(const Tensor& t) {
 
 TrainStep::TrainStep(Context& cx, Mesh& mesh, ParameterStore& store, HybridLM& model, AdamW& optimizer,
                      StepOptions options)
-    : cx_(cx), mesh_(mesh), store_(store), model_(model), optimizer_(optimizer), options_(options), reducer_(cx, mesh) {
+    : cx_(cx),
+      mesh_(mesh),
+      store_(store),
+      model_(model),
+      optimizer_(optimizer),
+      options_(options),
+      reducer_(cx, mesh,
+               optimizer.sharding() == OptimizerSharding::zero1 ? GradientReducer::Sums::pieces
+                                                                : GradientReducer::Sums::whole) {
   for (Parameter& p : store.all()) reducer_.add(p.value, *p.gradient_group);
 }
 

@@ -226,7 +226,7 @@ Status Trainer::run() {
   corpus_ = open_corpus(config_, world_);
   open_run_folder();
   session_.emplace(config_, world_, resolve_degrees(config_, world_.size()));
-  optimizer_.emplace(session_->store(), config_.train.adamw);
+  optimizer_.emplace(session_->store(), config_.train.adamw, config_.optimizer_sharding());
   flops_ = flops_per_token(session_->model(), session_->store(), config_.data.sequence_length);
   if (!choose_start()) return Status::ok;
   const StepOptions step_options{.rows_in_step = config_.rows_per_step(),
@@ -310,14 +310,20 @@ std::string describe_plan(Config config, Comm& world) {
   Session session(config, world, degrees);
   ParameterStore& store = session.store();
   const ModelFlops flops = flops_per_token(session.model(), store, config.data.sequence_length);
-  int64_t local = 0;
-  for (const Parameter& p : store.all()) local += p.local_shape.count() * size_of(store.dtype());
+  const int64_t size = size_of(store.dtype());
+  int64_t local = 0, moments = 0;
+  for (const Parameter& p : store.all()) local += p.local_shape.count() * size;
+  for (const OwnedElements& o : owned_elements(store, config.optimizer_sharding())) moments += 2 * o.range.count * size;
   const int64_t rows = config.rows_per_step();
   std::string text = to_yaml(config, true);
   text += fmt::format("\nmesh: {}\n", session.mesh().describe());
   text += fmt::format(
-      "parameters: {} in all; this rank holds {} of weights, as much of gradients and twice as much of AdamW moments\n",
-      human_count(static_cast<double>(store.global_count())), human_bytes(static_cast<double>(local)));
+      "parameters: {} in all; this rank holds {} of weights, as much of gradients and {} of AdamW moments{}\n",
+      human_count(static_cast<double>(store.global_count())), human_bytes(static_cast<double>(local)),
+      human_bytes(static_cast<double>(moments)),
+      config.parallel.zero == 1
+          ? fmt::format(" ({} with parallel.zero: 0)", human_bytes(static_cast<double>(2 * local)))
+          : std::string());
   text += fmt::format(
       "model FLOPs a token: {} forward, {} training (products {}, experts {}, head {}, mixers {}, attention {})\n",
       human_count(flops.forward()), human_count(flops.training()), human_count(flops.products),
