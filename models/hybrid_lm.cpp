@@ -2,6 +2,7 @@
 
 #include "framework/autograd/recompute.h"
 #include "framework/nn/registry.h"
+#include "framework/nn/tensor_region.h"
 #include "framework/ops/norm.h"
 #include "framework/ops/pointwise.h"
 #include "framework/ops/shape.h"
@@ -23,7 +24,11 @@ HybridLM::HybridLM(ParameterStore& store, ModelConfig config) : store_(store), c
   embedding_ = &store.add(
       {.name = "model.embed_tokens.weight", .global_shape = vocabulary, .shard = Shard::tensor, .init = normal});
   const auto norm = [&](const std::string& name) {
-    return &store.add({.name = name, .global_shape = {config_.hidden_size}, .init = Init::ones(), .decay = false});
+    return &store.add({.name = name,
+                       .global_shape = {config_.hidden_size},
+                       .init = Init::ones(),
+                       .decay = false,
+                       .varies_over_tensor = store.mesh().sequence_norms});
   };
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     const size_t before = store.all().size();
@@ -72,7 +77,7 @@ std::vector<Value> HybridLM::run_block(StepContext& step, Block& block, const Va
 
 Value HybridLM::hidden(StepContext& step, const Tensor& tokens_BT, std::vector<MixerState>* states, SideOutputs& side,
                        bool recompute_blocks) {
-  Value x = vocabulary_embedding(step.tape, step.mesh, embedding_->value, tokens_BT);
+  Value x = leave_tensor(step, vocabulary_embedding_part(step.tape, step.mesh, embedding_->value, tokens_BT));
   if (on_layer_output) on_layer_output(-1, x.tensor());
   for (size_t i = 0; i < blocks_.size(); ++i) {
     Block& block = blocks_[i];
@@ -94,7 +99,7 @@ Value HybridLM::hidden(StepContext& step, const Tensor& tokens_BT, std::vector<M
   }
   x = rms_norm(step.tape, x, final_norm_->value, config_.rms_norm_eps);
   if (on_layer_output) on_layer_output(config_.num_hidden_layers, x.tensor());
-  return x;
+  return step.mesh.sequence_norms ? enter_tensor(step, x) : x;
 }
 
 Value HybridLM::loss(StepContext& step, const Tensor& tokens_BT, const Tensor& targets_BT,

@@ -53,7 +53,8 @@ class HybridLM {
 
   const ModelConfig& config() const { return config_; }
 
-  // Hidden states after the final norm, [B, T, hidden]. tokens_BT: i32, this rank's piece of the rows.
+  // Hidden states after the final norm, [B, T, hidden], whole on every tensor rank (invariant, or with
+  // mesh.sequence_norms replicated). tokens_BT: i32, this rank's piece of the rows.
   // states: null, or one MixerState a layer. recompute: keep only each block's input for backward.
   Value hidden(StepContext& step, const Tensor& tokens_BT, std::vector<MixerState>* states, SideOutputs& side,
                bool recompute);

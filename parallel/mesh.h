@@ -40,6 +40,9 @@ class Mesh {
   Comm& sequence_and_tensor() { return *sequence_and_tensor_; }
   Comm& axis(Axis axis);
 
+  // Hidden states between tensor-parallel regions are cut over tensor along their tokens. Set before a model is built.
+  bool sequence_norms = false;
+
   // "2 data x 2 sequence x 1 tensor, experts over 2; rank 3: data 1, sequence 1, sequence group {2, 3}, ..."
   std::string describe() const;
 

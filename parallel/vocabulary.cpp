@@ -38,6 +38,12 @@ struct VocabularyLoss final : Function {
   }
 };
 
+// Hidden states as products with the head's columns take them: on tensor they come the same or entered already.
+Value entered(Tape& tape, Mesh& mesh, const Value& x) {
+  if (x.place()[Axis::tensor] == Place::replicated) return x;
+  return enter(tape, x, Axis::tensor, mesh.tensor(), Site{"tensor.forward"});
+}
+
 // This rank's columns of the vocabulary.
 struct Columns {
   int64_t first, valid;  // the first `valid` of them are real
@@ -96,9 +102,13 @@ struct Block {
 
 }  // namespace
 
+Value vocabulary_embedding_part(Tape& tape, Mesh& mesh, const Value& weight_VD, const Tensor& tokens_BT) {
+  return embed(tape, weight_VD, tokens_BT, mesh.tensor().rank() * weight_VD.size(0),
+               kTokens.with(Axis::tensor, Place::partial));
+}
+
 Value vocabulary_embedding(Tape& tape, Mesh& mesh, const Value& weight_VD, const Tensor& tokens_BT) {
-  const Value part = embed(tape, weight_VD, tokens_BT, mesh.tensor().rank() * weight_VD.size(0),
-                           kTokens.with(Axis::tensor, Place::partial));
+  const Value part = vocabulary_embedding_part(tape, mesh, weight_VD, tokens_BT);
   return all_reduce_to_invariant(tape, part, Axis::tensor, mesh.tensor(), Site{"tensor.forward"});
 }
 
@@ -109,7 +119,7 @@ Value vocabulary_loss(Tape& tape, Mesh& mesh, const Value& hidden_BTD, const Val
            "vocabulary_loss: hidden {}, weight {}, targets {}", hidden_BTD.shape().str(), weight_VD.shape().str(),
            targets_BT.shape().str());
   Context& cx = tape.context();
-  const Value x = enter(tape, hidden_BTD, Axis::tensor, mesh.tensor(), Site{"tensor.forward"});
+  const Value x = entered(tape, mesh, hidden_BTD);
   const Profile::Scope scope(&cx.profile, Part::loss);
   const DType dtype = x.dtype();
   const Placement sum_place{{Axis::data, Place::partial}, {Axis::sequence, Place::partial}};
@@ -148,7 +158,7 @@ Value vocabulary_loss(Tape& tape, Mesh& mesh, const Value& hidden_BTD, const Val
 }
 
 Tensor vocabulary_logits(Tape& tape, Mesh& mesh, const Value& hidden_ND, const Value& weight_VD, int64_t vocab_size) {
-  const Value x = enter(tape, hidden_ND, Axis::tensor, mesh.tensor(), Site{"tensor.forward"});
+  const Value x = entered(tape, mesh, hidden_ND);
   const Value part = linear(tape, x, weight_VD);
   const std::vector<int64_t> extents(static_cast<size_t>(mesh.tensor().size()), weight_VD.size(0));
   const Value whole =

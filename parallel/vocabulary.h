@@ -11,6 +11,9 @@ namespace og {
 // tokens_BT i32 -> [B, T, D]: data and sequence varying, tensor invariant.
 Value vocabulary_embedding(Tape& tape, Mesh& mesh, const Value& weight_VD, const Tensor& tokens_BT);
 
+// This rank's part of it, partial on tensor: the sum over the tensor ranks is the embedding.
+Value vocabulary_embedding_part(Tape& tape, Mesh& mesh, const Value& weight_VD, const Tensor& tokens_BT);
+
 // Sum over this rank's tokens of -log p(target), [1]: partial over data and sequence, invariant on tensor. hidden [B,
 // T, D] invariant on tensor; targets_BT i32, -1: no target. The logits exist for some hundred rows at a time only:
 // while a tape records, their gradient is formed with them, for a loss gradient of 1, and scaled in backward.

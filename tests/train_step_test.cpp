@@ -71,9 +71,10 @@ Outcome run(Comm& comm, const Degrees& degrees, int64_t num_steps, bool recomput
   comm.profile = &cx.profile;
   cx.stream.backend = Backend::ref;
   Mesh mesh(comm, degrees);
+  mesh.sequence_norms = config.parallel.sequence_norms;
   ParameterStore store(cx, mesh, DType::f64, 3);
   HybridLM model(store, config.model);
-  AdamW optimizer(store, {});
+  AdamW optimizer(store, {}, config.optimizer_sharding());
   TrainStep step(cx, mesh, store, model, optimizer,
                  {.rows_in_step = 8, .micro_batch_size = micro, .max_grad_norm = 1.0, .recompute = recompute});
   const RowSource rows = [&](int64_t first, int64_t count) {
@@ -136,6 +137,43 @@ INSTANTIATE_TEST_SUITE_P(All, Layouts, testing::ValuesIn(all_degrees()), [](cons
   const Degrees& d = row.param;
   return fmt::format("d{}s{}t{}e{}", d.data, d.sequence, d.tensor, d.expert);
 });
+
+TEST(TrainStep, ZeroAndSequenceNormsChangeNoNumber) {
+  const std::vector<std::string> zero{"parallel.zero=1"}, norms{"parallel.sequence_norms=true"},
+      both{"parallel.sequence_norms=true", "parallel.zero=1"};
+  const std::pair<Degrees, const std::vector<std::string>*> cases[] = {
+      {{.tensor = 2}, &norms},
+      {{.tensor = 4, .expert = 2}, &norms},
+      {{.sequence = 2, .tensor = 4, .expert = 8}, &norms},
+      {{.data = 2, .sequence = 2, .tensor = 2, .expert = 4}, &both},
+      {{.sequence = 3, .tensor = 2}, &both},
+      {{.data = 4, .expert = 2}, &zero},
+      {{}, &both}};
+  for (const auto& [d, overrides] : cases)
+    world(d.world(), [&, d = d, overrides = overrides](Comm& comm) {
+      expect_same(run(comm, d, 4, false, 1, *overrides), one_rank(), 1e-10, fmt::format("tensor {}", d.tensor));
+    });
+  const Degrees d{.sequence = 2, .tensor = 2};
+  world(4, [&](Comm& comm) { expect_same(run(comm, d, 4, true, 1, both), one_rank(), 1e-10, "recompute"); });
+}
+
+// With hidden states cut over tensor an all_reduce of them is a reduce_scatter and an all_gather; routed experts, which
+// need them cut, move nothing over tensor.
+TEST(TrainStep, SequenceNormsMoveFewerBytes) {
+  world(4, [&](Comm& comm) {
+    const Degrees d{.tensor = 4, .expert = 2};
+    const auto bytes = [&](const Outcome& o) {
+      int64_t n = 0;
+      for (const CollectiveCount& c : o.counts)
+        if (c.site.starts_with("tensor.")) n += c.bytes;
+      return n;
+    };
+    const int64_t whole = bytes(run(comm, d, 1)),
+                  cut = bytes(run(comm, d, 1, false, 1, {"parallel.sequence_norms=true"}));
+    EXPECT_LT(cut, whole);
+    EXPECT_GT(cut, whole / 2);
+  });
+}
 
 TEST(TrainStep, BeginsAtTheLossOfAUniformGuess) {
   const Outcome& o = one_rank();

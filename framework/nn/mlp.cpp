@@ -1,8 +1,8 @@
 #include "framework/nn/mlp.h"
 
+#include "framework/nn/tensor_region.h"
 #include "framework/ops/linear.h"
 #include "framework/ops/pointwise.h"
-#include "parallel/collectives.h"
 
 namespace og {
 
@@ -15,12 +15,10 @@ Mlp::Mlp(const LayerContext& context, int64_t intermediate_size) {
 }
 
 Value Mlp::forward(StepContext& step, const Value& x, SideOutputs&) {
-  constexpr Site kSite{"tensor.forward"};
   Tape& tape = step.tape;
-  Comm& tensor = step.mesh.tensor();
-  const Value in = enter(tape, x, Axis::tensor, tensor, kSite);
+  const Value in = enter_tensor(step, x);
   const Value h = silu_multiply(tape, linear(tape, in, gate_->value), linear(tape, in, up_->value));
-  return all_reduce_to_invariant(tape, linear_split(tape, h, down_->value, Axis::tensor), Axis::tensor, tensor, kSite);
+  return leave_tensor(step, linear_split(tape, h, down_->value, Axis::tensor));
 }
 
 ChannelType mlp_type() {

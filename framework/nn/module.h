@@ -1,7 +1,8 @@
 // What a layer of the model is: a mixer or a channel part. A layer creates its parameters in its constructor and runs
 // on a tape; it asks nobody about ranks, shards or documents (the SeqContext and the typed collectives know).
 //
-// Placement of hidden states x [B, T, D]: data varying, sequence varying, tensor invariant. A layer returns the same.
+// Placement of hidden states x [B, T, D]: data varying, sequence varying, tensor invariant; with mesh.sequence_norms
+// they are [N, D], tensor varying (tensor_region.h). A layer returns the same.
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "framework/nn/tensor_region.h"
 #include "framework/ops/linear.h"
 #include "framework/ops/pointwise.h"
 #include "framework/ops/shape.h"
@@ -146,15 +147,17 @@ Value Moe::experts(Tape& tape, const Value& rows, const std::vector<int64_t>& ro
 }
 
 Value Moe::forward(StepContext& step, const Value& x, SideOutputs& side) {
-  OG_CHECK(x.rank() == 3, "moe: x {}", x.shape().str());
   Tape& tape = step.tape;
   Comm& tensor = mesh_.tensor();
-  const int64_t num_tokens = x.size(0) * x.size(1), width = x.size(2);
-  const std::vector<int64_t> extents = even_extents(num_tokens, tensor.size());
-  const Value tokens =
-      slice_to_varying(tape, reshape(tape, x, {num_tokens, width}), 0, extents, Axis::tensor, tensor, kTensor);
+  const int64_t width = x.size(-1);
+  const std::vector<int64_t> extents = tokens_of_tensor_ranks(step);
+  // Hidden states that are cut over tensor are cut as the experts need them.
+  const bool is_cut = mesh_.sequence_norms;
+  const Value tokens = is_cut ? x
+                              : slice_to_varying(tape, reshape(tape, x, {x.shape().count() / width, width}), 0, extents,
+                                                 Axis::tensor, tensor, kTensor);
   const TokenRows rows{std::accumulate(extents.begin(), extents.begin() + tensor.rank(), int64_t{0}),
-                       std::max<int64_t>(1, x.size(1))};
+                       std::max<int64_t>(1, step.seq.local_length())};
 
   const RouterScores router = router_scores(tape, linear(tape, tokens, gate_->value, true), options_.scoring_func);
   const Decision decision = decide(step, router, rows, side);
@@ -166,7 +169,8 @@ Value Moe::forward(StepContext& step, const Value& x, SideOutputs& side) {
   const Value shared = shared_ ? shared_->forward(step, x, side) : Value();
   const Value computed = experts(tape, dispatch.finish(), route->row_begin);
   Value y = combine(tape, computed, weights, *route, mesh_.expert());
-  y = reshape(tape, all_gather_to_invariant(tape, y, 0, extents, Axis::tensor, tensor, kTensor), x.shape());
+  if (!is_cut)
+    y = reshape(tape, all_gather_to_invariant(tape, y, 0, extents, Axis::tensor, tensor, kTensor), x.shape());
   if (step.training) add_losses(step, router, decision, rows, side);
   return shared_ ? add(tape, y, shared) : y;
 }

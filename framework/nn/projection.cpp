@@ -10,10 +10,6 @@
 
 namespace og {
 
-Value enter_tensor(StepContext& step, const Value& x) {
-  return enter(step.tape, x, Axis::tensor, step.mesh.tensor(), Site{"tensor.forward"});
-}
-
 ColumnLinear::ColumnLinear(const LayerContext& context, const std::string& name, int64_t width, bool bias) {
   weight_ = &context.add(name + ".weight", {width, context.hidden_size}, Init::normal(context.initializer_range),
                          Shard::tensor, 0);
@@ -31,8 +27,7 @@ RowLinear::RowLinear(const LayerContext& context, const std::string& name, int64
 }
 
 Value RowLinear::operator()(StepContext& step, const Value& y) const {
-  const Value partial = linear_split(step.tape, y, weight_->value, Axis::tensor);
-  return all_reduce_to_invariant(step.tape, partial, Axis::tensor, step.mesh.tensor(), Site{"tensor.forward"});
+  return leave_tensor(step, linear_split(step.tape, y, weight_->value, Axis::tensor));
 }
 
 LowRankLinear::LowRankLinear(const LayerContext& context, const std::string& name, int64_t rank, int64_t width) {

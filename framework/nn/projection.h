@@ -9,13 +9,11 @@
 
 #include "framework/nn/module.h"
 #include "framework/nn/options.h"
+#include "framework/nn/tensor_region.h"
 #include "framework/ops/conv.h"
 #include "framework/ops/pointwise.h"
 
 namespace og {
-
-// The placement of a mixer's input after it entered the tensor-parallel region (invariant -> replicated on tensor).
-Value enter_tensor(StepContext& step, const Value& x);
 
 // x W^T with the rows of W [width, hidden] cut over tensor.
 class ColumnLinear {
@@ -30,7 +28,8 @@ class ColumnLinear {
   Parameter* bias_ = nullptr;
 };
 
-// y W^T with the columns of W [hidden, width] cut over tensor, summed to an invariant value.
+// y W^T with the columns of W [hidden, width] cut over tensor, summed over tensor as hidden states are
+// (tensor_region.h).
 class RowLinear {
  public:
   RowLinear() = default;
@@ -97,7 +96,7 @@ class MixerOutput {
   MixerOutput() = default;
   MixerOutput(const LayerContext& context, int64_t num_heads, int64_t head_v_dim, OutputNorm norm, OutputGate gate,
               double eps);
-  // o [B, T, H / tensor, V], x the entered input. Returns [B, T, hidden], invariant on tensor.
+  // o [B, T, H / tensor, V], x the entered input. Returns hidden states.
   Value operator()(StepContext& step, const Value& o, const Value& x) const;
 
  private:

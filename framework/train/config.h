@@ -53,6 +53,7 @@ struct ParallelConfig {
   Degrees degrees;                               // .data is 1 while data_auto
   bool data_auto = true;                         // data takes the ranks that the other degrees leave
   int64_t zero = 0;                              // 1: the optimizer is cut over the ranks that sum gradients
+  bool sequence_norms = false;                   // hidden states between tensor-parallel regions cut over tensor
   std::string sequence_method = "auto";          // auto | lasp2
   std::string softmax_sequence_method = "auto";  // auto | all_gather_kv
 };

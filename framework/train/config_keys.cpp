@@ -205,6 +205,9 @@ void add_parallel(std::vector<ConfigKey>& keys) {
       {.path = "parallel.zero", .least = 0, .most = 3}, [](auto& c) -> auto& { return c.parallel.zero; });
   zero.built = {"0", "1"};
   keys.push_back(zero);
+  keys.push_back(stored(
+      {.path = "parallel.sequence_norms", .kind = Kind::boolean},
+      [](auto& c) -> auto& { return c.parallel.sequence_norms; }));
   ConfigKey method = stored(
       {.path = "parallel.sequence_method",
        .kind = Kind::choice,
