@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "framework/kernels/attention.h"
 #include "framework/ops/rows.h"
+#include "parallel/attention_methods.h"
 #include "parallel/collectives.h"
 #include "parallel/halo.h"
 #include "parallel/sequence_gather.h"
@@ -12,32 +12,6 @@
 namespace og {
 
 namespace {
-
-constexpr Site kForward{"attention.forward"}, kBackward{"attention.backward"};
-
-// Heads [begin, end) of x [B, T, G, D]; all of them: x itself.
-Tensor take_heads(Context& cx, const Tensor& x, int64_t begin, int64_t end) {
-  if (begin == 0 && end == x.size(2)) return x;
-  const Tensor out = cx.empty({x.size(0), x.size(1), end - begin, x.size(3)}, x.dtype());
-  const int64_t head = x.size(3) * size_of(x.dtype());
-  for (int64_t t = 0; t < x.size(0) * x.size(1); ++t)
-    std::memcpy(out.raw() + t * (end - begin) * head, x.raw() + (t * x.size(2) + begin) * head,
-                static_cast<size_t>((end - begin) * head));
-  return out;
-}
-
-// Heads [begin, ..) of x become, or grow by, those of y [B, T, n, D].
-void put_heads(const Tensor& x, int64_t begin, const Tensor& y, Put put) {
-  visit_real(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const int64_t count = y.size(2) * y.size(3);
-    for (int64_t t = 0; t < x.size(0) * x.size(1); ++t) {
-      T* to = x.data<T>() + (t * x.size(2) + begin) * x.size(3);
-      const T* from = y.data<const T>() + t * count;
-      for (int64_t i = 0; i < count; ++i) to[i] = put == Put::add ? to[i] + from[i] : from[i];
-    }
-  });
-}
 
 // How many key heads are gathered at a time.
 int64_t heads_of_group(const Tensor& k, const Tensor& v, const SeqContext& seq, int64_t most_bytes) {
@@ -58,7 +32,8 @@ struct StartedGather {
 };
 
 struct SequenceAttention final : Function {
-  Tensor q, k, v, o, lse;
+  Queries x;
+  Tensor k, v;
   SeqContext seq;
   double scale = 1;
   int64_t group = 1;            // key heads gathered at a time
@@ -68,7 +43,7 @@ struct SequenceAttention final : Function {
 
   // offset: the position of this rank's first query among the keys of the call.
   AttentionPiece piece(int64_t first_key_head, int64_t offset) const {
-    const int64_t heads_per_key = q.size(2) / k.size(2);
+    const int64_t heads_per_key = x.q.size(2) / k.size(2);
     return {.start = seq.start_BT.view<const int32_t, 2>(),
             .offset = offset,
             .first_head = first_key_head * heads_per_key,
@@ -76,39 +51,18 @@ struct SequenceAttention final : Function {
             .scale = scale};
   }
 
-  void attend(Context& cx, const Tensor& keys, const Tensor& values, const AttentionPiece& p, Put put) const {
-    const Profile::Scope time(&cx.profile, Part::attention);
-    const double begin = now_seconds();
-    visit_real(q.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      attention_kernels<T>(cx.stream).forward(cx.stream, o.view<T, 4>(), lse.view<T, 3>(), put, q.view<const T, 4>(),
-                                              keys.view<const T, 4>(), values.view<const T, 4>(), p);
-    });
-    if (put == Put::write) cx.profile.event("attention.local", begin, now_seconds());
-  }
-
   void forward(Context& cx, const SequenceAttentionOptions& options, Site site) {
     for (int64_t g = 0; g < k.size(2); g += group) {
       const int64_t end = std::min(g + group, k.size(2));
       const Tensor keys = take_heads(cx, k, g, end), values = take_heads(cx, v, g, end);
       StartedGather gather(cx, keys, values, seq, site);
-      attend(cx, keys, values, piece(g, 0), Put::write);
+      const double begin = now_seconds();
+      attend(cx, x, Put::write, keys, values, piece(g, 0));
+      cx.profile.event("attention.local", begin, now_seconds());
       Earlier earlier = gather.wait(cx, seq);
-      attend(cx, earlier.k, earlier.v, piece(g, seq.begin()), Put::add);
+      attend(cx, x, Put::add, earlier.k, earlier.v, piece(g, seq.begin()));
       if (options.keep_gathered) kept.push_back(std::move(earlier));
     }
-  }
-
-  void differentiate(Context& cx, const Slot::Target& dq, Put put_dq, const Tensor& dk, const Tensor& dv,
-                     const Tensor& d_o, const Tensor& keys, const Tensor& values, const AttentionPiece& p) const {
-    const Profile::Scope time(&cx.profile, Part::attention);
-    visit_real(q.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      attention_kernels<T>(cx.stream).backward(cx.stream, dq.tensor.view<T, 4>(), put_dq, dk.view<T, 4>(), Put::write,
-                                               dv.view<T, 4>(), Put::write, d_o.view<const T, 4>(),
-                                               q.view<const T, 4>(), keys.view<const T, 4>(), values.view<const T, 4>(),
-                                               o.view<const T, 4>(), lse.view<const T, 3>(), p);
-    });
   }
 
   void backward(Context& cx) override {
@@ -121,23 +75,24 @@ struct SequenceAttention final : Function {
       const int64_t end = std::min(g + group, k.size(2));
       const Tensor keys = take_heads(cx, k, g, end), values = take_heads(cx, v, g, end);
       std::unique_ptr<StartedGather> gather;
-      if (kept.empty()) gather = std::make_unique<StartedGather>(cx, keys, values, seq, kBackward);
+      if (kept.empty()) gather = std::make_unique<StartedGather>(cx, keys, values, seq, kAttentionBackward);
 
-      const auto like = [&](const Slot::Target& wanted, const Tensor& x) {
-        return wanted.tensor.defined() ? cx.empty(x.shape(), x.dtype()) : Tensor();
+      const auto like = [&](const Slot::Target& wanted, const Tensor& t) {
+        return wanted.tensor.defined() ? cx.empty(t.shape(), t.dtype()) : Tensor();
       };
       const double begin = now_seconds();
       const Tensor dk_own = like(dk, keys), dv_own = like(dv, values);
-      differentiate(cx, dq, dq.put, dk_own, dv_own, d_o, keys, values, piece(g, 0));
+      differentiate(cx, x, d_o, keys, values, piece(g, 0), dq, {dk_own, Put::write}, {dv_own, Put::write});
       cx.profile.event("attention.local", begin, now_seconds());
       const Earlier earlier = gather ? gather->wait(cx, seq) : kept[static_cast<size_t>(g / group)];
       gather.reset();
       const Tensor dk_earlier = like(dk, earlier.k), dv_earlier = like(dv, earlier.v);
-      differentiate(cx, dq, Put::add, dk_earlier, dv_earlier, d_o, earlier.k, earlier.v, piece(g, seq.begin()));
+      differentiate(cx, x, d_o, earlier.k, earlier.v, piece(g, seq.begin()), {dq.tensor, Put::add},
+                    {dk_earlier, Put::write}, {dv_earlier, Put::write});
       const auto collect = [&](const Slot::Target& target, const Tensor& own, const Tensor& others) {
         if (!target.tensor.defined()) return;
         put_heads(target.tensor, g, own, target.put);
-        put_heads(target.tensor, g, sum_to_owners(cx, others, seq, kBackward), Put::add);
+        put_heads(target.tensor, g, sum_to_owners(cx, others, seq, kAttentionBackward), Put::add);
       };
       collect(dk, dk_own, dk_earlier);
       collect(dv, dv_own, dv_earlier);
@@ -145,26 +100,72 @@ struct SequenceAttention final : Function {
   }
 };
 
+}  // namespace
+
+Tensor take_heads(Context& cx, const Tensor& x, int64_t begin, int64_t end) {
+  if (begin == 0 && end == x.size(2)) return x;
+  const Tensor out = cx.empty({x.size(0), x.size(1), end - begin, x.size(3)}, x.dtype());
+  const int64_t head = x.size(3) * size_of(x.dtype());
+  for (int64_t t = 0; t < x.size(0) * x.size(1); ++t)
+    std::memcpy(out.raw() + t * (end - begin) * head, x.raw() + (t * x.size(2) + begin) * head,
+                static_cast<size_t>((end - begin) * head));
+  return out;
+}
+
+void put_heads(const Tensor& x, int64_t begin, const Tensor& y, Put put) {
+  visit_real(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const int64_t count = y.size(2) * y.size(3);
+    for (int64_t t = 0; t < x.size(0) * x.size(1); ++t) {
+      T* to = x.data<T>() + (t * x.size(2) + begin) * x.size(3);
+      const T* from = y.data<const T>() + t * count;
+      for (int64_t i = 0; i < count; ++i) to[i] = put == Put::add ? to[i] + from[i] : from[i];
+    }
+  });
+}
+
+void attend(Context& cx, const Queries& x, Put put, const Tensor& k, const Tensor& v, const AttentionPiece& piece) {
+  const Profile::Scope time(&cx.profile, Part::attention);
+  visit_real(x.q.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    attention_kernels<T>(cx.stream).forward(cx.stream, x.o.view<T, 4>(), x.lse.view<T, 3>(), put,
+                                            x.q.view<const T, 4>(), k.view<const T, 4>(), v.view<const T, 4>(), piece);
+  });
+}
+
+void differentiate(Context& cx, const Queries& x, const Tensor& d_o, const Tensor& k, const Tensor& v,
+                   const AttentionPiece& piece, const Slot::Target& dq, const Slot::Target& dk,
+                   const Slot::Target& dv) {
+  const Profile::Scope time(&cx.profile, Part::attention);
+  visit_real(x.q.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    attention_kernels<T>(cx.stream).backward(cx.stream, dq.tensor.view<T, 4>(), dq.put, dk.tensor.view<T, 4>(), dk.put,
+                                             dv.tensor.view<T, 4>(), dv.put, d_o.view<const T, 4>(),
+                                             x.q.view<const T, 4>(), k.view<const T, 4>(), v.view<const T, 4>(),
+                                             x.o.view<const T, 4>(), x.lse.view<const T, 3>(), piece);
+  });
+}
+
 Value gathered_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
                          const SequenceAttentionOptions& options, const SeqContext& seq) {
   Context& cx = tape.context();
   Value o = tape.output({q.size(0), q.size(1), q.size(2), v.size(3)}, q.dtype(),
                         place_elementwise("attention", {q.place(), k.place(), v.place()}), {q, k, v});
   auto function = std::make_unique<SequenceAttention>();
-  function->q = q.tensor();
+  function->x = {q.tensor(), o.tensor(), cx.empty({q.size(0), q.size(1), q.size(2)}, q.dtype())};
   function->k = k.tensor();
   function->v = v.tensor();
-  function->o = o.tensor();
-  function->lse = cx.empty({q.size(0), q.size(1), q.size(2)}, q.dtype());
   function->seq = seq;
   function->scale = attention_scale(options.attention, q.size(3));
   function->group = heads_of_group(k.tensor(), v.tensor(), seq, options.gather_bytes);
   SequenceAttentionOptions kept = options;
   kept.keep_gathered = options.keep_gathered && o.wants_gradient();
-  function->forward(cx, kept, forward_site(tape, kForward));
+  function->forward(cx, kept, forward_site(tape, kAttentionForward));
   tape.record(std::move(function), {q, k, v}, {o});
   return o;
 }
+
+namespace {
 
 // A state's entry beside x: what a caller put there as a constant takes the place that this file's own entries have.
 Value entry(const MixerState& state, const char* name, const Value& x) {
@@ -197,7 +198,7 @@ Value cached_attention(Tape& tape, const Value& q, const Value& k, const Value& 
   for (size_t r = 0; r + 1 < seq.first.size(); ++r) extents.push_back(seq.first[r + 1] - seq.first[r]);
   const auto extend = [&](const char* name, const Value& x) {
     const Value before = entry(state, name, x);
-    const Value piece = all_gather_to_replicated(tape, x, 1, extents, Axis::sequence, *seq.comm, kForward);
+    const Value piece = all_gather_to_replicated(tape, x, 1, extents, Axis::sequence, *seq.comm, kAttentionForward);
     Value all = before.defined() ? concat_rows(tape, before, piece) : piece;
     state.set(name, all);
     return all;

@@ -1,0 +1,42 @@
+// What the methods of sequence_attention share. Full (not windowed) attention without a state, one function a method:
+//
+//   method         received per rank, forward                   backward
+//   all_gather_kv  N (P - 1) / P rows of K and V                again, and as much of dK, dV
+//   ring           the same, in P - 1 hops                      K, V in P - 1 hops, dK, dV in P
+//   ulysses        C (P - 1) / P rows of q, k, v and o (heads)  the same
+//
+// N tokens of a row, C = N / P of them on a rank.
+#pragma once
+
+#include "framework/kernels/attention.h"
+#include "parallel/attention.h"
+
+namespace og {
+
+inline constexpr Site kAttentionForward{"attention.forward"}, kAttentionBackward{"attention.backward"};
+
+Value gathered_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
+                         const SequenceAttentionOptions& options, const SeqContext& seq);
+// Ring Attention (arXiv 2310.01889).
+Value ring_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
+                     const SequenceAttentionOptions& options, const SeqContext& seq);
+// DeepSpeed-Ulysses (arXiv 2309.14509). The query heads must divide by the ranks.
+Value ulysses_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
+                        const SequenceAttentionOptions& options, const SeqContext& seq);
+
+// Queries with the result over the keys that they have met so far: o [B,T,H,V], lse [B,T,H].
+struct Queries {
+  Tensor q, o, lse;
+};
+// Put::add: the result grows by these keys.
+void attend(Context& cx, const Queries& x, Put put, const Tensor& k, const Tensor& v, const AttentionPiece& piece);
+// With the result over all keys. Absent dq, dk, dv: not wanted.
+void differentiate(Context& cx, const Queries& x, const Tensor& d_o, const Tensor& k, const Tensor& v,
+                   const AttentionPiece& piece, const Slot::Target& dq, const Slot::Target& dk, const Slot::Target& dv);
+
+// Heads [begin, end) of x [B, T, G, D]; all of them: x itself.
+Tensor take_heads(Context& cx, const Tensor& x, int64_t begin, int64_t end);
+// Heads [begin, ..) of x become, or grow by, those of y [B, T, n, D].
+void put_heads(const Tensor& x, int64_t begin, const Tensor& y, Put put);
+
+}  // namespace og
