@@ -4,6 +4,8 @@
 // them on, which is the imbalance of the method.
 // Backward: the blocks travel again, each followed one step later by its dK and dV, to which every rank adds; after P
 // hops they are home.
+#include <optional>
+
 #include "parallel/attention_methods.h"
 #include "parallel/collectives.h"
 
@@ -42,7 +44,11 @@ struct RingAttention final : Function {
   // Sends a block to the right; what comes from the left is the block of `source`.
   struct Hop {
     Block block;
-    Pending pending;
+    std::optional<Pending> pending;  // none: it has arrived
+    void wait() {
+      if (pending) pending->wait();
+      pending.reset();
+    }
   };
   Hop start_hop(Context& cx, const Block& block, int source, Site site) const {
     Hop hop;
@@ -58,6 +64,7 @@ struct RingAttention final : Function {
     add(block.k, hop.block.k);
     add(block.v, hop.block.v);
     hop.pending = seq.comm->send_recv(std::move(sends), std::move(receives), site);
+    if (!seq.options.overlap) hop.wait();
     return hop;
   }
 
@@ -71,7 +78,7 @@ struct RingAttention final : Function {
       const double begin = now_seconds();
       if (source <= rank) attend(cx, x, step == 0 ? Put::write : Put::add, here.k, here.v, piece(source));
       if (step == 0) cx.profile.event("attention.local", begin, now_seconds());
-      if (step + 1 < size) next.pending.wait();
+      if (step + 1 < size) next.wait();
       here = next.block;
     }
   }
@@ -101,7 +108,7 @@ struct RingAttention final : Function {
       if (step == 0) cx.profile.event("attention.local", begin, now_seconds());
       if (wants_block) {
         if (step > 0) {
-          gradients.pending.wait();
+          gradients.wait();
           if (part.defined()) {
             add(part.k, gradients.block.k);
             add(part.v, gradients.block.v);
@@ -114,11 +121,11 @@ struct RingAttention final : Function {
         else
           gradients.block = part;
       }
-      if (step + 1 < size) next.pending.wait();
+      if (step + 1 < size) next.wait();
       here = next.block;
     }
     if (!wants_block) return;
-    if (size > 1) gradients.pending.wait();
+    if (size > 1) gradients.wait();
     put(dk, gradients.block.k);
     put(dv, gradients.block.v);
   }

@@ -10,6 +10,7 @@
 
 #include "framework/autograd/placement.h"
 #include "parallel/comm.h"
+#include "parallel/sequence_method.h"
 
 namespace og {
 
@@ -42,6 +43,7 @@ class Mesh {
 
   // Hidden states between tensor-parallel regions are cut over tensor along their tokens. Set before a model is built.
   bool sequence_norms = false;
+  SequenceOptions sequence_options{};
 
   // "2 data x 2 sequence x 1 tensor, experts over 2; rank 3: data 1, sequence 1, sequence group {2, 3}, ..."
   std::string describe() const;

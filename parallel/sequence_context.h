@@ -12,6 +12,7 @@
 
 #include "framework/core/tensor.h"
 #include "parallel/comm.h"
+#include "parallel/sequence_method.h"
 
 namespace og {
 
@@ -22,6 +23,7 @@ struct SeqContext {
   std::vector<int64_t> first;    // size() + 1 entries
   Tensor start_BT;               // i32 [B, local length]
   bool single_document = false;  // every row is one document that begins at its token 0: start_BT[b, t] == -begin()
+  SequenceOptions options{};
 
   int64_t begin() const { return first[static_cast<size_t>(comm->rank())]; }
   int64_t local_length() const { return first[static_cast<size_t>(comm->rank()) + 1] - begin(); }

@@ -38,10 +38,16 @@ SequenceGather::SequenceGather(Context& cx, const Tensor& x, const SeqContext& s
            seq.local_length());
   flat_ = cx.empty({batch * first_.back(), inner}, x.dtype());
   pending_ = seq.comm->all_gather(flat_, x.reshape({batch * x.size(1), inner}), rows_of_ranks(first_, batch), site);
+  if (!seq.options.overlap) wait();
+}
+
+void SequenceGather::wait() {
+  if (pending_) pending_->wait();
+  pending_.reset();
 }
 
 Tensor SequenceGather::rows(Context& cx, int64_t end) {
-  pending_.wait();
+  wait();
   const int64_t batch = shape_[0];
   if (batch == 1) return flat_.slice(0, end).reshape(with_rows(shape_, end));
   const Tensor out = cx.empty(with_rows(shape_, end), flat_.dtype());

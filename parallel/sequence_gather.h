@@ -1,6 +1,8 @@
 // Whole rows of the sequence on every rank, and the way back: what softmax layers need of keys and values (LASP-2H).
 #pragma once
 
+#include <optional>
+
 #include "framework/core/context.h"
 #include "parallel/sequence_context.h"
 
@@ -14,10 +16,11 @@ class SequenceGather {
   Tensor rows(Context& cx, int64_t end);
 
  private:
+  void wait();
   std::vector<int64_t> first_;
   Shape shape_;
-  Tensor flat_;  // the ranks' pieces one after another
-  Pending pending_;
+  Tensor flat_;                     // the ranks' pieces one after another
+  std::optional<Pending> pending_;  // none: waited for
 };
 
 // The adjoint. part [B, end, ..]: this rank's contribution to tokens [0, end); nothing to the others. Returns the sum

@@ -195,16 +195,16 @@ TEST(AttentionMethods, BytesAreThoseOfTheTable) {
   }
 }
 
-// Every hop completes 0.1 s after its last start: the first is under way before the products of the own block and is
-// waited for after them, forward and backward.
-TEST(AttentionMethods, TheRingsHopIsUnderWayWhileTheBlockIsComputed) {
+// What each of 2 ranks does in a ring, in order, where every transfer completes 0.1 s after its last start.
+void expect_events(bool overlap, const std::vector<std::string>& expected) {
   world(2,
         [&](Comm& comm) {
           Context cx;
           cx.profile.keep_events(true);
           comm.profile = &cx.profile;
           const int64_t length = 200;
-          const SeqContext seq = context_of(cx, comm, {0, length, 2 * length}, cx.zeros({1, 2 * length}, DType::i32));
+          SeqContext seq = context_of(cx, comm, {0, length, 2 * length}, cx.zeros({1, 2 * length}, DType::i32));
+          seq.options = {.softmax = SoftmaxMethod::ring, .overlap = overlap};
           Tape tape(cx);
           const auto leaf = [&](uint64_t key) {
             return Value::leaf(random_tensor(cx, {1, length, 2, 32}, DType::f64, key), kShard);
@@ -212,17 +212,25 @@ TEST(AttentionMethods, TheRingsHopIsUnderWayWhileTheBlockIsComputed) {
           const Value q = leaf(1), k = leaf(2), v = leaf(3);
           comm.barrier({"startup"});
           cx.profile.reset();
-          tape.backward(ring_attention(tape, q, k, v, {}, seq));
-          const std::vector<std::string> expected = {"attention.forward start",  "attention.local",
-                                                     "attention.forward wait",   "attention.backward start",
-                                                     "attention.local",          "attention.backward start",
-                                                     "attention.backward wait",  "attention.backward wait",
-                                                     "attention.backward start", "attention.backward wait"};
+          tape.backward(sequence_attention(tape, q, k, v, {}, seq, nullptr));
           std::vector<std::string> found;
           for (const TimedEvent& e : cx.profile.events()) found.push_back(e.name);
           EXPECT_EQ(found, expected);
         },
         {.delay_seconds = 0.1});
+}
+
+// The next hop is under way before the products of the block that is here and is waited for after them, forward and
+// backward; without overlap each is waited for where it starts.
+TEST(AttentionMethods, TheRingsHopIsUnderWayWhileTheBlockIsComputed) {
+  const std::string local = "attention.local", forward = "attention.forward ", backward = "attention.backward ";
+  const std::string start = "start", wait = "wait";
+  expect_events(true, {forward + start, local, forward + wait,                      //
+                       backward + start, local, backward + start, backward + wait,  // K, V; then the own dK, dV
+                       backward + wait, backward + start, backward + wait});
+  expect_events(false, {forward + start, forward + wait, local,                                       //
+                        backward + start, backward + wait, local, backward + start, backward + wait,  //
+                        backward + start, backward + wait});
 }
 
 }  // namespace

@@ -185,7 +185,7 @@ TEST(config, each_problem_names_place_key_expected_found_and_the_nearest) {
       {"expert: 2", "sequence_order: zigzag", "zigzag is not built yet; built: contiguous"},
       {"expert: 2", "sequence_method: ring", "ring is not built yet; built: auto, lasp2"},
       {"expert: 2", "sequence_method: rong", "did you mean ring?"},
-      {"expert: 2", "softmax_sequence_method: ulysses", "ulysses is not built yet; built: auto, all_gather_kv"},
+      {"expert: 2", "softmax_sequence_method: ulises", "did you mean ulysses?"},
       {"expert: 2", "pipeline_schedule: interleaved", "interleaved is not built yet"},
       {"expert: 2", "overlap: false", "parallel.overlap: false is not built yet; built: true"},
       {"expert: 2", "virtual_stages: 2", "2 is not built yet; built: 1"},

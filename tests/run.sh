@@ -93,7 +93,7 @@ if [ $full -eq 1 ]; then
     count asan
   fi
   # Threads: ranks as threads, parallel_for a plain loop, no oneDNN.
-  threads=(comm_test collectives_test gradients_test zero_test mesh_test agreement_test sequence_test sequence_attention_test
+  threads=(comm_test collectives_test gradients_test zero_test mesh_test agreement_test sequence_test sequence_attention_test attention_methods_test
     vocabulary_test tape_test train_step_test moe_test)
   if step tsan-build configure_and_build build-tsan "${threads[@]}" -- -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 \
     -DOG_SANITIZE=thread -DOG_OPENMP=OFF -DOG_ONEDNN=OFF -DOG_MPI=OFF; then

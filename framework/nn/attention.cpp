@@ -137,6 +137,17 @@ std::string problem(const Options& options, int64_t hidden_size, int tensor_degr
   return "";
 }
 
+std::string sequence_problem(const Options& options, const Degrees& degrees, const SequenceOptions& method) {
+  const Sizes sizes(options, 0);
+  const int64_t local = sizes.heads / degrees.tensor;
+  if (sizes.window > 0 || method.softmax != SoftmaxMethod::ulysses || local % degrees.sequence == 0) return "";
+  return fmt::format(
+      "parallel.softmax_sequence_method = ulysses gives every rank whole query heads: {} a tensor rank do not divide "
+      "by "
+      "parallel.sequence = {}; ring and all_gather_kv can",
+      local, degrees.sequence);
+}
+
 }  // namespace
 
 MixerType attention_type() {
@@ -173,6 +184,7 @@ MixerType attention_type() {
       {.name = "qkv_bias", .kind = Kind::boolean, .fallback = false, .help = "biases on q, k and v"},
       {.name = "qk_norm", .kind = Kind::boolean, .fallback = false, .help = "RMS norm of each head of q and k"}};
   type.problem = problem;
+  type.sequence_problem = sequence_problem;
   type.build = [](const LayerContext& c, const Options& o) -> std::unique_ptr<SequenceMixer> {
     return std::make_unique<AttentionMixer>(c, o);
   };

@@ -19,6 +19,8 @@ struct MixerType {
   std::vector<OptionSpec> options;
   // What is wrong with these values together, or at this tensor degree: "" or a message without the key's path.
   std::function<std::string(const Options&, int64_t hidden_size, int tensor_degree)> problem;
+  // Why it cannot run over that many sequence ranks in that way, or "". Absent: it always can.
+  std::function<std::string(const Options&, const Degrees&, const SequenceOptions&)> sequence_problem{};
   std::function<std::unique_ptr<SequenceMixer>(const LayerContext&, const Options&)> build;
   RecurrenceType recurrence{};
 };

@@ -55,7 +55,13 @@ struct ParallelConfig {
   int64_t zero = 0;                              // 1: the optimizer is cut over the ranks that sum gradients
   bool sequence_norms = false;                   // hidden states between tensor-parallel regions cut over tensor
   std::string sequence_method = "auto";          // auto | lasp2
-  std::string softmax_sequence_method = "auto";  // auto | all_gather_kv
+  std::string softmax_sequence_method = "auto";  // auto | all_gather_kv | ring | ulysses
+
+  SequenceOptions sequence_options() const {  // auto: LASP-2, and LASP-2H
+    SequenceOptions options;
+    options.softmax = value_named(kSoftmaxMethods, softmax_sequence_method, options.softmax);
+    return options;
+  }
 };
 
 struct CheckpointConfig {

@@ -65,11 +65,15 @@ class Checker {
 
   void check_letters() {
     if (!fine({"model.hidden_size", "parallel"})) return;
+    const SequenceOptions sequence = config_.parallel.sequence_options();
     for (const auto& [letter, options] : config_.model.mixers) {
       if (config_.model.layer_pattern.find(letter) == std::string::npos || problems_.about(options.where)) continue;
-      for (const MixerType& type : rules_.mixers)
-        if (type.name == options.type && type.problem)
-          add_letter(options, type.problem(options, config_.model.hidden_size, degrees_.tensor));
+      for (const MixerType& type : rules_.mixers) {
+        if (type.name != options.type) continue;
+        std::string problem = type.problem ? type.problem(options, config_.model.hidden_size, degrees_.tensor) : "";
+        if (problem.empty() && type.sequence_problem) problem = type.sequence_problem(options, degrees_, sequence);
+        add_letter(options, problem);
+      }
     }
     for (const auto& [letter, options] : config_.model.channels) {
       if (config_.model.channel_pattern.find(letter) == std::string::npos || problems_.about(options.where)) continue;

@@ -220,7 +220,7 @@ void add_parallel(std::vector<ConfigKey>& keys) {
        .kind = Kind::choice,
        .choices = {"auto", "all_gather_kv", "ring", "ulysses"}},
       [](auto& c) -> auto& { return c.parallel.softmax_sequence_method; });
-  softmax.built = {"auto", "all_gather_kv"};
+  softmax.built = {"auto", "all_gather_kv", "ring", "ulysses"};
   keys.push_back(softmax);
   keys.push_back(
       constant({.path = "parallel.sequence_order", .kind = Kind::choice, .choices = {"contiguous", "zigzag"}},

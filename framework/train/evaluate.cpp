@@ -22,6 +22,7 @@ BatchPiece cut_batch(Context& cx, Mesh& mesh, const Batch& batch) {
   const int64_t rows = batch.tokens_BT.size(0), length = batch.tokens_BT.size(1);
   BatchPiece piece;
   piece.seq = make_seq_context(*cx.pool, mesh.sequence(), rows, length, batch.starts_BT);
+  piece.seq.options = mesh.sequence_options;
   piece.tokens_BT = cut_columns(cx, batch.tokens_BT, piece.seq.begin(), piece.seq.local_length());
   piece.targets_BT = cut_columns(cx, batch.targets_BT, piece.seq.begin(), piece.seq.local_length());
   return piece;

@@ -53,6 +53,7 @@ Session::Session(const Config& config, Comm& world, const Degrees& degrees)
   world.profile = &cx_.profile;
   mesh_ = std::make_unique<Mesh>(world, degrees);
   mesh_->sequence_norms = config.parallel.sequence_norms && degrees.tensor > 1;
+  mesh_->sequence_options = config.parallel.sequence_options();
   store_ = std::make_unique<ParameterStore>(cx_, *mesh_, precision_.dtype, static_cast<uint64_t>(config.train.seed));
   model_ = std::make_unique<HybridLM>(*store_, config.model);
 }

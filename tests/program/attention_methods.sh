@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Softmax layers by every method over a split sequence: a hybrid of gated linear attention, full attention and a window
+# gives the losses and gradient norms of one rank: f64 to 1e-9 over 20 steps, f32 to 1e-5 at the first step.
+. "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
+
+for i in $(seq 1 40); do head -c $((i * 7 % 61 + 3)) /usr/share/common-licenses/GPL-3 | tail -c +$((i % 17 + 1)); done >text.txt
+cat >hybrid.yaml <<'Y'
+model:
+  hidden_size: 32
+  num_hidden_layers: 3
+  layer_pattern: GNW
+  channel_pattern: P
+  mixers:
+    G: {type: gla, num_heads: 4, head_k_dim: 8, head_v_dim: 8}
+    N: {type: attention, num_attention_heads: 4, num_key_value_heads: 2, head_dim: 8}
+    W: {type: attention, num_attention_heads: 2, num_key_value_heads: 1, head_dim: 8, sliding_window: 5}
+  channels:
+    P: {type: mlp, intermediate_size: 48}
+data: {train: [text.txt], eval: [text.txt], tokenizer: bytes, sequence_length: 45}
+train:
+  num_steps: 20
+  tokens_per_step: 180
+  optimizer: {type: adamw, learning_rate: 3.0e-3}
+  schedule: {type: cosine, warmup_steps: 5}
+  precision: f64
+  threads: 1
+checkpoint: {every: 0, keep: 2}
+run: {dir: run, log_every: 100}
+Y
+
+train() { # NAME RANKS key=value...
+  local name=$1 n=$2
+  shift 2
+  if ! ranks "$n" "$ONEGATHER" train hybrid.yaml run.dir="$name" "$@" >"$name.txt" 2>&1; then
+    fail "$name runs" "$(tail -n 5 "$name.txt")"
+    return 1
+  fi
+}
+
+# How a layer's keys and values went, by the run's own counters.
+used() { # NAME VERB RUN
+  if grep -A1 "\"verb\": \"$2\"" "$3/summary.json" | grep -q '"site": "attention.backward"'; then
+    pass "$1"
+  else
+    fail "$1" "no $2 at attention.backward in $3/summary.json"
+  fi
+}
+
+train one 1
+train single 1 train.precision=f32 train.num_steps=1
+for method in all_gather_kv ring ulysses; do
+  for layout in "2 sequence=2" "4 sequence=4" "4 sequence=2 tensor=2"; do
+    read -r n degrees <<<"$layout"
+    keys="parallel.softmax_sequence_method=$method parallel.${degrees// / parallel.}"
+    name=$method-$(tr -d ' =' <<<"$degrees")
+    # shellcheck disable=SC2086
+    train "$name" "$n" $keys || continue
+    close "$method, $degrees: f64 loss" loss 1e-9 one/metrics.jsonl "$name/metrics.jsonl"
+    close "$method, $degrees: f64 gradient norm" grad_norm 1e-9 one/metrics.jsonl "$name/metrics.jsonl"
+    # shellcheck disable=SC2086
+    train "$name-f32" "$n" $keys train.precision=f32 train.num_steps=1 || continue
+    close "$method, $degrees: f32 first loss" loss 1e-5 single/metrics.jsonl "$name-f32/metrics.jsonl" 1
+    close "$method, $degrees: f32 first gradient norm" grad_norm 1e-5 single/metrics.jsonl "$name-f32/metrics.jsonl" 1
+  done
+  train "$method-recompute" 2 parallel.softmax_sequence_method=$method parallel.sequence=2 train.recompute=block &&
+    close "$method, recomputed: f64 loss" loss 1e-9 one/metrics.jsonl "$method-recompute/metrics.jsonl"
+done
+
+used "all_gather_kv gathers and scatters" reduce_scatter all_gather_kv-sequence4
+used "ring sends to its neighbour" send_recv ring-sequence4
+used "ulysses exchanges heads" all_to_all ulysses-sequence4
+
+# The window's two query heads would not divide by 4 ranks, but it never uses the method; the full layer's four do not by 3.
+expect "heads that do not divide are refused" 2 'model.mixers.N: .*4 a tensor rank do not divide by parallel.sequence = 3' \
+  ranks 3 "$ONEGATHER" train hybrid.yaml parallel.sequence=3 parallel.softmax_sequence_method=ulysses
+expect "an unknown method" 2 'did you mean ring' \
+  ranks 2 "$ONEGATHER" train hybrid.yaml parallel.sequence=2 parallel.softmax_sequence_method=rong
+finish
