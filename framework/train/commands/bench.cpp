@@ -4,10 +4,12 @@
 #include <cstdio>
 
 #include "framework/core/error.h"
+#include "framework/train/bench_comm.h"
 #include "framework/train/bench_op.h"
 #include "framework/train/bench_step.h"
 #include "framework/train/commands/command_line.h"
 #include "framework/train/launch.h"
+#include "framework/train/size_range.h"
 #include "parallel/launcher.h"
 
 namespace og {
@@ -54,6 +56,24 @@ int op(const std::vector<std::string>& args) {
   return 0;
 }
 
+int comm(const std::vector<std::string>& args) {
+  CommandLine line("onegather bench comm",
+                   "Measures every collective at several sizes, each checked first; alone or under mpirun.");
+  std::string sizes = "1K..64M";
+  bool json = false;
+  line.add("--sizes", sizes, "bytes: a range in factors of 4, or a list");
+  line.add_flag("--json", json, "end with one line of JSON");
+  if (!line.parse(args)) return 0;
+  const std::vector<int64_t> bytes = parse_sizes("bench comm --sizes", sizes, 4);
+  return run_in_world(RunConfig().timeout_seconds, [&](Comm& world) {
+    const CommBenchResult result = bench_comm(world, bytes);
+    if (world.rank() != 0) return 0;
+    std::fputs(describe(result).c_str(), stdout);
+    if (json) std::puts(to_json(result).dump().c_str());
+    return 0;
+  });
+}
+
 }  // namespace
 
 int bench_command(const std::vector<std::string>& args) {
@@ -61,15 +81,16 @@ int bench_command(const std::vector<std::string>& args) {
   const std::vector<std::string> rest(args.begin() + (args.empty() ? 0 : 1), args.end());
   if (what == "step") return step(rest);
   if (what == "op") return op(rest);
+  if (what == "comm") return comm(rest);
   if (what == "--help" || what == "-h") {
     std::puts(
         "onegather bench step CONFIG [--json] [key=value ...]   a training step\n"
-        "onegather bench op [NAME] [--json]                     single ops\nEach with --help.");
+        "onegather bench op [NAME] [--json]                     single ops\n"
+        "onegather bench comm [--sizes 1K..64M] [--json]        collectives\nEach with --help.");
     return 0;
   }
-  if (what == "comm" || what == "sequence")
-    fail(Status::usage, "bench {}: not built yet; bench step and bench op are", what);
-  fail(Status::usage, "onegather bench: expected step or op, found {}", what);
+  if (what == "sequence") fail(Status::usage, "bench sequence: not built yet; bench step, op and comm are");
+  fail(Status::usage, "onegather bench: expected step, op or comm, found {}", what);
 }
 
 }  // namespace og
