@@ -4,10 +4,10 @@
 #include <array>
 #include <cmath>
 
-#include "framework/core/rng.h"
 #include "framework/data/tokenizer.h"
 #include "framework/train/probe.h"
 #include "framework/train/progress.h"
+#include "framework/train/random_rows.h"
 #include "framework/train/session.h"
 #include "framework/train/step.h"
 
@@ -16,23 +16,6 @@ namespace og {
 namespace {
 
 constexpr int64_t kProbeExtent = 1024;
-
-// Random tokens, one document a row, a function of the row's number.
-Batch random_rows(Pool& pool, int64_t first, int64_t count, int64_t length, int64_t vocab_size) {
-  Batch b{Tensor::empty(pool, {count, length}, DType::i32), Tensor::empty(pool, {count, length}, DType::i32),
-          Tensor::zeros(pool, {count, length}, DType::i32), count * length};
-  for (int64_t r = 0; r < count; ++r) {
-    const RandomKey key = random_key(static_cast<uint64_t>(first + r), "bench rows");
-    const auto token = [&](int64_t t) {
-      return static_cast<int32_t>(random_below(key, static_cast<uint64_t>(t), static_cast<uint64_t>(vocab_size)));
-    };
-    for (int64_t t = 0; t < length; ++t) {
-      b.tokens_BT.data<int32_t>()[r * length + t] = token(t);
-      b.targets_BT.data<int32_t>()[r * length + t] = token(t + 1);
-    }
-  }
-  return b;
-}
 
 // Relative difference of the loss of a short row between this run's kernels and the reference.
 double check(Session& session, const Config& config) {

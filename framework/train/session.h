@@ -30,6 +30,9 @@ class Session {
  public:
   // Collective. Prints nothing. config.model.vocab_size is known by now.
   Session(const Config& config, Comm& world, const Degrees& degrees);
+  ~Session() { world_.profile = nullptr; }  // it records into this session's context
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
 
   Comm& world() { return world_; }
   Context& context() { return cx_; }

@@ -7,6 +7,7 @@
 #include "framework/train/commands/generate.h"
 #include "framework/train/commands/inspect.h"
 #include "framework/train/commands/mixer.h"
+#include "framework/train/commands/plan.h"
 #include "framework/train/commands/train.h"
 
 namespace og {
@@ -17,7 +18,7 @@ std::span<const Command> commands() {
       {"eval", "loss, perplexity and bits per byte of a checkpoint on files", eval_command},
       {"generate", "continue a prompt from a checkpoint", generate_command},
       {"bench", "measure a training step or an operation", bench_command},
-      {"plan", "memory, bytes and time of every layout on a cluster", nullptr},
+      {"plan", "memory, bytes and time of every layout on a cluster", plan_command},
       {"data", "prepare token files, show documents as read", data_command},
       {"convert", "to and from Hugging Face folders", nullptr},
       {"inspect", "what a checkpoint, run folder, token or tensor file holds", inspect_command},

@@ -5,8 +5,10 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "framework/io/file.h"
 #include "framework/kernels/dispatch.h"
 #include "framework/kernels/matmul.h"
+#include "framework/train/cluster_probe.h"
 #include "framework/train/commands/command_line.h"
 #include "framework/train/launch.h"
 #include "framework/train/probe.h"
@@ -37,13 +39,28 @@ std::string proc_value(const std::string& path, const std::string& key) {
   return value;
 }
 
+int measure(const std::string& path) {
+  return run_in_world(300, [&](Comm& world) {
+    const Cluster cluster = measure_cluster(world, "auto");
+    if (world.rank() != 0) return 0;
+    FileWriter file(path);
+    file.write(to_yaml(cluster));
+    file.finish();
+    std::printf("%swritten to %s\n", to_yaml(cluster).c_str(), path.c_str());
+    return 0;
+  });
+}
+
 }  // namespace
 
 int doctor_command(const std::vector<std::string>& args) {
   CommandLine line("onegather doctor", "Says what this machine has and can do, and what is missing.");
   bool quick = false;
+  std::string cluster;
   line.add_flag("--no-measure", quick, "leave out the measurements");
+  line.add("--measure", cluster, "measure this machine for `onegather plan` and write the cluster to this file");
   if (!line.parse(args)) return 0;
+  if (!cluster.empty()) return measure(cluster);
   const auto row = [](const char* name, const std::string& value) { std::printf("%-16s %s\n", name, value.c_str()); };
 
   row("onegather", build());

@@ -1,0 +1,218 @@
+#include "framework/train/plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "framework/train/config_problems.h"
+
+namespace og {
+
+namespace {
+
+// AdamW reads weight, gradient and two moments and writes weight and moments; the gradient is written before.
+constexpr double kOptimizerBytes = 32;
+constexpr double kOptimizerState = 8, kWeight = 4, kGradient = 4;  // bytes of an element
+constexpr double kElement = 4;                                     // bytes of an activation or gradient that travels
+constexpr int kMostTensor = 8;
+
+class Sum {
+ public:
+  Sum(const Config& config, const Cluster& cluster, const Degrees& degrees, const ModelProbe& probe)
+      : config_(config), cluster_(cluster), d_(degrees), probe_(probe) {
+    f_.degrees = degrees;
+    // A machine without GPUs: a rank computes with all the cores that its share of the machine has.
+    width_ = std::max(1.0, static_cast<double>(cluster.devices()) / degrees.world());
+    rows_ = static_cast<double>(config.train.micro_batch_size);
+    tokens_ = rows_ * static_cast<double>(config.data.sequence_length) / degrees.sequence;
+    micro_ = static_cast<double>(config.rows_per_step()) / (rows_ * degrees.data);
+    stages_ = degrees.pipeline;
+  }
+
+  Forecast run() {
+    memory();
+    compute();
+    collectives();
+    f_.overhead_seconds = cluster_.overhead_seconds;
+    f_.bubble_seconds = (f_.compute_seconds + f_.exposed_seconds) * (stages_ - 1) / micro_;
+    f_.tokens_per_second = static_cast<double>(config_.train.tokens_per_step) / f_.step_seconds();
+    f_.fits = f_.memory.total() <= cluster_.memory_bytes * width_;
+    return f_;
+  }
+
+ private:
+  bool recomputes() const { return config_.train.recompute == "block"; }
+  double elements(const LayerProbe& k) const { return k.dense + k.tensor_cut / d_.tensor + k.expert / d_.expert; }
+
+  void memory() {
+    double own = probe_.ends_elements / d_.tensor, saved = 0, most = 0, states = 0, gathered = 0;
+    const double built_ends = 257.0 * static_cast<double>(config_.model.hidden_size) * 2 / d_.tensor;
+    for (const LayerProbe& k : probe_.layers) {
+      const double count = static_cast<double>(k.count) / stages_;
+      own += count * elements(k);
+      const double input = kElement * static_cast<double>(config_.model.hidden_size) * tokens_;
+      saved += count * (recomputes() ? input : k.saved_per_token * tokens_);
+      double working = std::max(0.0, k.working.at(tokens_) - probe_.bytes_per_element * built_ends);
+      if (recomputes()) working += k.saved_per_token * tokens_;
+      most = std::max(most, working);
+      states += count * k.state_bytes * rows_;
+      gathered = std::max(gathered,
+                          d_.sequence > 1 ? (k.state_bytes * rows_ + 2 * k.keys_bytes * tokens_) * d_.sequence : 0.0);
+    }
+    elements_ = own;
+    saved_ = saved;
+    // Buckets: a copy of every gradient that is summed over ranks.
+    double summed = d_.data * d_.sequence > 1 ? probe_.ends_elements / d_.tensor : 0;
+    for (const LayerProbe& k : probe_.layers) {
+      const double count = static_cast<double>(k.count) / stages_;
+      if (d_.data * d_.sequence > 1) summed += count * (k.dense + k.tensor_cut / d_.tensor);
+      if (d_.data * d_.sequence * d_.tensor > d_.expert) summed += count * k.expert / d_.expert;
+    }
+    f_.memory.weights = kWeight * own;
+    f_.memory.gradients = kGradient * own;
+    f_.memory.optimizer = kOptimizerState * own;
+    // In flight at the first stage of 1F1B: as many micro steps as there are stages.
+    f_.memory.activations = saved * std::min<double>(stages_, micro_);
+    f_.memory.states = d_.sequence > 1 ? states : 0;
+    f_.memory.buffers = std::max(most + gathered, probe_.ends.at(tokens_)) +
+                        std::max(0.0, probe_.bytes_per_element - 16) * own + kGradient * summed;
+  }
+
+  void compute() {
+    const double passes = recomputes() ? 4 : 3, t = d_.tensor;
+    double products = 3 * probe_.head_flops / t, mixers = 0, attention = 0;
+    for (const LayerProbe& k : probe_.layers) {
+      const double count = static_cast<double>(k.count) / stages_;
+      products += count * passes * (k.flops.products + k.flops.experts) / t;
+      mixers += count * passes * k.flops.mixers / t;
+      attention += count * passes * k.flops.attention / t;
+    }
+    const double all = tokens_ * micro_;
+    layers_seconds_ =
+        all * (products / cluster_.products + mixers / cluster_.mixers + attention / cluster_.attention) / width_ +
+        saved_ * micro_ * cluster_.activation_passes / (cluster_.memory * width_);
+    mixers_seconds_ = tokens_ * mixers / cluster_.mixers / width_;
+    attention_seconds_ = tokens_ * attention / cluster_.attention / width_;
+    f_.compute_seconds = layers_seconds_ + kOptimizerBytes * elements_ / (cluster_.memory * width_);
+  }
+
+  // ranks lie `stride` apart; window: local work that one call can hide behind.
+  void add(const char* axis, Verb verb, const char* site, double calls, double bytes, int ranks, int stride,
+           double window) {
+    if (ranks <= 1 || bytes <= 0) return;
+    const Link& link = cluster_.link(ranks, stride);
+    double seconds = 0, received = 0;
+    switch (verb) {
+      case Verb::all_gather:
+        seconds = all_gather_seconds(link, ranks, bytes), received = bytes * (ranks - 1);
+        break;
+      case Verb::reduce_scatter:
+        seconds = reduce_scatter_seconds(link, ranks, bytes), received = bytes * (ranks - 1);
+        break;
+      case Verb::all_reduce:
+        seconds = all_reduce_seconds(link, ranks, bytes), received = 2 * bytes * (ranks - 1) / ranks;
+        break;
+      case Verb::all_to_all:
+        seconds = all_to_all_seconds(link, ranks, bytes), received = bytes * (ranks - 1) / ranks;
+        break;
+      default:
+        seconds = link.message(bytes), received = bytes;
+    }
+    const double exposed = std::max(0.0, seconds - window);
+    auto row = std::find_if(f_.collectives.begin(), f_.collectives.end(), [&](const CollectiveForecast& c) {
+      return c.axis == axis && c.verb == verb && c.site == site;
+    });
+    if (row == f_.collectives.end()) row = f_.collectives.insert(row, {axis, site, verb, 0, 0, 0, 0});
+    row->calls += calls;
+    row->bytes += calls * received;
+    row->seconds += calls * seconds;
+    row->exposed += calls * exposed;
+    f_.exposed_seconds += calls * exposed;
+  }
+
+  void collectives() {
+    const int s = d_.sequence, t = d_.tensor, e = d_.expert;
+    double linear = 0, softmax = 0;
+    for (const LayerProbe& k : probe_.layers) {
+      linear += k.state_bytes > 0 ? static_cast<double>(k.count) : 0;
+      softmax += k.keys_bytes > 0 ? static_cast<double>(k.count) : 0;
+    }
+    double dense = probe_.ends_elements / t, expert = 0;
+    for (const LayerProbe& k : probe_.layers) {
+      const double layers = static_cast<double>(k.count) / stages_, calls = layers * micro_;
+      const double scan = linear > 0 ? mixers_seconds_ / linear / 3 : 0;
+      const double scores = softmax > 0 ? attention_seconds_ / softmax / 3 / s : 0;
+      add("sequence", Verb::all_gather, "mixer.forward", calls, k.state_bytes * rows_, s, t, scan / 2);
+      add("sequence", Verb::all_gather, "mixer.backward", calls, k.state_bytes * rows_, s, t, scan);
+      add("sequence", Verb::all_gather, "attention.forward", calls, k.keys_bytes * tokens_, s, t, scores);
+      add("sequence", Verb::all_gather, "attention.backward", calls, k.keys_bytes * tokens_, s, t, 2 * scores);
+      add("sequence", Verb::reduce_scatter, "attention.backward", calls, k.keys_bytes * tokens_, s, t, 0);
+      add("tensor", Verb::all_reduce, "tensor.forward", calls, k.tensor_bytes * tokens_, t, 1, 0);
+      add("tensor", Verb::all_reduce, "tensor.backward", calls, k.tensor_bytes * tokens_, t, 1, 0);
+      const double rows = k.routed_bytes * tokens_ / t;
+      for (const char* site : {"moe.dispatch", "moe.combine", "moe.combine.backward", "moe.dispatch.backward"})
+        add("expert", Verb::all_to_all, site, calls, rows, e, 1, 0);
+      dense += layers * (k.dense + k.tensor_cut / t);
+      expert += layers * k.expert / e;
+    }
+    // Gradients are reduced while the last micro step's backward runs: two thirds of it, less what comes last.
+    const double window = layers_seconds_ / micro_ * 0.6;
+    add("data+sequence", Verb::all_reduce, "gradients", 1, kElement * dense, d_.data * s, t, window);
+    add("experts' copies", Verb::all_reduce, "gradients", 1, kElement * expert, d_.data * s * t / e, e, window);
+    if (stages_ > 1) {
+      const double bytes = kElement * static_cast<double>(config_.model.hidden_size) * tokens_;
+      const int apart = d_.data * s * t;
+      add("pipeline", Verb::send_recv, "pipeline.forward", micro_, bytes, 2, apart, 0);
+      add("pipeline", Verb::send_recv, "pipeline.backward", micro_, bytes, 2, apart, 0);
+    }
+  }
+
+  const Config& config_;
+  const Cluster& cluster_;
+  const Degrees d_;
+  const ModelProbe& probe_;
+  Forecast f_;
+  double width_ = 1, rows_ = 1, tokens_ = 0, micro_ = 1, stages_ = 1;
+  double elements_ = 0, saved_ = 0;
+  double layers_seconds_ = 0, mixers_seconds_ = 0, attention_seconds_ = 0;  // the last two of one micro step
+};
+
+}  // namespace
+
+const ModelProbe& Planner::probe(int tensor) {
+  auto found = probes_.find(tensor);
+  if (found == probes_.end()) found = probes_.emplace(tensor, probe_model(config_, tensor)).first;
+  return found->second;
+}
+
+Forecast Planner::forecast(const Degrees& degrees) {
+  return Sum(config_, cluster_, degrees, probe(degrees.tensor)).run();
+}
+
+std::vector<Forecast> Planner::all(int world_size) {
+  int64_t experts = 1;
+  for (const auto& [letter, options] : config_.model.channels)
+    if (options.type == "moe" && config_.model.channel_pattern.find(letter) != std::string::npos)
+      experts = std::max(experts, options.integer("num_experts"));
+  const int pipeline = config_.parallel.degrees.pipeline;
+  std::vector<Forecast> plans;
+  for (int t = 1; t <= std::min({world_size, cluster_.devices_per_node, kMostTensor}); ++t)
+    for (int s = 1; s * t <= world_size; ++s)
+      for (int e = 1; e <= std::min<int64_t>(world_size, experts); ++e) {
+        if (world_size % (s * t * pipeline) != 0) continue;
+        const Degrees d{
+            .data = world_size / (s * t * pipeline), .sequence = s, .tensor = t, .expert = e, .pipeline = pipeline};
+        if (!check_degrees(d, world_size).empty()) continue;
+        Config config = config_;
+        config.parallel.degrees = d;
+        config.parallel.data_auto = false;
+        Problems problems;
+        check_config(config, config_rules(world_size), problems);
+        if (!problems.any()) plans.push_back(forecast(d));
+      }
+  std::stable_sort(plans.begin(), plans.end(), [](const Forecast& a, const Forecast& b) {
+    return a.fits != b.fits ? a.fits : a.step_seconds() < b.step_seconds();
+  });
+  return plans;
+}
+
+}  // namespace og
