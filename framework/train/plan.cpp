@@ -69,7 +69,14 @@ class Sum {
     }
     f_.memory.weights = kWeight * own;
     f_.memory.gradients = kGradient * own;
-    f_.memory.optimizer = kOptimizerState * own;
+    // ZeRO-1 cuts the moments over the ranks that sum the gradients.
+    double moments = own;
+    if (config_.parallel.zero > 0) {
+      double expert = 0;
+      for (const LayerProbe& k : probe_.layers) expert += static_cast<double>(k.count) / stages_ * k.expert / d_.expert;
+      moments = (own - expert) / (d_.data * d_.sequence) + expert * d_.expert / (d_.data * d_.sequence * d_.tensor);
+    }
+    f_.memory.optimizer = kOptimizerState * moments;
     // In flight at the first stage of 1F1B: as many micro steps as there are stages.
     f_.memory.activations = saved * std::min<double>(stages_, micro_);
     f_.memory.states = d_.sequence > 1 ? states : 0;
