@@ -16,7 +16,7 @@ namespace og {
 namespace {
 constexpr int64_t kAlignment = 64;
 constexpr int64_t kReuse = 8;  // a settled pool serves a request from a block up to this many times larger
-}
+}  // namespace
 
 struct Pool::Lists {
   mutable std::mutex mutex;

@@ -25,8 +25,9 @@ class Pool : public std::enable_shared_from_this<Pool> {
   std::shared_ptr<std::byte> allocate(int64_t bytes);
   PoolStats stats() const;
   void reset_peak();
-  // From now on a block of up to eight times the size serves where none of the size is free. Call it after the second step:
-  // the sizes that a loop repeats have their blocks by then, and those that change (rows per expert) reuse larger ones.
+  // From now on a block of up to eight times the size serves where none of the size is free. Call it after the second
+  // step: the sizes that a loop repeats have their blocks by then, and those that change (rows per expert) reuse larger
+  // ones.
   void settle();
 
   static bool poison_by_default();           // environment variable ONEGATHER_POISON=1; tests set it

@@ -60,7 +60,7 @@ class Sum {
     }
     elements_ = own;
     saved_ = saved;
-    // Buckets: a copy of every gradient that is summed over ranks.
+    // Buckets: a copy of every gradient that is summed over ranks, there while backward gives up activations.
     double summed = d_.data * d_.sequence > 1 ? probe_.ends_elements / d_.tensor : 0;
     for (const LayerProbe& k : probe_.layers) {
       const double count = static_cast<double>(k.count) / stages_;
@@ -80,8 +80,9 @@ class Sum {
     // In flight at the first stage of 1F1B: as many micro steps as there are stages.
     f_.memory.activations = saved * std::min<double>(stages_, micro_);
     f_.memory.states = d_.sequence > 1 ? states : 0;
-    f_.memory.buffers = std::max(most + gathered, probe_.ends.at(tokens_)) +
-                        std::max(0.0, probe_.bytes_per_element - 16) * own + kGradient * summed;
+    const double staged = std::max(0.0, kGradient * summed - f_.memory.activations);
+    f_.memory.buffers = std::max(most + gathered + staged, probe_.ends.at(tokens_)) +
+                        std::max(0.0, probe_.bytes_per_element - 16) * own;
   }
 
   void compute() {
