@@ -49,7 +49,7 @@ TEST(cli, help_version_and_wrong_usage) {
   expect("PROGRAM --version", 0, {"onegather ", "built with ref, cpu"});
   expect("PROGRAM", 2, {"error: expected a command", "usage:"});
   expect("PROGRAM inspct x", 2, {"error: unknown command inspct; did you mean inspect?"});
-  expect("PROGRAM plan x.yaml", 2, {"error: convert: not built yet"});
+  expect("PROGRAM convert x", 2, {"error: convert: not built yet"});
   expect("PROGRAM convert", 2, {"error: convert: not built yet"});
   expect("PROGRAM inspect", 2, {"expected a path"});
   expect("PROGRAM inspect a b", 2, {"unexpected b"});
