@@ -78,6 +78,8 @@ for script in tests/program/*.sh; do
 done
 
 if [ $full -eq 1 ]; then
+  group cluster bash tests/cluster/run.sh
+  count cluster
   step format bash -c "git ls-files '*.h' '*.cpp' | xargs clang-format --dry-run -Werror"
   # The float kernels as processors without AVX-512, and without AVX2, would choose them.
   for isa in avx2 base; do

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# tests/cluster/enter.sh HOST COMMAND...: runs a command on a host that up.sh made, as ssh would (HOST: hK or 10.77.0.K; options are ignored).
+# Each call has a host name of its own kind: the name that the command sees is hK.
+while [ "${1#-}" != "$1" ]; do
+  case $1 in -o | -l | -p) shift 2 ;; *) shift ;; esac
+done
+host=${1##10.77.0.}
+host=h${host#h}
+shift
+[ -e "/run/netns/onegather-$host" ] || { echo "enter.sh: no host $host" >&2; exit 255; }
+exec nsenter --net="/run/netns/onegather-$host" unshare --uts sh -c "hostname $host; $*"
