@@ -1,27 +1,17 @@
 #include "parallel/sequence.h"
 
+#include "parallel/state_exchange.h"
+
 namespace og {
 
 namespace {
 
-// All ranks' summaries: started, then waited for.
-class SummaryGather {
- public:
-  SummaryGather(Context& cx, Comm& comm, const Tensor& own, Site site)
-      : rows_(static_cast<size_t>(comm.size()), own.count()),
-        all_(cx.empty({own.count() * comm.size()}, own.dtype())),
-        pending_(comm.all_gather(all_, own, rows_, site)) {}
-  void wait() { pending_.wait(); }
-  Summary of(int rank, const Shape& state, int64_t transition_size) const {
-    const int64_t n = rows_[0];
-    return Summary::of(all_.slice(rank * n, (rank + 1) * n), state, transition_size);
-  }
-
- private:
-  std::vector<int64_t> rows_;
-  Tensor all_;
-  Pending pending_;
-};
+// On one rank the collective is empty, but it is there: its counters do not depend on the number of ranks.
+void gather_nothing(Context& cx, Comm& comm, DType dtype, Site site) {
+  const Tensor empty = cx.empty({0}, dtype);
+  const int64_t rows[] = {0};
+  comm.all_gather(empty, empty, rows, site).wait();
+}
 
 struct Scan final : Function {
   Recurrence recurrence;
@@ -62,9 +52,9 @@ struct Scan final : Function {
     });
   }
 
-  void forward_split(Context& cx, const Tensor& o, const Tensor& final_state, const Tensor& initial, Site site) {
+  void forward_split(Context& cx, const Tensor& o, const Tensor& final_state, bool wants_final, const Tensor& initial,
+                     Site site) {
     const Profile::Scope time(&cx.profile, Part::mixers);
-    Comm& comm = *seq.comm;
     visit_real(dtype(), [&](auto zero) {
       using T = decltype(zero);
       const ScanInputs<T> in = inputs<T>();
@@ -73,17 +63,15 @@ struct Scan final : Function {
       const int64_t n = transition_size();
       const Summary own = Summary::of(cx.empty({Summary::count(state_shape(), n)}, dtype()), state_shape(), n);
       kernel.summarise(cx.stream, own.a.view<T, 3>(), own.b.template view<T, 4>(), work.flat<T>(), in);
-      SummaryGather gather(cx, comm, own.flat, site);
+      const auto exchange = start_state_exchange(cx, seq, Direction::forward, own, initial, wants_final, site);
+      StateExchange::Result states;
+      if (!seq.options.overlap) states = exchange->wait();
       const double begin = now_seconds();
       kernel.local(cx.stream, o.view<T, 4>(), work.flat<T>(), in);
       cx.profile.event("mixer.local", begin, now_seconds());
-      gather.wait();
-      Tensor state = initial;
-      for (int r = 0; r < comm.size(); ++r) {
-        if (r == comm.rank()) entry = state;
-        state = advance_state(cx, gather.of(r, state_shape(), n), state);
-      }
-      final_state.copy_from(state);
+      if (seq.options.overlap) states = exchange->wait();
+      entry = states.entry;
+      if (wants_final) final_state.copy_from(states.total);
       a = own.a.clone(*cx.pool);
       kernel.finish(cx.stream, o.view<T, 4>(), work.flat<T>(), in, entry.view<const T, 4>());
     });
@@ -131,7 +119,7 @@ struct Scan final : Function {
       const ScanKernels<T>& kernel = kernels<T>(cx);
       const View<const T, 4> d_o = dout.view<const T, 4>(), s_entry = entry.view<const T, 4>();
       if (comm.size() == 1) {
-        SummaryGather(cx, comm, cx.empty({0}, dtype()), site).wait();
+        gather_nothing(cx, comm, dtype(), site);
         const Tensor work = workspace<T>(cx, in, ScanCall::backward);
         const Tensor dentry = input(5) ? cx.empty(state_shape(), dtype()) : Tensor();
         kernel.backward(cx.stream, open_gradients<T>(cx), dentry.view<T, 4>(), work.flat<T>(), in, d_o, s_entry,
@@ -144,20 +132,17 @@ struct Scan final : Function {
       const Summary own = Summary::of(cx.empty({Summary::count(state_shape(), n)}, dtype()), state_shape(), n);
       own.a.copy_from(a);
       kernel.summarise_backward(cx.stream, own.b.view<T, 4>(), work.flat<T>(), in, d_o);
-      SummaryGather gather(cx, comm, own.flat, site);
+      const bool wants_initial = input(5) != nullptr;
+      const auto exchange = start_state_exchange(cx, seq, Direction::backward, own, dfinal, wants_initial, site);
+      StateExchange::Result states;
+      if (!seq.options.overlap) states = exchange->wait();
       const double begin = now_seconds();
       kernel.local_backward(cx.stream, work.flat<T>(), in, d_o, s_entry);
       cx.profile.event("mixer.local", begin, now_seconds());
-      gather.wait();
-      Tensor d = dfinal, dexit;
-      for (int r = comm.size() - 1; r >= 0; --r) {
-        if (r == comm.rank()) dexit = d;
-        if (r <= comm.rank() && !input(5)) break;
-        d = retreat_state(cx, gather.of(r, state_shape(), n), d);
-      }
+      if (seq.options.overlap) states = exchange->wait();
       kernel.finish_backward(cx.stream, open_gradients<T>(cx), {}, work.flat<T>(), in, d_o, s_entry,
-                             dexit.view<const T, 4>());
-      if (input(5)) put_initial_gradient(cx, d);
+                             states.entry.view<const T, 4>());
+      if (wants_initial) put_initial_gradient(cx, states.total);
     });
   }
 };
@@ -172,7 +157,7 @@ Placement place_of(const ScanStreams& s) {
 }  // namespace
 
 ScanOutput scan(Tape& tape, const Recurrence& recurrence, const ScanStreams& s, const SeqContext& seq,
-                const Value& initial_state) {
+                const Value& initial_state, bool wants_final_state) {
   Context& cx = tape.context();
   check_scan(recurrence, s, seq.start_BT, initial_state);
   OG_CHECK(s.q.size(0) == seq.num_rows && s.q.size(1) == seq.local_length(),
@@ -203,11 +188,11 @@ ScanOutput scan(Tape& tape, const Recurrence& recurrence, const ScanStreams& s, 
     out.final_state = tape.output(function->state_shape(), s.q.dtype(), state_place, inputs);
     const Site site{tape.collective_site_override ? tape.collective_site_override : "mixer.forward"};
     if (seq.comm->size() == 1) {
-      SummaryGather(cx, *seq.comm, cx.empty({0}, s.q.dtype()), site).wait();
+      gather_nothing(cx, *seq.comm, s.q.dtype(), site);
       function->entry = initial_state.tensor();
       function->forward_alone(cx, o, out.final_state.tensor());
     } else {
-      function->forward_split(cx, o, out.final_state.tensor(), initial_state.tensor(), site);
+      function->forward_split(cx, o, out.final_state.tensor(), wants_final_state, initial_state.tensor(), site);
     }
     if (tape.pins) {
       tape.pins->keep(function->entry);
@@ -216,6 +201,7 @@ ScanOutput scan(Tape& tape, const Recurrence& recurrence, const ScanStreams& s, 
     }
   }
   tape.record(std::move(function), inputs, {out.o, out.final_state});
+  if (!wants_final_state) out.final_state = {};
   return out;
 }
 
@@ -224,7 +210,7 @@ Value scan_with_state(Tape& tape, const Recurrence& recurrence, const ScanStream
   Value initial = state ? state->get(name) : Value();
   if (initial.defined() && !initial.wants_gradient())  // a constant takes the place that scans give their states
     initial = Value(initial.tensor(), place_of(streams).with(Axis::sequence, Place::invariant));
-  ScanOutput out = scan(tape, recurrence, streams, seq, initial);
+  ScanOutput out = scan(tape, recurrence, streams, seq, initial, state != nullptr);
   if (state) state->set(name, out.final_state);
   return out.o;
 }

@@ -1,4 +1,5 @@
-// The scan over a split sequence: LASP-2 (arXiv 2502.07563) for every recurrence.
+// The scan over a split sequence, for every recurrence: LASP-2 (arXiv 2502.07563), or another schedule of the same sums
+// (state_exchange.h), as SeqContext::options says. With LASP-2:
 //
 // Forward: each rank summarises its piece, starts ONE all_gather of (A, B) (site mixer.forward), computes what needs no
 // entry state while it flies, folds the summaries before its own into its entry state, adds the rest. Backward: the
@@ -21,8 +22,9 @@ struct ScanOutput {
 
 // initial_state [B,H,K,V]: before the whole sequence, invariant on the sequence axis (its gradient is the same on every
 // rank: no all_reduce), absent: zero. It reaches the tokens whose document began before the sequence (start < 0).
+// wants_final_state false: it is absent, and schedules that would have to send it round do not.
 ScanOutput scan(Tape& tape, const Recurrence& recurrence, const ScanStreams& streams, const SeqContext& seq,
-                const Value& initial_state);
+                const Value& initial_state, bool wants_final_state = true);
 
 // The same with the state's entry `name` as initial state, if there is one; it becomes the final state.
 // state null (training): from zero.

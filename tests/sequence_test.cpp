@@ -16,6 +16,7 @@ struct Problem {
   DType dtype = DType::f64;
   std::vector<int64_t> starts{};  // documents' first tokens in every row; empty: one document
   bool initial = true;            // with an initial state, and the first document began before the row
+  SequenceOptions options{};
 };
 
 struct Whole {  // whole rows on every rank
@@ -68,6 +69,7 @@ SeqContext cut(Context& cx, Comm& comm, const Problem& p, const Whole& w, const 
   SeqContext seq;
   seq.comm = &comm;
   seq.num_rows = p.B, seq.length = p.T, seq.first = first;
+  seq.options = p.options;
   seq.start_BT = rows(cx, w.starts, seq.begin(), seq.begin() + seq.local_length());
   for (int64_t i = 0; i < seq.start_BT.count(); ++i)
     seq.start_BT.data<int32_t>()[i] -= static_cast<int32_t>(seq.begin());
@@ -134,7 +136,8 @@ void expect_split_equals_whole(const Problem& p, const std::vector<int64_t>& fir
     for (size_t i = 0; i < 5; ++i)
       if (whole.gradients[i].defined()) {
         EXPECT_LT(distance(mine.gradients[i], rows(cx, whole.gradients[i], begin, end)), bound)
-            << "gradient " << i << ", rank " << comm.rank() << " of " << comm.size();
+            << "gradient " << i << ", rank " << comm.rank() << " of " << comm.size() << ", "
+            << name_of(p.options.linear);
       }
     if (p.initial) {
       EXPECT_LT(distance(mine.gradients[5], whole.gradients[5]), bound);
@@ -183,6 +186,71 @@ TEST(Sequence, LargeHeadsAcrossChunks) {
         {.T = 150, .H = 1, .K = 32, .V = 16, .recurrence = r, .dtype = DType::f32, .starts = {70}, .initial = false},
         split_evenly(150, 2));
   }
+}
+
+TEST(Sequence, OtherSchedulesEqualOneRank) {
+  for (LinearMethod method : {LinearMethod::lasp1, LinearMethod::zeco, LinearMethod::scan})
+    for (bool overlap : {true, false})
+      for (const Recurrence& r : recurrences())
+        for (DType dtype : {DType::f64, DType::f32}) {
+          const SequenceOptions options{.linear = method, .overlap = overlap};
+          for (int ranks : {2, 3, 5, 8})
+            expect_split_equals_whole(
+                {.V = 3, .recurrence = r, .dtype = dtype, .initial = ranks % 2 == 0, .options = options},
+                split_evenly(7, ranks));
+          expect_split_equals_whole({.B = 2, .T = 13, .V = 9, .recurrence = r, .dtype = dtype, .options = options},
+                                    {0, 1, 1, 9, 13});
+          expect_split_equals_whole(
+              {.B = 2, .T = 16, .recurrence = r, .dtype = dtype, .starts = {1, 2, 3, 11}, .options = options},
+              {0, 5, 10, 10, 16});
+        }
+}
+
+// Bytes received by one rank: section 3 of the cost models. A chain passes each state once; the scan a summary a round.
+TEST(Sequence, SchedulesMoveWhatTheirFormulasSay) {
+  const Recurrence gated{.gate = Gate::scalar};
+  const auto received = [&](LinearMethod method, const std::string& site, int ranks) {
+    int64_t most = 0;
+    world(ranks, [&](Comm& comm) {
+      Context cx;
+      const Problem p{
+          .T = 16, .recurrence = gated, .dtype = DType::f32, .initial = false, .options = {.linear = method}};
+      const Whole w = make(cx, p);
+      const Piece x = piece(cx, comm, p, w, split_evenly(p.T, comm.size()));
+      comm.counters().reset();
+      Tape tape(cx);
+      const ScanOutput out = scan(tape, p.recurrence, x.streams, x.seq, {}, false);
+      EXPECT_FALSE(out.final_state.defined());
+      tape.backward(out.o, rows(cx, w.dout, x.seq.begin(), x.seq.begin() + x.seq.local_length()));
+      double bytes = 0;
+      for (const CollectiveCount& row : comm.counters().rows())
+        if (row.site == site) bytes += static_cast<double>(row.bytes);
+      const double worst = comm.max(bytes, Site{"metrics"});
+      if (comm.rank() == 0) most = static_cast<int64_t>(worst);
+    });
+    return most;
+  };
+  const int64_t state = 4 * 2 * 3 * 4, summary = state + 4 * 2;  // heads x K x V, and a number a head
+  for (const char* site : {"mixer.forward", "mixer.backward"}) {
+    EXPECT_EQ(received(LinearMethod::lasp2, site, 8), 7 * summary) << site;
+    EXPECT_EQ(received(LinearMethod::lasp1, site, 8), state) << site;
+    EXPECT_EQ(received(LinearMethod::zeco, site, 8), state) << site;
+    EXPECT_EQ(received(LinearMethod::scan, site, 8), 4 * summary) << site;  // three rounds and the shift
+  }
+}
+
+TEST(Sequence, WithoutOverlapTheDelayIsExposed) {
+  const double delay = 0.03;
+  world(2,
+        [&](Comm& comm) {
+          Context cx;
+          const Problem p{.T = 256, .recurrence = {.gate = Gate::scalar}, .options = {.overlap = false}};
+          comm.counters().reset();
+          evaluate(cx, comm, p, split_evenly(p.T, comm.size()));
+          // Both directions: the last rank to start waits the whole delay.
+          EXPECT_GE(comm.counters().exposed_seconds(), 2 * 0.9 * delay);
+        },
+        {.delay_seconds = delay});
 }
 
 TEST(Sequence, OneGatherEachWayWhateverTheLength) {

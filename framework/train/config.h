@@ -50,15 +50,18 @@ struct TrainConfig {
 };
 
 struct ParallelConfig {
-  Degrees degrees;                               // .data is 1 while data_auto
-  bool data_auto = true;                         // data takes the ranks that the other degrees leave
-  int64_t zero = 0;                              // 1: the optimizer is cut over the ranks that sum gradients
-  bool sequence_norms = false;                   // hidden states between tensor-parallel regions cut over tensor
-  std::string sequence_method = "auto";          // auto | lasp2
+  Degrees degrees;                       // .data is 1 while data_auto
+  bool data_auto = true;                 // data takes the ranks that the other degrees leave
+  int64_t zero = 0;                      // 1: the optimizer is cut over the ranks that sum gradients
+  bool sequence_norms = false;           // hidden states between tensor-parallel regions cut over tensor
+  std::string sequence_method = "auto";  // auto | lasp2 | lasp1 | zeco | scan
+  bool overlap = true;
   std::string softmax_sequence_method = "auto";  // auto | all_gather_kv | ring | ulysses
 
   SequenceOptions sequence_options() const {  // auto: LASP-2, and LASP-2H
     SequenceOptions options;
+    options.linear = value_named(kLinearMethods, sequence_method, options.linear);
+    options.overlap = overlap;
     options.softmax = value_named(kSoftmaxMethods, softmax_sequence_method, options.softmax);
     return options;
   }

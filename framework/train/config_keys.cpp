@@ -213,7 +213,7 @@ void add_parallel(std::vector<ConfigKey>& keys) {
        .kind = Kind::choice,
        .choices = {"auto", "lasp2", "lasp1", "zeco", "scan", "hierarchical", "ring", "ulysses", "megatron"}},
       [](auto& c) -> auto& { return c.parallel.sequence_method; });
-  method.built = {"auto", "lasp2"};
+  method.built = {"auto", "lasp2", "lasp1", "zeco", "scan"};
   keys.push_back(method);
   ConfigKey softmax = stored(
       {.path = "parallel.softmax_sequence_method",
@@ -225,7 +225,8 @@ void add_parallel(std::vector<ConfigKey>& keys) {
   keys.push_back(
       constant({.path = "parallel.sequence_order", .kind = Kind::choice, .choices = {"contiguous", "zigzag"}},
                std::string("contiguous")));
-  keys.push_back(constant({.path = "parallel.overlap", .kind = Kind::boolean}, true));
+  keys.push_back(stored(
+      {.path = "parallel.overlap", .kind = Kind::boolean}, [](auto& c) -> auto& { return c.parallel.overlap; }));
   keys.push_back(
       constant({.path = "parallel.pipeline_schedule", .kind = Kind::choice, .choices = {"1f1b", "interleaved"}},
                std::string("1f1b")));

@@ -29,6 +29,11 @@ int generate_command(const std::vector<std::string>& args) {
   return run_in_world(300, [&](Comm& world) {
     const TrainedModel model = open_trained_model(path, overrides, world);
     log::info("{} (step {}), {}", model.checkpoint, model.step, model.session->precision().name);
+    if (const int ranks = model.session->mesh().sequence().size(); ranks > 1)
+      fail(Status::usage,
+           "parallel.sequence: expected 1, found {}: a token that is decoded is not split; use parallel.tensor, "
+           "parallel.expert or parallel.data",
+           ranks);
     Decoder decoder(model.session->context(), model.session->mesh(), model.session->model());
     const bool speaks = world.rank() == 0;
     if (speaks) std::fputs(prompt.c_str(), stdout);
