@@ -11,7 +11,7 @@ packages=(
   libxxhash-dev libzstd-dev zlib1g-dev libsentencepiece-dev
   gnuplot-nox                                    # loss.png
 )
-[ "${1:-}" = test ] && packages+=(libgtest-dev clang-format zstd gzip iproute2)
+[ "${1:-}" = test ] && packages+=(libgtest-dev clang-format zstd gzip iproute2 python3-minimal)
 
 missing=()
 for package in "${packages[@]}"; do

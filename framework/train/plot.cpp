@@ -38,13 +38,23 @@ std::string quoted(const std::string& text) {
   return out + "'";
 }
 
+// what: the name of the picture, for messages.
+std::string draw(const std::string& script, const std::string& what) {
+  if (std::system("command -v gnuplot >/dev/null 2>&1") != 0)
+    return "gnuplot is not installed, so there is no " + what + ": apt-get install gnuplot-nox";
+  FILE* pipe = popen("gnuplot 2>/dev/null", "w");
+  if (pipe == nullptr) return "gnuplot could not be started, so there is no " + what;
+  std::fwrite(script.data(), 1, script.size(), pipe);
+  const int status = pclose(pipe);
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return "gnuplot failed, so there is no " + what;
+  return "";
+}
+
 }  // namespace
 
 std::string plot_loss(const std::string& metrics_path, const std::string& png_path, const std::string& title) {
   const Series loss = read_series(metrics_path, "loss"), eval = read_series(metrics_path, "eval_loss");
   if (loss.steps.size() < 2) return "";
-  if (std::system("command -v gnuplot >/dev/null 2>&1") != 0)
-    return "gnuplot is not installed, so there is no loss.png: apt-get install gnuplot-nox";
   std::string script = data_block("loss", loss) + data_block("smooth", smooth(loss)) + data_block("eval", eval);
   script += "set terminal pngcairo size 1000,600 font 'Sans,11'\nset output " + quoted(png_path) + "\nset title " +
             quoted(title) +
@@ -54,12 +64,27 @@ std::string plot_loss(const std::string& metrics_path, const std::string& png_pa
             "'training, smoothed'";
   if (!eval.steps.empty()) script += ", $eval with linespoints pt 7 ps 0.8 lc rgb '#c8442c' title 'evaluation'";
   script += "\n";
-  FILE* pipe = popen("gnuplot 2>/dev/null", "w");
-  if (pipe == nullptr) return "gnuplot could not be started, so there is no loss.png";
-  std::fwrite(script.data(), 1, script.size(), pipe);
-  const int status = pclose(pipe);
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return "gnuplot failed, so there is no loss.png";
-  return "";
+  return draw(script, "loss.png");
+}
+
+std::string plot_speed(const std::vector<SpeedLine>& lines, const std::string& png_path, const std::string& title) {
+  std::string script, plots;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (lines[i].points.empty()) continue;
+    script += fmt::format("$line{} << EOD\n", i);
+    for (const auto& [x, y] : lines[i].points) script += fmt::format("{} {}\n", x, y);
+    script += "EOD\n";
+    plots += fmt::format("{}$line{} with linespoints lw 2 pt 7 ps 0.8 title {} noenhanced", plots.empty() ? "" : ", ",
+                         i, quoted(lines[i].name));
+  }
+  if (plots.empty()) return "nothing was measured, so there is no " + png_path;
+  script += "set terminal pngcairo size 1000,600 font 'Sans,11'\nset output " + quoted(png_path) + "\nset title " +
+            quoted(title) +
+            " noenhanced\nset xlabel 'sequence length (tokens)'\nset ylabel 'tokens a second'\n"
+            "set logscale x 2\nset logscale y\nset format x '%.0b%B'\nset grid lc rgb '#dddddd'\nset key outside right "
+            "top\nset border 3\nset tics nomirror\nplot " +
+            plots + "\n";
+  return draw(script, png_path);
 }
 
 }  // namespace og

@@ -2,13 +2,18 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 #include "framework/core/error.h"
+#include "framework/core/log.h"
+#include "framework/io/file.h"
 #include "framework/train/bench_comm.h"
 #include "framework/train/bench_op.h"
+#include "framework/train/bench_sequence.h"
 #include "framework/train/bench_step.h"
 #include "framework/train/commands/command_line.h"
 #include "framework/train/launch.h"
+#include "framework/train/plot.h"
 #include "framework/train/size_range.h"
 #include "parallel/launcher.h"
 
@@ -74,6 +79,87 @@ int comm(const std::vector<std::string>& args) {
   });
 }
 
+std::string text_of(const std::string& path) {
+  const MappedFile file(path);
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+std::string draw(const std::vector<SequencePoint>& points, const std::string& path, const std::string& title) {
+  std::vector<SpeedLine> lines;
+  for (const SequencePoint& p : points) {
+    if (p.status != "measured") continue;
+    const std::string name = fmt::format("{}, {} ranks", p.method, p.ranks);
+    auto line = std::find_if(lines.begin(), lines.end(), [&](const SpeedLine& l) { return l.name == name; });
+    if (line == lines.end()) line = lines.insert(lines.end(), {name, {}});
+    line->points.emplace_back(static_cast<double>(p.length), p.tokens_per_second);
+  }
+  for (SpeedLine& line : lines) std::sort(line.points.begin(), line.points.end());
+  return plot_speed(lines, path, title);
+}
+
+int sequence(const std::vector<std::string>& args) {
+  CommandLine line("onegather bench sequence",
+                   "Speed over sequence length by method: a layer forward and backward, or a step of a config.");
+  SequenceBench bench;
+  std::string lengths = "2K..2048K", methods, mode = "strong", ranks, plot, resume, per_rank;
+  line.add("--config", bench.subject.config, "time an optimizer step of this YAML file instead of a layer");
+  line.add("key=value", bench.subject.overrides, "config values");
+  line.add("--lengths", lengths, "tokens of a sequence: a range in factors of 2, or a list");
+  line.add("--methods", methods, "a list; default: all that are built; NAME-blocking: without overlap");
+  line.add("--ranks", ranks, "sizes of groups of the ranks started, 1,2,4; default: all");
+  line.add("--mode", mode, "strong, weak (a length belongs to the largest group) or fixed (tokens a rank)");
+  line.add("--tokens-per-rank", per_rank, "for --mode fixed; default: the longest length over all ranks");
+  line.add("--mixer", bench.subject.mixer, "linear, simple_gla, gla, delta_net, gated_delta_net or attention");
+  line.add("--heads", bench.subject.heads, "heads of the layer", Bound::positive);
+  line.add("--head-dim", bench.subject.head_dim, "size of a head", Bound::positive);
+  line.add("--threads", bench.subject.threads, "threads of a rank", Bound::positive);
+  line.add("--repeats", bench.repeats, "timed passes of a point, at most", Bound::positive);
+  line.add("--seconds-limit", bench.seconds_limit, "a point estimated longer is not run", Bound::positive);
+  line.add("--json", bench.json_path, "file, written after every length");
+  line.add("--plot", plot, "PNG file");
+  line.add("--resume", resume, "a --json file whose measured points are taken over; it is the default of --json");
+  if (!line.parse(args)) return 0;
+  const int started = std::max(1, launched_ranks());
+  if (!bench.subject.overrides.empty() && bench.subject.config.empty())
+    fail(Status::usage, "bench sequence: {} sets a key, but there is no --config", bench.subject.overrides[0]);
+  const std::vector<std::string>& mixers = subject_mixers();
+  if (std::find(mixers.begin(), mixers.end(), bench.subject.mixer) == mixers.end())
+    fail(Status::usage,
+         "bench sequence --mixer: {} is none of linear, simple_gla, gla, delta_net, gated_delta_net, attention",
+         bench.subject.mixer);
+  bench.lengths = parse_sizes("bench sequence --lengths", lengths, 2, 2);
+  for (const std::string& name :
+       methods.empty() ? built_sequence_methods(bench.subject) : parse_names("bench sequence --methods", methods))
+    bench.methods.push_back(sequence_method_named(bench.subject, name));
+  for (int64_t n : ranks.empty() ? std::vector<int64_t>{started} : parse_sizes("bench sequence --ranks", ranks, 2)) {
+    if (n > started) fail(Status::usage, "bench sequence --ranks: {} of {} started", n, started);
+    bench.ranks.push_back(static_cast<int>(n));
+  }
+  if (mode != "strong" && mode != "weak" && mode != "fixed")
+    fail(Status::usage, "bench sequence --mode: expected strong, weak or fixed, found {}", mode);
+  bench.mode = mode == "strong" ? ScalingMode::strong : mode == "weak" ? ScalingMode::weak : ScalingMode::fixed;
+  if (!per_rank.empty() && bench.mode != ScalingMode::fixed)
+    fail(Status::usage, "bench sequence --tokens-per-rank: only with --mode fixed");
+  if (bench.mode == ScalingMode::fixed)
+    bench.tokens_per_rank = per_rank.empty() ? bench.lengths.back() / bench.ranks.back()
+                                             : parse_sizes("bench sequence --tokens-per-rank", per_rank, 2).back();
+  if (!resume.empty()) {
+    if (std::filesystem::exists(resume)) bench.resume = text_of(resume);
+    if (bench.json_path.empty()) bench.json_path = resume;
+  }
+  return run_in_world(std::max(300.0, 4 * bench.seconds_limit), [&](Comm& world) {
+    bench.resume = world.broadcast_text(bench.resume, 0, Site{"bench"});
+    const std::vector<SequencePoint> points = bench_sequence(world, bench);
+    if (world.rank() == 0 && !plot.empty()) {
+      const std::string problem = draw(points, plot, "bench sequence, mode " + mode);
+      if (!problem.empty()) log::warning("{}", problem);
+    }
+    const bool refused =
+        std::any_of(points.begin(), points.end(), [](const SequencePoint& p) { return p.status == "refused"; });
+    return static_cast<int>(world.max(refused ? 1 : 0, Site{"bench"}));
+  });
+}
+
 }  // namespace
 
 int bench_command(const std::vector<std::string>& args) {
@@ -82,15 +168,17 @@ int bench_command(const std::vector<std::string>& args) {
   if (what == "step") return step(rest);
   if (what == "op") return op(rest);
   if (what == "comm") return comm(rest);
+  if (what == "sequence") return sequence(rest);
   if (what == "--help" || what == "-h") {
     std::puts(
         "onegather bench step CONFIG [--json] [key=value ...]   a training step\n"
         "onegather bench op [NAME] [--json]                     single ops\n"
-        "onegather bench comm [--sizes 1K..64M] [--json]        collectives\nEach with --help.");
+        "onegather bench comm [--sizes 1K..64M] [--json]        collectives\n"
+        "onegather bench sequence [--lengths 2K..2048K]         speed over sequence length by method\nEach with "
+        "--help.");
     return 0;
   }
-  if (what == "sequence") fail(Status::usage, "bench sequence: not built yet; bench step, op and comm are");
-  fail(Status::usage, "onegather bench: expected step, op or comm, found {}", what);
+  fail(Status::usage, "onegather bench: expected step, op, comm or sequence, found {}", what);
 }
 
 }  // namespace og
