@@ -1,5 +1,6 @@
 #include "parallel/sequence.h"
 
+#include "parallel/sequence_heads.h"
 #include "parallel/state_exchange.h"
 
 namespace og {
@@ -167,6 +168,9 @@ ScanOutput scan(Tape& tape, const Recurrence& recurrence, const ScanStreams& s, 
   const Placement state_place = place.with(Axis::sequence, Place::invariant);
   OG_CHECK(!initial_state.defined() || !initial_state.wants_gradient() || initial_state.place() == state_place,
            "scan: initial state {}, expected {}", initial_state.place().str(), state_place.str());
+
+  if (seq.comm->size() > 1 && !exchanges_states(seq.options.linear))
+    return scan_by_heads(tape, recurrence, s, seq, initial_state, wants_final_state);
 
   auto function = std::make_unique<Scan>();
   function->recurrence = recurrence;

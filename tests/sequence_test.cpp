@@ -188,8 +188,9 @@ TEST(Sequence, LargeHeadsAcrossChunks) {
   }
 }
 
-TEST(Sequence, OtherSchedulesEqualOneRank) {
-  for (LinearMethod method : {LinearMethod::lasp1, LinearMethod::zeco, LinearMethod::scan})
+TEST(Sequence, OtherMethodsEqualOneRank) {
+  for (LinearMethod method :
+       {LinearMethod::lasp1, LinearMethod::zeco, LinearMethod::scan, LinearMethod::ulysses, LinearMethod::megatron})
     for (bool overlap : {true, false})
       for (const Recurrence& r : recurrences())
         for (DType dtype : {DType::f64, DType::f32}) {

@@ -213,7 +213,7 @@ void add_parallel(std::vector<ConfigKey>& keys) {
        .kind = Kind::choice,
        .choices = {"auto", "lasp2", "lasp1", "zeco", "scan", "hierarchical", "ring", "ulysses", "megatron"}},
       [](auto& c) -> auto& { return c.parallel.sequence_method; });
-  method.built = {"auto", "lasp2", "lasp1", "zeco", "scan"};
+  method.built = {"auto", "lasp2", "lasp1", "zeco", "scan", "ulysses", "megatron"};
   keys.push_back(method);
   ConfigKey softmax = stored(
       {.path = "parallel.softmax_sequence_method",

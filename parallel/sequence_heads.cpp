@@ -1,0 +1,204 @@
+#include "parallel/sequence_heads.h"
+
+#include <optional>
+
+#include "parallel/attention_methods.h"
+#include "parallel/head_exchange.h"
+#include "parallel/sequence_gather.h"
+
+namespace og {
+
+namespace {
+
+// A stream on its way from this rank's tokens of all heads to all tokens of this rank's heads.
+class ToHeads {
+ public:
+  ToHeads(Context& cx, const Tensor& x, const std::vector<HeadRange>& heads, const SeqContext& seq, Site site)
+      : own_(heads[static_cast<size_t>(seq.comm->rank())]), rank_(x.shape().rank()), length_(seq.length) {
+    if (!x.defined()) return;
+    const Tensor x4 = x.reshape({x.size(0), x.size(1), x.size(2), x.shape().count_from(3)});
+    if (seq.options.linear == LinearMethod::ulysses)
+      exchange_ = HeadExchange::to_heads(cx, x4, heads, seq, site);
+    else
+      gather_.emplace(cx, x4, seq, site);
+  }
+  Tensor finish(Context& cx) {
+    if (!exchange_ && !gather_) return {};
+    const Tensor y =
+        exchange_ ? exchange_->finish_heads(cx) : take_heads(cx, gather_->rows(cx, length_), own_.begin, own_.end);
+    return rank_ == 3 ? y.reshape({y.size(0), y.size(1), y.size(2)}) : y;
+  }
+
+ private:
+  HeadRange own_;
+  int rank_;
+  int64_t length_;
+  std::optional<HeadExchange> exchange_;
+  std::optional<SequenceGather> gather_;
+};
+
+// The way back: y [B, T, own heads, ..] into x [B, T local, H, ..].
+class ToTokens {
+ public:
+  ToTokens(Context& cx, const Tensor& y, int64_t num_heads, const std::vector<HeadRange>& heads, const SeqContext& seq,
+           Site site) {
+    const Tensor y4 = y.reshape({y.size(0), y.size(1), y.size(2), y.shape().count_from(3)});
+    if (seq.options.linear == LinearMethod::ulysses) {
+      exchange_ = HeadExchange::to_tokens(cx, y4, heads, seq, site);
+      return;
+    }
+    const Tensor whole = cx.zeros({y4.size(0), y4.size(1), num_heads, y4.size(3)}, y.dtype());
+    if (y.count() > 0) put_heads(whole, heads[static_cast<size_t>(seq.comm->rank())].begin, y4, Put::write);
+    summed_ = sum_to_owners(cx, whole, seq, site);
+  }
+  void finish(const Tensor& x, Put put) {
+    const Tensor x4 = x.reshape({x.size(0), x.size(1), x.size(2), x.shape().count_from(3)});
+    if (exchange_)
+      exchange_->finish_tokens(x4, put);
+    else
+      put_heads(x4, 0, summed_, put);
+  }
+
+ private:
+  std::optional<HeadExchange> exchange_;
+  Tensor summed_;
+};
+
+struct ScanByHeads final : Function {
+  Recurrence recurrence;
+  SeqContext seq;
+  std::vector<HeadRange> heads;
+  int64_t num_heads = 0, key_size = 0, value_size = 0;
+  double scale = 1;
+  Tensor q, k, v, g, beta, start;  // the whole sequence, this rank's heads
+  Tensor entry;
+
+  const char* name() const override { return "scan_by_heads"; }
+  HeadRange own() const { return heads[static_cast<size_t>(seq.comm->rank())]; }
+  Shape state_shape() const { return {seq.num_rows, own().count(), key_size, value_size}; }
+
+  template <class T>
+  ScanInputs<T> inputs() const {
+    return scan_inputs<T>(recurrence, q, k, v, g, beta, start, scale);
+  }
+
+  // This rank's heads of a state [B,H,K,V], and a state of all heads from every rank's own.
+  Tensor own_of(Context& cx, const Tensor& state) const {
+    if (!state.defined()) return {};
+    const int64_t width = key_size * value_size, B = state.size(0);
+    return take_heads(cx, state.reshape({B, 1, num_heads, width}), own().begin, own().end).reshape(state_shape());
+  }
+  void share(Context& cx, const Tensor& all, const Tensor& mine, Site site) const {
+    all.fill(0);
+    const int64_t width = key_size * value_size, B = all.size(0);
+    if (mine.count() > 0)
+      put_heads(all.reshape({B, 1, num_heads, width}), own().begin, mine.reshape({B, 1, own().count(), width}),
+                Put::write);
+    seq.comm->all_reduce(all, Reduce::sum, site).wait();
+    static_cast<void>(cx);
+  }
+
+  // Starts of documents as places in the row, of all its tokens.
+  void gather_starts(Context& cx, Site site) {
+    const Tensor places = cx.empty(seq.start_BT.shape(), DType::i32);
+    for (int64_t i = 0; i < places.count(); ++i)
+      places.data<int32_t>()[i] = seq.start_BT.data<const int32_t>()[i] + static_cast<int32_t>(seq.begin());
+    start = SequenceGather(cx, places, seq, site).rows(cx, seq.length);
+  }
+
+  void forward(Context& cx, const ScanStreams& s, const Tensor& o_local, const Tensor& final_state,
+               const Tensor& initial, Site site) {
+    const Profile::Scope time(&cx.profile, Part::mixers);
+    std::vector<ToHeads> flying;
+    for (const Value* x : {&s.q, &s.k, &s.v, &s.g, &s.beta})
+      flying.emplace_back(cx, x->defined() ? x->tensor() : Tensor(), heads, seq, site);
+    gather_starts(cx, Site{"mixer.documents"});
+    Tensor* to[] = {&q, &k, &v, &g, &beta};
+    for (size_t i = 0; i < 5; ++i) *to[i] = flying[i].finish(cx);
+    entry = own_of(cx, initial);
+    const Tensor o = cx.empty(v.shape(), v.dtype());
+    const Tensor exit = final_state.defined() ? cx.empty(state_shape(), v.dtype()) : Tensor();
+    if (own().count() > 0)
+      visit_real(v.dtype(), [&](auto zero) {
+        using T = decltype(zero);
+        const ScanInputs<T> in = inputs<T>();
+        const ScanKernels<T>& kernel = scan_kernels<T>(cx.stream, recurrence.form);
+        const Tensor work = cx.empty({kernel.workspace(cx.stream, in, ScanCall::forward)}, v.dtype());
+        kernel.forward(cx.stream, o.view<T, 4>(), exit.view<T, 4>(), work.flat<T>(), in, entry.view<const T, 4>());
+      });
+    ToTokens(cx, o, num_heads, heads, seq, site).finish(o_local, Put::write);
+    if (final_state.defined()) share(cx, final_state, exit, site);
+  }
+
+  void backward(Context& cx) override {
+    const Profile::Scope time(&cx.profile, Part::mixers);
+    const Site site{"mixer.backward"};
+    ToHeads flying(cx, gradient(cx, 0), heads, seq, site);
+    const Tensor dexit = own_of(cx, gradient(cx, 1)), d_o = flying.finish(cx);
+    const auto wanted = [&](size_t i, const Tensor& like) {
+      return input(i) ? cx.empty(like.shape(), like.dtype()) : Tensor();
+    };
+    const Tensor gradients[] = {wanted(0, q), wanted(1, k), wanted(2, v), wanted(3, g), wanted(4, beta)};
+    const Tensor dentry = input(5) ? cx.empty(state_shape(), v.dtype()) : Tensor();
+    if (own().count() > 0)
+      visit_real(v.dtype(), [&](auto zero) {
+        using T = decltype(zero);
+        const ScanInputs<T> in = inputs<T>();
+        const ScanKernels<T>& kernel = scan_kernels<T>(cx.stream, recurrence.form);
+        const Tensor work = cx.empty({kernel.workspace(cx.stream, in, ScanCall::backward)}, v.dtype());
+        ScanGradients<T> grad;
+        grad.dq = gradients[0].view<T, 4>();
+        grad.dk = gradients[1].view<T, 4>();
+        grad.dv = gradients[2].view<T, 4>();
+        if (gradients[3].defined())
+          grad.dg = {gradients[3].data<T>(),
+                     {q.size(0), q.size(1), q.size(2), recurrence.gate == Gate::scalar ? 1 : q.size(3)}};
+        grad.dbeta = gradients[4].view<T, 3>();
+        kernel.backward(cx.stream, grad, dentry.view<T, 4>(), work.flat<T>(), in, d_o.view<const T, 4>(),
+                        entry.view<const T, 4>(), dexit.view<const T, 4>());
+      });
+    std::vector<std::pair<size_t, ToTokens>> back;
+    for (size_t i = 0; i < 5; ++i)
+      if (input(i)) back.emplace_back(i, ToTokens(cx, gradients[i], num_heads, heads, seq, site));
+    for (auto& [i, exchange] : back) {
+      const auto [target, put] = input(i)->open(cx);
+      exchange.finish(target, put);
+    }
+    if (!input(5)) return;
+    const Tensor all = cx.empty({seq.num_rows, num_heads, key_size, value_size}, v.dtype());
+    share(cx, all, dentry, site);
+    const auto [target, put] = input(5)->open(cx);
+    put_heads(target.reshape({seq.num_rows, 1, num_heads, key_size * value_size}), 0,
+              all.reshape({seq.num_rows, 1, num_heads, key_size * value_size}), put);
+  }
+};
+
+}  // namespace
+
+ScanOutput scan_by_heads(Tape& tape, const Recurrence& recurrence, const ScanStreams& s, const SeqContext& seq,
+                         const Value& initial_state, bool wants_final_state) {
+  Placement place = place_elementwise("scan", {s.q.place(), s.k.place(), s.v.place()});
+  if (s.g.defined()) place = place_elementwise("scan", {place, s.g.place()});
+  if (s.beta.defined()) place = place_elementwise("scan", {place, s.beta.place()});
+  auto function = std::make_unique<ScanByHeads>();
+  function->recurrence = recurrence;
+  function->seq = seq;
+  function->num_heads = s.q.size(2), function->key_size = s.q.size(3), function->value_size = s.v.size(3);
+  function->scale = s.scale;
+  const std::vector<int64_t> first = split_evenly(s.q.size(2), seq.comm->size());
+  for (size_t r = 0; r + 1 < first.size(); ++r) function->heads.push_back({first[r], first[r + 1]});
+
+  const std::initializer_list<Value> inputs{s.q, s.k, s.v, s.g, s.beta, initial_state};
+  ScanOutput out;
+  out.o = tape.output({s.q.size(0), s.q.size(1), s.q.size(2), s.v.size(3)}, s.q.dtype(), place, inputs);
+  out.final_state = tape.output({s.q.size(0), s.q.size(2), s.q.size(3), s.v.size(3)}, s.q.dtype(),
+                                place.with(Axis::sequence, Place::invariant), inputs);
+  const Site site{tape.collective_site_override ? tape.collective_site_override : "mixer.forward"};
+  function->forward(tape.context(), s, out.o.tensor(), wants_final_state ? out.final_state.tensor() : Tensor(),
+                    initial_state.tensor(), site);
+  tape.record(std::move(function), inputs, {out.o, out.final_state});
+  if (!wants_final_state) out.final_state = {};
+  return out;
+}
+
+}  // namespace og
