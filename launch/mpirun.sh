@@ -71,19 +71,33 @@ errors=$(mktemp)
 # A session of its own, so that the terminal's Ctrl-C reaches this script alone. Standard error is shown and kept.
 setsid "${command[@]}" </dev/null 2> >(tee "$errors" >&2) &
 child=$!
-# A daemon behind a dead link keeps mpirun waiting for a quarter of an hour. Once a rank has said that the run failed, it has 15 s to end.
+# mpirun waits for ever for a daemon whose host it cannot hear, and for a quarter of an hour for one behind a link that died. So: with several
+# hosts the ranks must have found each other within a minute, and once one has said that the run failed, mpirun has 15 s to end.
+start_seconds=${ONEGATHER_START_SECONDS:-60}
+end_it() {
+  echo "launch/mpirun.sh: $1: ending it" >&2
+  touch "$errors.ended"
+  kill -KILL -- -"$child"
+}
 (
+  begin=$SECONDS started=0
+  [ ${#host_names[@]} -gt 1 ] || started=1
   until grep -qsE 'failed and stops the others|exited on signal' "$errors"; do
     sleep 1
     kill -0 "$child" 2>/dev/null || exit 0
+    [ $started -eq 1 ] && continue
+    if [ -s "$errors" ]; then
+      started=1
+    elif [ $((SECONDS - begin)) -ge "$start_seconds" ]; then
+      end_it "no rank has said anything within $start_seconds s; do ${host_names[*]} reach each other over $interface?"
+      exit 0
+    fi
   done
   for _ in $(seq 15); do
     kill -0 "$child" 2>/dev/null || exit 0
     sleep 1
   done
-  echo "launch/mpirun.sh: mpirun does not end: ending it" >&2
-  touch "$errors.ended"
-  kill -KILL -- -"$child"
+  end_it "mpirun does not end"
 ) &
 watcher=$!
 interrupted=0

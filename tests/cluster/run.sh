@@ -21,7 +21,7 @@ unset OMP_NUM_THREADS OMPI_ALLOW_RUN_AS_ROOT OMPI_ALLOW_RUN_AS_ROOT_CONFIRM
 export ONEGATHER_RSH=$cluster/enter.sh
 # launch KEYS...: launch/mpirun.sh on host 1, as a user logged in there would start it.
 launch() {
-  "$cluster/enter.sh" h1 "cd $work && ONEGATHER=$ONEGATHER ONEGATHER_RSH=$ONEGATHER_RSH exec timeout 120 $root/launch/mpirun.sh tiny.yaml $*"
+  "$cluster/enter.sh" h1 "cd $work && ONEGATHER=$ONEGATHER ONEGATHER_RSH=$ONEGATHER_RSH ONEGATHER_START_SECONDS=${ONEGATHER_START_SECONDS:-60} exec timeout 120 $root/launch/mpirun.sh tiny.yaml $*"
 }
 lines() { wc -l 2>/dev/null <"$1" || echo 0; }
 after() { for _ in $(seq 300); do [ "$(lines "$1")" -ge "$2" ] && return; sleep 0.1; done; }
@@ -73,7 +73,13 @@ faults stopped 30 stop_one
 said "stopped: the collective and the missing rank are named" 'rank.* [23]' stopped.txt
 cut_link() { ip -n onegather-switch link set port2 down; }
 faults cut 40 cut_link
-ip -n onegather-switch link set port2 up
+
+# The link is still down: mpirun alone would wait for ever.
+launch_impatiently() { ONEGATHER_START_SECONDS=10 launch "$@"; }
+begin=$SECONDS
+expect "a host that the others do not reach" 5 'no rank has said anything within 10 s; do .* reach each other' launch_impatiently --hosts two parallel.sequence=4 run.dir=apart
+within "ended in time" $((SECONDS - begin)) 30
+"$cluster/up.sh" 3
 
 slow_link() { ip netns exec onegather-switch tc qdisc change dev port2 root tbf rate 10mbit burst 32kb latency 50ms; }
 slow_link
