@@ -102,26 +102,13 @@ struct SequenceAttention final : Function {
 
 }  // namespace
 
-Tensor take_heads(Context& cx, const Tensor& x, int64_t begin, int64_t end) {
-  if (begin == 0 && end == x.size(2)) return x;
-  const Tensor out = cx.empty({x.size(0), x.size(1), end - begin, x.size(3)}, x.dtype());
-  const int64_t head = x.size(3) * size_of(x.dtype());
-  for (int64_t t = 0; t < x.size(0) * x.size(1); ++t)
-    std::memcpy(out.raw() + t * (end - begin) * head, x.raw() + (t * x.size(2) + begin) * head,
-                static_cast<size_t>((end - begin) * head));
-  return out;
+Value attention_output(Tape& tape, const Value& q, const Value& k, const Value& v) {
+  return tape.output({q.size(0), q.size(1), q.size(2), v.size(3)}, q.dtype(),
+                     place_elementwise("attention", {q.place(), k.place(), v.place()}), {q, k, v});
 }
 
-void put_heads(const Tensor& x, int64_t begin, const Tensor& y, Put put) {
-  visit_real(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const int64_t count = y.size(2) * y.size(3);
-    for (int64_t t = 0; t < x.size(0) * x.size(1); ++t) {
-      T* to = x.data<T>() + (t * x.size(2) + begin) * x.size(3);
-      const T* from = y.data<const T>() + t * count;
-      for (int64_t i = 0; i < count; ++i) to[i] = put == Put::add ? to[i] + from[i] : from[i];
-    }
-  });
+Queries queries_of(Context& cx, const Value& q, const Value& o) {
+  return {q.tensor(), o.tensor(), cx.empty({q.size(0), q.size(1), q.size(2)}, q.dtype())};
 }
 
 void attend(Context& cx, const Queries& x, Put put, const Tensor& k, const Tensor& v, const AttentionPiece& piece) {
@@ -149,10 +136,9 @@ void differentiate(Context& cx, const Queries& x, const Tensor& d_o, const Tenso
 Value gathered_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
                          const SequenceAttentionOptions& options, const SeqContext& seq) {
   Context& cx = tape.context();
-  Value o = tape.output({q.size(0), q.size(1), q.size(2), v.size(3)}, q.dtype(),
-                        place_elementwise("attention", {q.place(), k.place(), v.place()}), {q, k, v});
+  Value o = attention_output(tape, q, k, v);
   auto function = std::make_unique<SequenceAttention>();
-  function->x = {q.tensor(), o.tensor(), cx.empty({q.size(0), q.size(1), q.size(2)}, q.dtype())};
+  function->x = queries_of(cx, q, o);
   function->k = k.tensor();
   function->v = v.tensor();
   function->seq = seq;

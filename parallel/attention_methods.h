@@ -10,10 +10,14 @@
 
 #include "framework/kernels/attention.h"
 #include "parallel/attention.h"
+#include "parallel/head_exchange.h"
 
 namespace og {
 
 inline constexpr Site kAttentionForward{"attention.forward"}, kAttentionBackward{"attention.backward"};
+
+// Where the output goes: [B,T,H,V], with the place that q, k and v have together.
+Value attention_output(Tape& tape, const Value& q, const Value& k, const Value& v);
 
 Value gathered_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
                          const SequenceAttentionOptions& options, const SeqContext& seq);
@@ -28,15 +32,11 @@ Value ulysses_attention(Tape& tape, const Value& q, const Value& k, const Value&
 struct Queries {
   Tensor q, o, lse;
 };
+Queries queries_of(Context& cx, const Value& q, const Value& o);  // lse not written yet
 // Put::add: the result grows by these keys.
 void attend(Context& cx, const Queries& x, Put put, const Tensor& k, const Tensor& v, const AttentionPiece& piece);
 // With the result over all keys. Absent dq, dk, dv: not wanted.
 void differentiate(Context& cx, const Queries& x, const Tensor& d_o, const Tensor& k, const Tensor& v,
                    const AttentionPiece& piece, const Slot::Target& dq, const Slot::Target& dk, const Slot::Target& dv);
-
-// Heads [begin, end) of x [B, T, G, D]; all of them: x itself.
-Tensor take_heads(Context& cx, const Tensor& x, int64_t begin, int64_t end);
-// Heads [begin, ..) of x become, or grow by, those of y [B, T, n, D].
-void put_heads(const Tensor& x, int64_t begin, const Tensor& y, Put put);
 
 }  // namespace og

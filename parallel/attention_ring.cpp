@@ -152,10 +152,9 @@ struct RingAttention final : Function {
 Value ring_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
                      const SequenceAttentionOptions& options, const SeqContext& seq) {
   Context& cx = tape.context();
-  Value o = tape.output({q.size(0), q.size(1), q.size(2), v.size(3)}, q.dtype(),
-                        place_elementwise("attention", {q.place(), k.place(), v.place()}), {q, k, v});
+  Value o = attention_output(tape, q, k, v);
   auto function = std::make_unique<RingAttention>();
-  function->x = {q.tensor(), o.tensor(), cx.empty({q.size(0), q.size(1), q.size(2)}, q.dtype())};
+  function->x = queries_of(cx, q, o);
   function->own = {k.tensor(), v.tensor()};
   function->seq = seq;
   function->scale = attention_scale(options.attention, q.size(3));

@@ -55,20 +55,12 @@ struct UlyssesAttention final : Function {
             .scale = scale};
   }
 
-  // Starts of documents as places in the row, of all its tokens.
-  SequenceGather gather_starts(Context& cx, Site site) const {
-    const Tensor places = cx.empty(seq.start_BT.shape(), DType::i32);
-    for (int64_t i = 0; i < places.count(); ++i)
-      places.data<int32_t>()[i] = seq.start_BT.data<const int32_t>()[i] + static_cast<int32_t>(seq.begin());
-    return {cx, places, seq, site};
-  }
-
   void forward(Context& cx, const Tensor& q_local, const Tensor& k_local, const Tensor& v_local, const Tensor& o_local,
                Site site) {
     HeadExchange q = HeadExchange::to_heads(cx, q_local, shards.queries, seq, site);
     HeadExchange keys = HeadExchange::to_heads(cx, k_local, shards.keys, seq, site);
     HeadExchange values = HeadExchange::to_heads(cx, v_local, shards.keys, seq, site);
-    if (!seq.single_document) start = gather_starts(cx, Site{"attention.documents"}).rows(cx, seq.length);
+    if (!seq.single_document) start = gather_starts(cx, seq, Site{"attention.documents"});
     x.q = q.finish_heads(cx);
     k = keys.finish_heads(cx);
     v = values.finish_heads(cx);
@@ -119,8 +111,7 @@ struct UlyssesAttention final : Function {
 Value ulysses_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
                         const SequenceAttentionOptions& options, const SeqContext& seq) {
   OG_CHECK(q.size(2) % seq.comm->size() == 0, "ulysses: {} query heads over {} ranks", q.size(2), seq.comm->size());
-  Value o = tape.output({q.size(0), q.size(1), q.size(2), v.size(3)}, q.dtype(),
-                        place_elementwise("attention", {q.place(), k.place(), v.place()}), {q, k, v});
+  Value o = attention_output(tape, q, k, v);
   auto function = std::make_unique<UlyssesAttention>(HeadShards(q.size(2), k.size(2), *seq.comm));
   function->seq = seq;
   function->scale = attention_scale(options.attention, q.size(3));

@@ -15,6 +15,11 @@ struct HeadRange {
   int64_t count() const { return end - begin; }
 };
 
+// Heads [begin, end) of x [B, T, G, D]; all of them: x itself.
+Tensor take_heads(Context& cx, const Tensor& x, int64_t begin, int64_t end);
+// Heads [begin, ..) of x become, or grow by, those of y [B, T, n, D].
+void put_heads(const Tensor& x, int64_t begin, const Tensor& y, Put put);
+
 // A started all-to-all; finish() once.
 class HeadExchange {
  public:
@@ -29,6 +34,14 @@ class HeadExchange {
   void finish_tokens(const Tensor& x, Put put);
 
  private:
+  // Of x, tokens [begin, end) of the heads: what one rank is sent.
+  struct Part {
+    int64_t begin, end;
+    HeadRange heads;
+  };
+  HeadExchange(Context& cx, const Tensor& x, const std::vector<HeadRange>& heads, const SeqContext& seq,
+               const std::vector<Part>& sent, const std::vector<int64_t>& received, Site site);
+
   std::vector<HeadRange> heads_;
   std::vector<int64_t> first_;
   size_t rank_ = 0;

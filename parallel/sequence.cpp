@@ -1,5 +1,6 @@
 #include "parallel/sequence.h"
 
+#include "parallel/collectives.h"
 #include "parallel/sequence_heads.h"
 #include "parallel/state_exchange.h"
 
@@ -148,13 +149,6 @@ struct Scan final : Function {
   }
 };
 
-Placement place_of(const ScanStreams& s) {
-  Placement p = place_elementwise("scan", {s.q.place(), s.k.place(), s.v.place()});
-  if (s.g.defined()) p = place_elementwise("scan", {p, s.g.place()});
-  if (s.beta.defined()) p = place_elementwise("scan", {p, s.beta.place()});
-  return p;
-}
-
 }  // namespace
 
 ScanOutput scan(Tape& tape, const Recurrence& recurrence, const ScanStreams& s, const SeqContext& seq,
@@ -190,7 +184,7 @@ ScanOutput scan(Tape& tape, const Recurrence& recurrence, const ScanStreams& s, 
     function->forward_alone(cx, o, {});
   } else {
     out.final_state = tape.output(function->state_shape(), s.q.dtype(), state_place, inputs);
-    const Site site{tape.collective_site_override ? tape.collective_site_override : "mixer.forward"};
+    const Site site = forward_site(tape, Site{"mixer.forward"});
     if (seq.comm->size() == 1) {
       gather_nothing(cx, *seq.comm, s.q.dtype(), site);
       function->entry = initial_state.tensor();

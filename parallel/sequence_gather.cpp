@@ -77,4 +77,11 @@ Tensor sum_to_owners(Context& cx, const Tensor& part, const SeqContext& seq, Sit
   return own;
 }
 
+Tensor gather_starts(Context& cx, const SeqContext& seq, Site site) {
+  const Tensor places = cx.empty(seq.start_BT.shape(), DType::i32);
+  for (int64_t i = 0; i < places.count(); ++i)
+    places.data<int32_t>()[i] = seq.start_BT.data<const int32_t>()[i] + static_cast<int32_t>(seq.begin());
+  return SequenceGather(cx, places, seq, site).rows(cx, seq.length);
+}
+
 }  // namespace og

@@ -27,4 +27,7 @@ class SequenceGather {
 // of all ranks' contributions to this rank's tokens, [B, T, ..].
 Tensor sum_to_owners(Context& cx, const Tensor& part, const SeqContext& seq, Site site);
 
+// Starts of documents of whole rows, [B, length], as places in the row.
+Tensor gather_starts(Context& cx, const SeqContext& seq, Site site);
+
 }  // namespace og

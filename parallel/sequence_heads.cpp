@@ -2,7 +2,7 @@
 
 #include <optional>
 
-#include "parallel/attention_methods.h"
+#include "parallel/collectives.h"
 #include "parallel/head_exchange.h"
 #include "parallel/sequence_gather.h"
 
@@ -88,22 +88,13 @@ struct ScanByHeads final : Function {
     const int64_t width = key_size * value_size, B = state.size(0);
     return take_heads(cx, state.reshape({B, 1, num_heads, width}), own().begin, own().end).reshape(state_shape());
   }
-  void share(Context& cx, const Tensor& all, const Tensor& mine, Site site) const {
+  void share(const Tensor& all, const Tensor& mine, Site site) const {
     all.fill(0);
     const int64_t width = key_size * value_size, B = all.size(0);
     if (mine.count() > 0)
       put_heads(all.reshape({B, 1, num_heads, width}), own().begin, mine.reshape({B, 1, own().count(), width}),
                 Put::write);
     seq.comm->all_reduce(all, Reduce::sum, site).wait();
-    static_cast<void>(cx);
-  }
-
-  // Starts of documents as places in the row, of all its tokens.
-  void gather_starts(Context& cx, Site site) {
-    const Tensor places = cx.empty(seq.start_BT.shape(), DType::i32);
-    for (int64_t i = 0; i < places.count(); ++i)
-      places.data<int32_t>()[i] = seq.start_BT.data<const int32_t>()[i] + static_cast<int32_t>(seq.begin());
-    start = SequenceGather(cx, places, seq, site).rows(cx, seq.length);
   }
 
   void forward(Context& cx, const ScanStreams& s, const Tensor& o_local, const Tensor& final_state,
@@ -112,7 +103,8 @@ struct ScanByHeads final : Function {
     std::vector<ToHeads> flying;
     for (const Value* x : {&s.q, &s.k, &s.v, &s.g, &s.beta})
       flying.emplace_back(cx, x->defined() ? x->tensor() : Tensor(), heads, seq, site);
-    gather_starts(cx, Site{"mixer.documents"});
+    start = seq.single_document ? cx.zeros({seq.num_rows, seq.length}, DType::i32)
+                                : gather_starts(cx, seq, Site{"mixer.documents"});
     Tensor* to[] = {&q, &k, &v, &g, &beta};
     for (size_t i = 0; i < 5; ++i) *to[i] = flying[i].finish(cx);
     entry = own_of(cx, initial);
@@ -127,7 +119,7 @@ struct ScanByHeads final : Function {
         kernel.forward(cx.stream, o.view<T, 4>(), exit.view<T, 4>(), work.flat<T>(), in, entry.view<const T, 4>());
       });
     ToTokens(cx, o, num_heads, heads, seq, site).finish(o_local, Put::write);
-    if (final_state.defined()) share(cx, final_state, exit, site);
+    if (final_state.defined()) share(final_state, exit, site);
   }
 
   void backward(Context& cx) override {
@@ -166,7 +158,7 @@ struct ScanByHeads final : Function {
     }
     if (!input(5)) return;
     const Tensor all = cx.empty({seq.num_rows, num_heads, key_size, value_size}, v.dtype());
-    share(cx, all, dentry, site);
+    share(all, dentry, site);
     const auto [target, put] = input(5)->open(cx);
     put_heads(target.reshape({seq.num_rows, 1, num_heads, key_size * value_size}), 0,
               all.reshape({seq.num_rows, 1, num_heads, key_size * value_size}), put);
@@ -177,9 +169,7 @@ struct ScanByHeads final : Function {
 
 ScanOutput scan_by_heads(Tape& tape, const Recurrence& recurrence, const ScanStreams& s, const SeqContext& seq,
                          const Value& initial_state, bool wants_final_state) {
-  Placement place = place_elementwise("scan", {s.q.place(), s.k.place(), s.v.place()});
-  if (s.g.defined()) place = place_elementwise("scan", {place, s.g.place()});
-  if (s.beta.defined()) place = place_elementwise("scan", {place, s.beta.place()});
+  const Placement place = place_of(s);
   auto function = std::make_unique<ScanByHeads>();
   function->recurrence = recurrence;
   function->seq = seq;
@@ -193,7 +183,7 @@ ScanOutput scan_by_heads(Tape& tape, const Recurrence& recurrence, const ScanStr
   out.o = tape.output({s.q.size(0), s.q.size(1), s.q.size(2), s.v.size(3)}, s.q.dtype(), place, inputs);
   out.final_state = tape.output({s.q.size(0), s.q.size(2), s.q.size(3), s.v.size(3)}, s.q.dtype(),
                                 place.with(Axis::sequence, Place::invariant), inputs);
-  const Site site{tape.collective_site_override ? tape.collective_site_override : "mixer.forward"};
+  const Site site = forward_site(tape, Site{"mixer.forward"});
   function->forward(tape.context(), s, out.o.tensor(), wants_final_state ? out.final_state.tensor() : Tensor(),
                     initial_state.tensor(), site);
   tape.record(std::move(function), inputs, {out.o, out.final_state});

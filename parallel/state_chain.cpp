@@ -1,29 +1,22 @@
 #include <algorithm>
-#include <cstring>
 
+#include "parallel/head_exchange.h"
 #include "parallel/state_exchange.h"
 
 namespace og {
 
 namespace {
 
-// Columns [begin, end) of a state [B,H,K,V], and back into one.
+// Columns of a state [B,H,K,V] are heads of [B, H K, V, 1].
 Tensor columns(Context& cx, const Tensor& state, int64_t begin, int64_t end) {
-  Shape shape = state.shape();
-  const int64_t width = shape[3], rows = shape.count() / std::max<int64_t>(1, width), size = size_of(state.dtype());
-  shape.set(3, end - begin);
-  const Tensor out = cx.empty(shape, state.dtype());
-  for (int64_t r = 0; r < rows; ++r)
-    std::memcpy(out.raw() + r * (end - begin) * size, state.raw() + (r * width + begin) * size,
-                static_cast<size_t>((end - begin) * size));
-  return out;
+  const Shape& s = state.shape();
+  return take_heads(cx, state.reshape({s[0], s[1] * s[2], s[3], 1}), begin, end)
+      .reshape({s[0], s[1], s[2], end - begin});
 }
 void put_columns(const Tensor& state, const Tensor& block, int64_t begin) {
-  const int64_t width = state.size(3), count = block.size(3), size = size_of(state.dtype());
-  const int64_t rows = state.count() / std::max<int64_t>(1, width);
-  for (int64_t r = 0; r < rows; ++r)
-    std::memcpy(state.raw() + (r * width + begin) * size, block.raw() + r * count * size,
-                static_cast<size_t>(count * size));
+  const Shape& s = state.shape();
+  put_heads(state.reshape({s[0], s[1] * s[2], s[3], 1}), begin, block.reshape({s[0], s[1] * s[2], block.size(3), 1}),
+            Put::write);
 }
 
 class StateChain final : public StateExchange {

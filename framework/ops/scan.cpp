@@ -79,6 +79,13 @@ Tensor retreat_state(Context& cx, const Summary& piece, const Tensor& state) {
   return fold<true>(cx, piece.a, piece.b, state);
 }
 
+Placement place_of(const ScanStreams& s) {
+  Placement p = place_elementwise("scan", {s.q.place(), s.k.place(), s.v.place()});
+  if (s.g.defined()) p = place_elementwise("scan", {p, s.g.place()});
+  if (s.beta.defined()) p = place_elementwise("scan", {p, s.beta.place()});
+  return p;
+}
+
 Summary combine(Context& cx, const Summary& earlier, const Summary& later) {
   const int64_t B = later.b.size(0), H = later.b.size(1), K = later.b.size(2), n = later.a.size(2);
   const Summary out = Summary::of(cx.empty({later.flat.count()}, later.flat.dtype()), later.b.shape(), n);

@@ -37,6 +37,8 @@ struct ScanStreams {
 // Programmer errors in shapes, types and placements. start_BT i32 [B,T]; initial_state [B,H,K,V] or absent.
 void check_scan(const Recurrence& recurrence, const ScanStreams& streams, const Tensor& start_BT,
                 const Value& initial_state);
+// The place that the streams have together.
+Placement place_of(const ScanStreams& streams);
 // The kernels' view of the streams (tensors stay owned by the caller).
 template <class T>
 ScanInputs<T> scan_inputs(const Recurrence& recurrence, const Tensor& q, const Tensor& k, const Tensor& v,
