@@ -65,7 +65,8 @@ struct Scan final : Function {
       const int64_t n = transition_size();
       const Summary own = Summary::of(cx.empty({Summary::count(state_shape(), n)}, dtype()), state_shape(), n);
       kernel.summarise(cx.stream, own.a.view<T, 3>(), own.b.template view<T, 4>(), work.flat<T>(), in);
-      const auto exchange = start_state_exchange(cx, seq, Direction::forward, own, initial, wants_final, site);
+      const auto exchange = start_state_exchange(seq.options.linear,
+                                                 {cx, *seq.comm, Direction::forward, own, initial, wants_final, site});
       StateExchange::Result states;
       if (!seq.options.overlap) states = exchange->wait();
       const double begin = now_seconds();
@@ -135,7 +136,8 @@ struct Scan final : Function {
       own.a.copy_from(a);
       kernel.summarise_backward(cx.stream, own.b.view<T, 4>(), work.flat<T>(), in, d_o);
       const bool wants_initial = input(5) != nullptr;
-      const auto exchange = start_state_exchange(cx, seq, Direction::backward, own, dfinal, wants_initial, site);
+      const auto exchange =
+          start_state_exchange(seq.options.linear, {cx, comm, Direction::backward, own, dfinal, wants_initial, site});
       StateExchange::Result states;
       if (!seq.options.overlap) states = exchange->wait();
       const double begin = now_seconds();

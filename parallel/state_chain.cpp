@@ -21,83 +21,55 @@ void put_columns(const Tensor& state, const Tensor& block, int64_t begin) {
 
 class StateChain final : public StateExchange {
  public:
-  StateChain(Context& cx, const SeqContext& seq, Direction direction, const Summary& own, const Tensor& outside,
-             bool wants_total, Site site, int64_t blocks)
-      : cx_(cx),
-        comm_(*seq.comm),
-        direction_(direction),
-        own_(own),
-        outside_(outside),
-        wants_total_(wants_total),
-        site_(site),
-        place_(rank_at(comm_, direction, comm_.rank())),
-        width_(own.b.size(3)),
+  StateChain(const StateCall& call, int64_t blocks)
+      : StateExchange(call),
+        width_(call.own.b.size(3)),
         blocks_(std::clamp<int64_t>(blocks, 1, std::max<int64_t>(1, width_))) {
-    if (place_ > 0) {
-      const int before = rank_at(comm_, direction_, place_ - 1);
-      for (int64_t j = 0; j < blocks_; ++j) {
-        Shape shape = own_.b.shape();
-        shape.set(3, begin_of(j + 1) - begin_of(j));
-        arriving_.push_back(cx_.empty(shape, own_.b.dtype()));
-        received_.push_back(comm_.send_recv({}, {{before, arriving_.back()}}, site_));
+    for (int64_t j = 0; j < blocks_; ++j) {
+      if (place() == 0) {  // the first piece waits for nobody
+        forward(j, call.outside.defined() ? columns(call.cx, call.outside, begin_of(j), begin_of(j + 1)) : Tensor());
+        continue;
       }
-    } else {  // the first piece waits for nobody
-      for (int64_t j = 0; j < blocks_; ++j)
-        forward(j, outside_.defined() ? columns(cx_, outside_, begin_of(j), begin_of(j + 1)) : Tensor());
+      Shape shape = call.own.b.shape();
+      shape.set(3, begin_of(j + 1) - begin_of(j));
+      arriving_.push_back(call.cx.empty(shape, call.own.b.dtype()));
+      received_.push_back(call.comm.send_recv({}, {{rank_at(place() - 1), arriving_.back()}}, call.site));
     }
   }
 
   Result wait() override {
-    Result result;
-    if (place_ == 0) {
-      result.entry = outside_;
-    } else {
-      result.entry = cx_.empty(own_.b.shape(), own_.b.dtype());
-      for (int64_t j = 0; j < blocks_; ++j) {
-        received_[static_cast<size_t>(j)].wait();
-        const Tensor& block = arriving_[static_cast<size_t>(j)];
-        forward(j, block);
-        put_columns(result.entry, block, begin_of(j));
-      }
+    Result result{call_.outside, {}};
+    if (place() > 0) result.entry = state();
+    for (size_t j = 0; j < arriving_.size(); ++j) {
+      received_[j].wait();
+      forward(static_cast<int64_t>(j), arriving_[j]);
+      put_columns(result.entry, arriving_[j], begin_of(static_cast<int64_t>(j)));
     }
     for (Pending& sent : sent_) sent.wait();
-    if (wants_total_) {
-      result.total = cx_.empty(own_.b.shape(), own_.b.dtype());
-      const int last = rank_at(comm_, direction_, comm_.size() - 1);
-      if (comm_.rank() == last) result.total.copy_from(after_all());
-      comm_.broadcast(result.total, last, site_).wait();
+    if (!call_.wants_total) return result;
+    Tensor total;
+    if (last()) {
+      total = state();
+      for (int64_t j = 0; j < blocks_; ++j) put_columns(total, passed_[static_cast<size_t>(j)], begin_of(j));
     }
+    result.total = from_last(total);
     return result;
   }
 
  private:
+  Tensor state() const { return call_.cx.empty(call_.own.b.shape(), call_.own.b.dtype()); }
   int64_t begin_of(int64_t block) const { return block * width_ / blocks_; }
 
   // Passes one block of the state over this rank's piece and on.
   void forward(int64_t j, const Tensor& block) {
-    const bool last = place_ == comm_.size() - 1;
-    if (last && !wants_total_) return;
+    if (last() && !call_.wants_total) return;
     Summary piece;
-    piece.a = own_.a;
-    piece.b = columns(cx_, own_.b, begin_of(j), begin_of(j + 1));
-    passed_.push_back(pass(cx_, direction_, piece, block));
-    if (!last) sent_.push_back(comm_.send_recv({{rank_at(comm_, direction_, place_ + 1), passed_.back()}}, {}, site_));
+    piece.a = call_.own.a;
+    piece.b = columns(call_.cx, call_.own.b, begin_of(j), begin_of(j + 1));
+    passed_.push_back(pass(piece, block));
+    if (!last()) sent_.push_back(call_.comm.send_recv({{rank_at(place() + 1), passed_.back()}}, {}, call_.site));
   }
 
-  Tensor after_all() {
-    const Tensor state = cx_.empty(own_.b.shape(), own_.b.dtype());
-    for (int64_t j = 0; j < blocks_; ++j) put_columns(state, passed_[static_cast<size_t>(j)], begin_of(j));
-    return state;
-  }
-
-  Context& cx_;
-  Comm& comm_;
-  Direction direction_;
-  Summary own_;
-  Tensor outside_;
-  bool wants_total_;
-  Site site_;
-  int place_;  // in the chain
   int64_t width_, blocks_;
   std::vector<Tensor> arriving_, passed_;
   std::vector<Pending> received_, sent_;
@@ -105,10 +77,8 @@ class StateChain final : public StateExchange {
 
 }  // namespace
 
-std::unique_ptr<StateExchange> start_state_chain(Context& cx, const SeqContext& seq, Direction direction,
-                                                 const Summary& own, const Tensor& outside, bool wants_total, Site site,
-                                                 int64_t blocks) {
-  return std::make_unique<StateChain>(cx, seq, direction, own, outside, wants_total, site, blocks);
+std::unique_ptr<StateExchange> start_state_chain(const StateCall& call, int64_t blocks) {
+  return std::make_unique<StateChain>(call, blocks);
 }
 
 }  // namespace og

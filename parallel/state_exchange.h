@@ -17,6 +17,18 @@ namespace og {
 
 enum class Direction : uint8_t { forward, backward };
 
+// What a rank brings. own: (A, B) of its piece, or (A, C) backward; outside [B,H,K,V]: the state before the first piece
+// (backward: the gradient after the last), the same on every rank, absent: zero.
+struct StateCall {
+  Context& cx;
+  Comm& comm;
+  Direction direction;
+  Summary own;
+  Tensor outside;
+  bool wants_total;
+  Site site;
+};
+
 class StateExchange {
  public:
   virtual ~StateExchange() = default;
@@ -26,35 +38,29 @@ class StateExchange {
   };
   // Once. Blocks until both are there.
   virtual Result wait() = 0;
+
+ protected:
+  explicit StateExchange(const StateCall& call) : call_(call) {}
+  // The ranks in the order that the direction meets their pieces: step 0 is the first. Its own inverse.
+  int rank_at(int step) const { return call_.direction == Direction::forward ? step : call_.comm.size() - 1 - step; }
+  int place() const { return rank_at(call_.comm.rank()); }
+  bool last() const { return place() == call_.comm.size() - 1; }
+  // The state after a piece.
+  Tensor pass(const Summary& piece, const Tensor& state) const;
+  // The total, known on the last of them, on every rank.
+  Tensor from_last(const Tensor& total) const;
+
+  const StateCall call_;
 };
 
-// Starts it: what needs no other rank's answer is under way when this returns. own: (A, B) of this rank's piece, or (A,
-// C) backward; outside [B,H,K,V]: the state before the first piece (backward: the gradient after the last), the same on
-// every rank, absent: zero.
-std::unique_ptr<StateExchange> start_state_exchange(Context& cx, const SeqContext& seq, Direction direction,
-                                                    const Summary& own, const Tensor& outside, bool wants_total,
-                                                    Site site);
-
+// Starts the method's schedule: what needs no other rank's answer is under way when this returns.
+std::unique_ptr<StateExchange> start_state_exchange(LinearMethod method, const StateCall& call);
 // Whether the method exchanges states at all.
 bool exchanges_states(LinearMethod method);
 
 // The schedules.
-std::unique_ptr<StateExchange> start_state_gather(Context& cx, const SeqContext& seq, Direction direction,
-                                                  const Summary& own, const Tensor& outside, bool wants_total,
-                                                  Site site);
-std::unique_ptr<StateExchange> start_state_chain(Context& cx, const SeqContext& seq, Direction direction,
-                                                 const Summary& own, const Tensor& outside, bool wants_total, Site site,
-                                                 int64_t blocks);
-std::unique_ptr<StateExchange> start_state_scan(Context& cx, const SeqContext& seq, Direction direction,
-                                                const Summary& own, const Tensor& outside, bool wants_total, Site site);
-
-// The ranks in the order that a direction meets their pieces: step 0 is the first. Ranks are their own inverse in both.
-inline int rank_at(const Comm& comm, Direction direction, int step) {
-  return direction == Direction::forward ? step : comm.size() - 1 - step;
-}
-// The state after a piece.
-inline Tensor pass(Context& cx, Direction direction, const Summary& piece, const Tensor& state) {
-  return direction == Direction::forward ? advance_state(cx, piece, state) : retreat_state(cx, piece, state);
-}
+std::unique_ptr<StateExchange> start_state_gather(const StateCall& call);
+std::unique_ptr<StateExchange> start_state_chain(const StateCall& call, int64_t blocks);
+std::unique_ptr<StateExchange> start_state_scan(const StateCall& call);
 
 }  // namespace og

@@ -6,46 +6,33 @@ namespace {
 
 class StateGather final : public StateExchange {
  public:
-  StateGather(Context& cx, const SeqContext& seq, Direction direction, const Summary& own, const Tensor& outside,
-              bool wants_total, Site site)
-      : cx_(cx),
-        comm_(*seq.comm),
-        direction_(direction),
-        own_(own),
-        outside_(outside),
-        wants_total_(wants_total),
-        rows_(static_cast<size_t>(comm_.size()), own.flat.count()),
-        all_(cx.empty({own.flat.count() * comm_.size()}, own.flat.dtype())),
-        pending_(comm_.all_gather(all_, own.flat, rows_, site)) {}
+  explicit StateGather(const StateCall& call)
+      : StateExchange(call),
+        rows_(static_cast<size_t>(call.comm.size()), call.own.flat.count()),
+        all_(call.cx.empty({call.own.flat.count() * call.comm.size()}, call.own.flat.dtype())),
+        pending_(call.comm.all_gather(all_, call.own.flat, rows_, call.site)) {}
 
   Result wait() override {
     pending_.wait();
     Result result;
-    Tensor state = outside_;
-    for (int step = 0; step < comm_.size(); ++step) {
-      const int rank = rank_at(comm_, direction_, step);
-      if (rank == comm_.rank()) {
+    Tensor state = call_.outside;
+    for (int step = 0; step < call_.comm.size(); ++step) {
+      if (step == place()) {
         result.entry = state;
-        if (!wants_total_) break;
+        if (!call_.wants_total) return result;
       }
-      state = pass(cx_, direction_, of(rank), state);
+      state = pass(of(rank_at(step)), state);
     }
-    if (wants_total_) result.total = state;
+    result.total = state;
     return result;
   }
 
  private:
   Summary of(int rank) const {
-    const int64_t n = own_.flat.count();
-    return Summary::of(all_.slice(rank * n, (rank + 1) * n), own_.b.shape(), own_.a.size(2));
+    const int64_t n = call_.own.flat.count();
+    return Summary::of(all_.slice(rank * n, (rank + 1) * n), call_.own.b.shape(), call_.own.a.size(2));
   }
 
-  Context& cx_;
-  Comm& comm_;
-  Direction direction_;
-  Summary own_;
-  Tensor outside_;
-  bool wants_total_;
   std::vector<int64_t> rows_;
   Tensor all_;
   Pending pending_;
@@ -53,10 +40,6 @@ class StateGather final : public StateExchange {
 
 }  // namespace
 
-std::unique_ptr<StateExchange> start_state_gather(Context& cx, const SeqContext& seq, Direction direction,
-                                                  const Summary& own, const Tensor& outside, bool wants_total,
-                                                  Site site) {
-  return std::make_unique<StateGather>(cx, seq, direction, own, outside, wants_total, site);
-}
+std::unique_ptr<StateExchange> start_state_gather(const StateCall& call) { return std::make_unique<StateGather>(call); }
 
 }  // namespace og

@@ -4,93 +4,59 @@ namespace og {
 
 namespace {
 
-// The map of two neighbouring pieces one after the other, in the direction's order.
-Summary compose(Context& cx, Direction direction, const Summary& first, const Summary& then) {
-  if (direction == Direction::forward) return combine(cx, first, then);
-  // Backward meets the right piece first: d -> A_left^T (A_right^T d + C_right) + C_left, with A = A_right A_left.
-  Summary both = combine(cx, then, first);
-  both.b.copy_from(retreat_state(cx, then, first.b));
-  return both;
-}
-
 class StateScan final : public StateExchange {
  public:
-  StateScan(Context& cx, const SeqContext& seq, Direction direction, const Summary& own, const Tensor& outside,
-            bool wants_total, Site site)
-      : cx_(cx),
-        comm_(*seq.comm),
-        direction_(direction),
-        inclusive_(own),
-        outside_(outside),
-        wants_total_(wants_total),
-        site_(site),
-        place_(rank_at(comm_, direction, comm_.rank())) {
-    exchange(1);
-  }
+  explicit StateScan(const StateCall& call) : StateExchange(call), inclusive_(call.own) { exchange(1); }
 
   // After the round over distance d, inclusive_ is the map of the 2 d pieces that end with this rank's.
   Result wait() override {
-    int distance = 1;
-    while (true) {
-      finish();
-      if (arrived_.flat.defined()) inclusive_ = compose(cx_, direction_, arrived_, inclusive_);
-      distance *= 2;
-      if (distance >= comm_.size()) break;
-      exchange(distance);
+    for (int distance = 1; distance < call_.comm.size(); distance *= 2) {
+      if (distance > 1) exchange(distance);
+      if (arrive()) inclusive_ = compose(arrived_, inclusive_);
     }
+    exchange(1);  // exclusive from inclusive: each rank takes its predecessor's
     Result result;
-    shift();
-    result.entry = place_ == 0 ? outside_ : pass(cx_, direction_, arrived_, outside_);
-    if (wants_total_) {
-      result.total = cx_.empty(inclusive_.b.shape(), inclusive_.b.dtype());
-      const int last = rank_at(comm_, direction_, comm_.size() - 1);
-      if (comm_.rank() == last) result.total.copy_from(pass(cx_, direction_, inclusive_, outside_));
-      comm_.broadcast(result.total, last, site_).wait();
-    }
+    result.entry = arrive() ? pass(arrived_, call_.outside) : call_.outside;
+    if (call_.wants_total) result.total = from_last(last() ? pass(inclusive_, call_.outside) : Tensor());
     return result;
   }
 
  private:
-  void exchange(int distance) {
-    std::vector<Message> sends, receives;
-    arrived_ = {};
-    if (place_ + distance < comm_.size())
-      sends.push_back({rank_at(comm_, direction_, place_ + distance), inclusive_.flat});
-    if (place_ - distance >= 0) {
-      arrived_ = Summary::of(cx_.empty(inclusive_.flat.shape(), inclusive_.flat.dtype()), inclusive_.b.shape(),
-                             inclusive_.a.size(2));
-      receives.push_back({rank_at(comm_, direction_, place_ - distance), arrived_.flat});
-    }
-    started_ = !sends.empty() || !receives.empty();
-    if (started_) pending_ = comm_.send_recv(std::move(sends), std::move(receives), site_);
-  }
-  void finish() {
-    if (started_) pending_.wait();
-  }
-  // Exclusive from inclusive: each rank takes its predecessor's.
-  void shift() {
-    exchange(1);
-    finish();
+  // The map of two neighbouring pieces one after the other, in the direction's order.
+  Summary compose(const Summary& first, const Summary& then) const {
+    if (call_.direction == Direction::forward) return combine(call_.cx, first, then);
+    // Backward meets the right piece first: d -> A_left^T (A_right^T d + C_right) + C_left, with A = A_right A_left.
+    Summary both = combine(call_.cx, then, first);
+    both.b.copy_from(pass(then, first.b));
+    return both;
   }
 
-  Context& cx_;
-  Comm& comm_;
-  Direction direction_;
+  // A rank may have no partner in a round, on one side or on both.
+  void exchange(int distance) {
+    std::vector<Message> sends, receives;
+    if (place() + distance < call_.comm.size()) sends.push_back({rank_at(place() + distance), inclusive_.flat});
+    receives_ = place() >= distance;
+    if (receives_) {
+      const Tensor& like = inclusive_.flat;
+      arrived_ = Summary::of(call_.cx.empty(like.shape(), like.dtype()), inclusive_.b.shape(), inclusive_.a.size(2));
+      receives.push_back({rank_at(place() - distance), arrived_.flat});
+    }
+    started_ = !sends.empty() || receives_;
+    if (started_) pending_ = call_.comm.send_recv(std::move(sends), std::move(receives), call_.site);
+  }
+  // Whether something came.
+  bool arrive() {
+    if (started_) pending_.wait();
+    return receives_;
+  }
+
   Summary inclusive_, arrived_;
-  Tensor outside_;
-  bool wants_total_;
-  Site site_;
-  int place_;
-  bool started_ = false;  // a rank may have no partner in a round
+  bool receives_ = false, started_ = false;
   Pending pending_;
 };
 
 }  // namespace
 
-std::unique_ptr<StateExchange> start_state_scan(Context& cx, const SeqContext& seq, Direction direction,
-                                                const Summary& own, const Tensor& outside, bool wants_total,
-                                                Site site) {
-  return std::make_unique<StateScan>(cx, seq, direction, own, outside, wants_total, site);
-}
+std::unique_ptr<StateExchange> start_state_scan(const StateCall& call) { return std::make_unique<StateScan>(call); }
 
 }  // namespace og
