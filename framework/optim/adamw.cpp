@@ -41,17 +41,9 @@ AdamW::AdamW(ParameterStore& store, AdamWOptions options, OptimizerSharding shar
   if (sharding == OptimizerSharding::zero1) buckets_ = buckets_of(store);
 }
 
-void AdamW::update(Moments& m) {
+void AdamW::update(Moments& m, AdamWStep s) {
   if (m.range.count == 0) return;
-  const Profile::Scope scope(&cx_.profile, Part::optimizer);
-  const AdamWStep s{.rate = rate_,
-                    .beta1 = options_.beta1,
-                    .beta2 = options_.beta2,
-                    .eps = options_.eps,
-                    .decay = m.parameter->record.decay ? options_.weight_decay : 0,
-                    .correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_)),
-                    .correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_)),
-                    .gradient_scale = gradient_scale_};
+  s.decay = m.parameter->record.decay ? options_.weight_decay : 0;
   const Value& w = m.parameter->value;
   const Tensor weight = elements(w.tensor(), m.range), gradient = elements(w.slot()->gradient_or_zero(cx_), m.range);
   visit_real(w.dtype(), [&](auto zero) {
@@ -76,20 +68,26 @@ Pending AdamW::start_gather(const Bucket& b, const Tensor& flat) {
 
 void AdamW::step(double learning_rate, double gradient_scale) {
   steps_ += 1;
-  rate_ = learning_rate;
-  gradient_scale_ = gradient_scale;
+  const AdamWStep s{.rate = learning_rate,
+                    .beta1 = options_.beta1,
+                    .beta2 = options_.beta2,
+                    .eps = options_.eps,
+                    .decay = 0,
+                    .correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_)),
+                    .correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_)),
+                    .gradient_scale = gradient_scale};
   struct Flight {
     Tensor flat;
     Pending pending;
   };
   std::vector<Flight> flights;
   for (const Bucket& b : buckets_) {
-    for (size_t i : b.items) update(moments_[i]);
+    for (size_t i : b.items) update(moments_[i], s);
     flights.push_back({cx_.empty({b.count}, b.dtype), {}});
     flights.back().pending = start_gather(b, flights.back().flat);
   }
   for (Moments& m : moments_)
-    if (sharding_ == OptimizerSharding::none || m.parameter->gradient_group->size() == 1) update(m);
+    if (sharding_ == OptimizerSharding::none || m.parameter->gradient_group->size() == 1) update(m, s);
   for (size_t i = 0; i < flights.size(); ++i) {
     const Bucket& b = buckets_[i];
     flights[i].pending.wait();

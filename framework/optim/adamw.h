@@ -6,6 +6,7 @@
 #include <deque>
 #include <vector>
 
+#include "framework/kernels/optim.h"
 #include "framework/nn/parameter.h"
 #include "parallel/buckets.h"
 
@@ -44,16 +45,15 @@ class AdamW {
   std::deque<Moments>& moments() { return moments_; }
 
  private:
-  void update(Moments& m);
+  void update(Moments& m, AdamWStep step);
   Pending start_gather(const Bucket& bucket, const Tensor& flat);
 
   Context& cx_;
   AdamWOptions options_;
   OptimizerSharding sharding_;
   int64_t steps_ = 0;
-  double rate_ = 0, gradient_scale_ = 1;  // of the step that runs
-  std::deque<Moments> moments_;           // one for each parameter, in the order of the store
-  std::vector<Bucket> buckets_;           // zero1
+  std::deque<Moments> moments_;  // one for each parameter, in the order of the store
+  std::vector<Bucket> buckets_;  // zero1
 };
 
 }  // namespace og
