@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "framework/core/error.h"
+#include "framework/train/least_squares.h"
 #include "framework/train/progress.h"
 #include "framework/train/size_range.h"
 
@@ -91,7 +92,9 @@ int64_t received(Comm& comm, Verb verb) {
   return bytes;
 }
 
-CommBenchRow measure(Comm& comm, Verb verb, int64_t size) {
+}  // namespace
+
+CommBenchRow bench_verb(Comm& comm, Verb verb, int64_t size) {
   const auto pool = Pool::create();
   Case one(comm, *pool, verb, size);
   one.call(0);
@@ -122,36 +125,18 @@ CommBenchRow measure(Comm& comm, Verb verb, int64_t size) {
   return row;
 }
 
-}  // namespace
-
 CommFit fit_line(Verb verb, const std::vector<CommBenchRow>& rows) {
   CommFit fit{.verb = verb};
-  // Of (alpha + beta x - t) / t: weights 1 / t^2.
-  double w = 0, wx = 0, wxx = 0, wt = 0, wxt = 0;
-  int64_t n = 0;
-  for (const CommBenchRow& row : rows) {
-    if (row.verb != verb) continue;
-    const auto x = static_cast<double>(row.received);
-    const double weight = 1 / (row.seconds * row.seconds);
-    w += weight;
-    wx += weight * x;
-    wxx += weight * x * x;
-    wt += weight * row.seconds;
-    wxt += weight * x * row.seconds;
-    ++n;
-  }
-  if (n == 0) return fit;
-  const double d = w * wxx - wx * wx;
-  if (d > 1e-12 * w * wxx) {
-    fit.beta = (w * wxt - wx * wt) / d;
-    fit.alpha = (wt - fit.beta * wx) / w;
-    if (fit.alpha < 0) fit = {.verb = verb, .alpha = 0, .beta = wxt / wxx};
-  }
-  if (d <= 1e-12 * w * wxx || fit.beta < 0) fit = {.verb = verb, .alpha = wt / w};
+  std::vector<Observation> observations;
+  for (const CommBenchRow& row : rows)
+    if (row.verb == verb) observations.push_back({{1, static_cast<double>(row.received)}, row.seconds, row.seconds});
+  if (observations.empty()) return fit;
+  const std::vector<double> costs = fit_costs(observations);
+  fit.alpha = costs[0], fit.beta = costs[1];
   for (const CommBenchRow& row : rows)
     if (row.verb == verb)
       fit.error += std::pow((fit.alpha + fit.beta * static_cast<double>(row.received)) / row.seconds - 1, 2);
-  fit.error = std::sqrt(fit.error / static_cast<double>(n));
+  fit.error = std::sqrt(fit.error / static_cast<double>(observations.size()));
   return fit;
 }
 
@@ -166,7 +151,7 @@ CommBenchResult bench_comm(Comm& world, const std::vector<int64_t>& sizes) {
   for (Verb verb : {Verb::barrier, Verb::all_gather, Verb::all_reduce, Verb::reduce_scatter, Verb::all_to_all,
                     Verb::broadcast, Verb::send_recv}) {
     for (int64_t size : sizes) {
-      result.rows.push_back(measure(world, verb, size));
+      result.rows.push_back(bench_verb(world, verb, size));
       if (verb != Verb::barrier) continue;
       result.rows.back().size = 0;
       break;

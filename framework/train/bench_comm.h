@@ -31,6 +31,9 @@ struct CommBenchResult {
   std::vector<CommFit> fits;
 };
 
+// One verb at one size. Collective. A wrong result: Error(Status::internal).
+CommBenchRow bench_verb(Comm& comm, Verb verb, int64_t size);
+
 // Collective. A verb that gives a wrong result: Error(Status::internal), no figures. Buffers that do not fit in the
 // free memory: Error(Status::usage).
 CommBenchResult bench_comm(Comm& world, const std::vector<int64_t>& sizes);

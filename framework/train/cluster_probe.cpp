@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "framework/train/bench_comm.h"
 #include "framework/train/bench_step.h"
 #include "framework/train/layer_probe.h"
 #include "framework/train/probe.h"
@@ -33,33 +34,14 @@ data: {sequence_length: 1024}
 train: {tokens_per_step: 2048}
 )";
 
-// Seconds of one all_gather, the median of some.
-double time_all_gather(Comm& comm, int64_t bytes, int repeats) {
-  const auto pool = Pool::create(false);
-  const Tensor in = Tensor::zeros(*pool, {bytes / 4}, DType::f32),
-               out = Tensor::zeros(*pool, {comm.size() * bytes / 4}, DType::f32);
-  const std::vector<int64_t> rows(static_cast<size_t>(comm.size()), bytes / 4);
-  std::vector<double> seconds;
-  for (int i = 0; i < repeats + 2; ++i) {
-    comm.barrier(Site{"metrics"});
-    const double begin = now_seconds();
-    comm.all_gather(out, in, rows, Site{"metrics"}).wait();
-    if (i >= 2) seconds.push_back(now_seconds() - begin);
-  }
-  std::nth_element(seconds.begin(), seconds.begin() + repeats / 2, seconds.end());
-  return comm.max(seconds[static_cast<size_t>(repeats / 2)], Site{"metrics"});
-}
-
 }  // namespace
 
 Link measure_link(Comm& comm) {
-  constexpr int64_t kMessage = int64_t{4} << 20;
-  Link link;
-  const double others = comm.size() - 1;
-  link.latency = std::max(1e-9, time_all_gather(comm, 8, 50) / others);
-  const double seconds = time_all_gather(comm, kMessage, 10) / others - link.latency;
-  link.bandwidth = static_cast<double>(kMessage) / std::max(1e-6, seconds);
-  return link;
+  constexpr int64_t kMessage = int64_t{4} << 20;  // of one rank
+  std::vector<CommBenchRow> rows;
+  for (int64_t size : {int64_t{8}, kMessage}) rows.push_back(bench_verb(comm, Verb::all_gather, size * comm.size()));
+  const CommFit fit = fit_line(Verb::all_gather, rows);
+  return {std::max(1e-9, fit.alpha / (comm.size() - 1)), 1 / std::max(1e-15, fit.beta)};
 }
 
 Cluster measure_cluster(Comm& world, const std::string& precision) {

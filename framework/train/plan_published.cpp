@@ -1,62 +1,30 @@
 #include "framework/train/plan_published.h"
 
-#include <array>
+#include <algorithm>
 #include <cmath>
 
 #include "framework/core/error.h"
+#include "framework/train/least_squares.h"
 
 namespace og {
 
 namespace {
 
 constexpr size_t kMostConstants = 3;
-using Features = std::vector<double>;  // what each constant is multiplied with
-
 struct Cell {
   std::string name;
-  double seconds;  // published
-  double known;    // a part that is not fitted
-  Features features;
+  double seconds;                // published
+  double known;                  // a part that is not fitted
+  std::vector<double> features;  // what each constant is multiplied with
 };
-
-// Least squares of relative errors by the normal equations, at most three constants. A constant is a time: one that
-// would come out negative is held at zero.
-Features solve(const std::vector<Cell>& cells, size_t count) {
-  std::vector<bool> held(count, false);
-  while (true) {
-    std::array<std::array<double, kMostConstants + 1>, kMostConstants> m{};
-    for (const Cell& c : cells)
-      for (size_t i = 0; i < count; ++i) {
-        for (size_t j = 0; j < count; ++j) m[i][j] += c.features[i] * c.features[j] / (c.seconds * c.seconds);
-        m[i][kMostConstants] += c.features[i] * (c.seconds - c.known) / (c.seconds * c.seconds);
-      }
-    for (size_t i = 0; i < count; ++i)
-      if (held[i]) {
-        for (size_t j = 0; j < count; ++j) m[i][j] = m[j][i] = 0;
-        m[i][i] = 1;
-        m[i][kMostConstants] = 0;
-      }
-    for (size_t i = 0; i < count; ++i)
-      for (size_t r = 0; r < count; ++r) {
-        if (r == i) continue;
-        const double factor = m[r][i] / m[i][i];
-        for (size_t j = i; j <= kMostConstants; ++j) m[r][j] -= factor * m[i][j];
-      }
-    Features x(count);
-    bool negative = false;
-    for (size_t i = 0; i < count; ++i) {
-      x[i] = m[i][kMostConstants] / m[i][i];
-      if (x[i] < 0) held[i] = negative = true;
-    }
-    if (!negative) return x;
-  }
-}
 
 PublishedFit fit(std::string title, std::string source, bool verified, std::string model,
                  const std::vector<std::string>& constants, const std::vector<Cell>& cells) {
   OG_CHECK(constants.size() <= kMostConstants, "{} constants", constants.size());
   PublishedFit result{std::move(title), std::move(source), std::move(model), verified, {}, {}};
-  const Features x = solve(cells, constants.size());
+  std::vector<Observation> observations;
+  for (const Cell& c : cells) observations.push_back({c.features, c.seconds - c.known, c.seconds});
+  const std::vector<double> x = fit_costs(observations);
   for (size_t i = 0; i < x.size(); ++i) result.constants.emplace_back(constants[i], x[i]);
   for (const Cell& c : cells) {
     double seconds = c.known;
