@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 #include <map>
 
@@ -62,11 +61,7 @@ class Sweep {
 
   void save() const {
     if (bench_.json_path.empty()) return;
-    const std::string beside = bench_.json_path + ".new";  // never half a file
-    FileWriter file(beside);
-    file.write(to_json(bench_, points_).dump(1) + "\n");
-    file.finish();
-    std::filesystem::rename(beside, bench_.json_path);
+    replace_text(bench_.json_path, to_json(bench_, points_).dump(1) + "\n");
   }
 
   // One pass; the numbers are those of the worst rank, the same on all.

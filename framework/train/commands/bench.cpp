@@ -79,11 +79,6 @@ int comm(const std::vector<std::string>& args) {
   });
 }
 
-std::string text_of(const std::string& path) {
-  const MappedFile file(path);
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
-
 std::string draw(const std::vector<SequencePoint>& points, const std::string& path, const std::string& title) {
   std::vector<SpeedLine> lines;
   for (const SequencePoint& p : points) {
@@ -144,7 +139,7 @@ int sequence(const std::vector<std::string>& args) {
     bench.tokens_per_rank = per_rank.empty() ? bench.lengths.back() / bench.ranks.back()
                                              : parse_sizes("bench sequence --tokens-per-rank", per_rank, 2).back();
   if (!resume.empty()) {
-    if (std::filesystem::exists(resume)) bench.resume = text_of(resume);
+    if (std::filesystem::exists(resume)) bench.resume = read_text(resume);
     if (bench.json_path.empty()) bench.json_path = resume;
   }
   return run_in_world(std::max(300.0, 4 * bench.seconds_limit), [&](Comm& world) {

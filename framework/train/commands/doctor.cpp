@@ -43,9 +43,7 @@ int measure(const std::string& path) {
   return run_in_world(300, [&](Comm& world) {
     const Cluster cluster = measure_cluster(world, "auto");
     if (world.rank() != 0) return 0;
-    FileWriter file(path);
-    file.write(to_yaml(cluster));
-    file.finish();
+    replace_text(path, to_yaml(cluster));
     std::printf("%swritten to %s\n", to_yaml(cluster).c_str(), path.c_str());
     return 0;
   });
