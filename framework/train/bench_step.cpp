@@ -44,11 +44,7 @@ StepBenchResult bench_step(Config config, Comm& world, const StepBench& options)
   Session session(config, world, resolve_degrees(config, world.size()));
   Context& cx = session.context();
   AdamW optimizer(session.store(), config.train.adamw, config.optimizer_sharding());
-  TrainStep step(cx, session.mesh(), session.store(), session.model(), optimizer,
-                 {.rows_in_step = config.rows_per_step(),
-                  .micro_batch_size = config.train.micro_batch_size,
-                  .max_grad_norm = config.train.max_grad_norm,
-                  .recompute = config.train.recompute == "block"});
+  TrainStep step(cx, session.mesh(), session.store(), session.model(), optimizer, step_options(config));
   const RowSource rows = [&](int64_t first, int64_t count) {
     return random_rows(*cx.pool, first, count, config.data.sequence_length, config.model.vocab_size);
   };

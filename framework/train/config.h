@@ -54,7 +54,7 @@ struct ParallelConfig {
   bool data_auto = true;                 // data takes the ranks that the other degrees leave
   int64_t zero = 0;                      // 1: the optimizer is cut over the ranks that sum gradients
   bool sequence_norms = false;           // hidden states between tensor-parallel regions cut over tensor
-  std::string sequence_method = "auto";  // auto | lasp2 | lasp1 | zeco | scan
+  std::string sequence_method = "auto";  // auto | lasp2 | lasp1 | zeco | scan | ulysses | megatron
   bool overlap = true;
   std::string softmax_sequence_method = "auto";  // auto | all_gather_kv | ring | ulysses
 

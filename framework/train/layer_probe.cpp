@@ -17,8 +17,6 @@ constexpr int64_t kVocabulary = 256;          // while layers are probed
 
 struct Measured {
   double peak = 0;
-  double elements = 0;  // of this rank's parameters
-  ModelFlops flops;
   std::vector<CollectiveCount> collectives;  // of one step
 };
 
@@ -30,8 +28,7 @@ Measured run(const Config& config, const Degrees& degrees) {
     Session session(config, world, degrees);
     Context& cx = session.context();
     AdamW optimizer(session.store(), config.train.adamw);
-    TrainStep step(cx, session.mesh(), session.store(), session.model(), optimizer,
-                   {.rows_in_step = config.rows_per_step(), .micro_batch_size = 1, .max_grad_norm = 1});
+    TrainStep step(cx, session.mesh(), session.store(), session.model(), optimizer, step_options(config));
     const RowSource rows = [&](int64_t first, int64_t count) {
       return random_rows(*cx.pool, first, count, config.data.sequence_length, config.model.vocab_size);
     };
@@ -41,10 +38,7 @@ Measured run(const Config& config, const Degrees& degrees) {
     step.run(2, config.rows_per_step(), rows, 1e-4, false);
     const std::lock_guard lock(mutex);
     if (const auto peak = static_cast<double>(cx.pool->stats().peak_bytes); peak > result.peak) result.peak = peak;
-    if (world.rank() != 0) return;
-    result.collectives = world.counters().rows();
-    result.flops = flops_per_token(session.model(), session.store(), config.data.sequence_length);
-    for (const Parameter& p : session.store().all()) result.elements += static_cast<double>(p.local_shape.count());
+    if (world.rank() == 0) result.collectives = world.counters().rows();
   });
   return result;
 }
@@ -149,6 +143,10 @@ ModelProbe probe_model(const Config& config, int tensor) {
   double bytes = 0, elements = 0;
   for (const LayerProbe& kind : probe.layers) bytes += kind.layer_fixed, elements += kind.built_elements;
   if (elements > 0) probe.bytes_per_element = bytes / elements;
+  // Layers were probed between the ends of a small vocabulary.
+  for (LayerProbe& kind : probe.layers)
+    kind.working.fixed -=
+        probe.bytes_per_element * (matrices * kVocabulary + 1) * static_cast<double>(config.model.hidden_size) / tensor;
   Config ends = with_layers(config, 0, probe.layers.front(), kShort);
   ends.model.vocab_size = std::min<int64_t>(config.model.vocab_size, 8192);
   const double built = (matrices * static_cast<double>(ends.model.padded_vocab_size()) + 1) *

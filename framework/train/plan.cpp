@@ -45,13 +45,12 @@ class Sum {
 
   void memory() {
     double own = probe_.ends_elements / d_.tensor, saved = 0, most = 0, states = 0, gathered = 0;
-    const double built_ends = 257.0 * static_cast<double>(config_.model.hidden_size) * 2 / d_.tensor;
     for (const LayerProbe& k : probe_.layers) {
       const double count = static_cast<double>(k.count) / stages_;
       own += count * elements(k);
       const double input = kElement * static_cast<double>(config_.model.hidden_size) * tokens_;
       saved += count * (recomputes() ? input : k.saved_per_token * tokens_);
-      double working = std::max(0.0, k.working.at(tokens_) - probe_.bytes_per_element * built_ends);
+      double working = std::max(0.0, k.working.at(tokens_));
       if (recomputes()) working += k.saved_per_token * tokens_;
       most = std::max(most, working);
       states += count * k.state_bytes * rows_;

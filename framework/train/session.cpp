@@ -44,6 +44,13 @@ Degrees resolve_degrees(const Config& config, int world_size) {
   return d;
 }
 
+StepOptions step_options(const Config& config) {
+  return {.rows_in_step = config.rows_per_step(),
+          .micro_batch_size = config.train.micro_batch_size,
+          .max_grad_norm = config.train.max_grad_norm,
+          .recompute = config.train.recompute == "block"};
+}
+
 Session::Session(const Config& config, Comm& world, const Degrees& degrees)
     : world_(world), precision_(resolve_precision(config.train.precision)) {
   cx_.stream.backend = precision_.backend;

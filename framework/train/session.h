@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "framework/train/config.h"
+#include "framework/train/step.h"
 #include "models/hybrid_lm.h"
 
 namespace og {
@@ -25,6 +26,8 @@ int resolve_threads(const Config& config, Comm& world);
 // parallel.* with `data: auto` filled in for this many ranks. Wrong degrees: Error(Status::usage) naming the nearest
 // that work.
 Degrees resolve_degrees(const Config& config, int world_size);
+
+StepOptions step_options(const Config& config);
 
 class Session {
  public:

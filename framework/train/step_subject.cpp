@@ -37,10 +37,7 @@ class StepSubject final : public SequenceSubject {
         session_(config_, comm, resolve_degrees(config_, comm.size())),
         optimizer_(session_.store(), config_.train.adamw, config_.optimizer_sharding()),
         step_(session_.context(), session_.mesh(), session_.store(), session_.model(), optimizer_,
-              {.rows_in_step = rows,
-               .micro_batch_size = 1,
-               .max_grad_norm = config_.train.max_grad_norm,
-               .recompute = config_.train.recompute == "block"}),
+              step_options(config_)),
         precision_(session_.precision().name) {}
 
   void use(const SequenceOptions& options) override {

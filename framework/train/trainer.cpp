@@ -229,11 +229,8 @@ Status Trainer::run() {
   optimizer_.emplace(session_->store(), config_.train.adamw, config_.optimizer_sharding());
   flops_ = flops_per_token(session_->model(), session_->store(), config_.data.sequence_length);
   if (!choose_start()) return Status::ok;
-  const StepOptions step_options{.rows_in_step = config_.rows_per_step(),
-                                 .micro_batch_size = config_.train.micro_batch_size,
-                                 .max_grad_norm = config_.train.max_grad_norm,
-                                 .recompute = config_.train.recompute == "block"};
-  step_.emplace(session_->context(), session_->mesh(), session_->store(), session_->model(), *optimizer_, step_options);
+  const StepOptions options = step_options(config_);
+  step_.emplace(session_->context(), session_->mesh(), session_->store(), session_->model(), *optimizer_, options);
   together(world_, Site{"startup"}, [&] {
     if (!leads()) return;
     replace_text(in_run("config.yaml"), to_yaml(config_));
@@ -252,15 +249,14 @@ Status Trainer::run() {
   while (at_.step < config_.train.num_steps) {
     const double begin = now_seconds();
     const int64_t step = at_.step + 1;
-    if (data.epoch_of(at_.rows + step_options.rows_in_step - 1) > data.epoch_of(std::max<int64_t>(0, at_.rows - 1)))
-      log::info("step {}: epoch {} of the data begins", step,
-                data.epoch_of(at_.rows + step_options.rows_in_step - 1) + 1);
+    if (data.epoch_of(at_.rows + options.rows_in_step - 1) > data.epoch_of(std::max<int64_t>(0, at_.rows - 1)))
+      log::info("step {}: epoch {} of the data begins", step, data.epoch_of(at_.rows + options.rows_in_step - 1) + 1);
     const double rate =
         learning_rate(config_.train.schedule, config_.train.learning_rate, step, config_.train.num_steps);
     const int64_t system_calls = pool.stats().system_calls;
     const StepResult result = step_->run(step, at_.rows, rows, rate, stop_requested());
     at_.step = step;
-    at_.rows += step_options.rows_in_step;
+    at_.rows += options.rows_in_step;
     at_.tokens += config_.train.tokens_per_step;
     last_ = measure(result, begin);
     at_.seconds += last_.step_seconds;
