@@ -1,6 +1,13 @@
 # Sourced by launch/mpirun.sh: the hosts of a run. Every mistake ends the script with what is wrong and where.
 rsh=${ONEGATHER_RSH:-ssh}
 
+# on_host HOST COMMAND: within 10 s.
+on_host() {
+  local options=()
+  [ "$rsh" = ssh ] && options=(-o BatchMode=yes -o ConnectTimeout=5)
+  timeout 10 "$rsh" "${options[@]}" "$1" "$2" </dev/null
+}
+
 # read_hosts FILE: host_names, total_slots, first_slots. Lines: `name` or `name slots=N`, # comments.
 read_hosts() {
   local line number=0 name slots rest
@@ -27,8 +34,7 @@ reach_hosts() {
   local host found i pids=() failed=0 source device
   for host in "${host_names[@]}"; do
     (
-      found=$(timeout 10 "$rsh" $([ "$rsh" = ssh ] && echo -o BatchMode=yes -o ConnectTimeout=5) "$host" \
-        "cd '$PWD' 2>/dev/null || { echo no-folder; exit; }; test -x '$1' && echo fine || echo no-program" </dev/null 2>&1)
+      found=$(on_host "$host" "cd '$PWD' 2>/dev/null || { echo no-folder; exit; }; test -x '$1' && echo fine || echo no-program" 2>&1)
       case $found in
         *fine) exit 0 ;;
         *no-folder) echo "launch/mpirun.sh: host $host: folder $PWD is not there" >&2 ;;
@@ -53,8 +59,7 @@ reach_hosts() {
 end_ranks() {
   local host pids=()
   for host in "${host_names[@]}"; do
-    timeout 10 "$rsh" $([ "$rsh" = ssh ] && echo -o BatchMode=yes -o ConnectTimeout=5) "$host" \
-      "for p in /proc/[0-9]*; do grep -qsz '^ONEGATHER_RUN=$ONEGATHER_RUN\$' \$p/environ && kill -KILL \${p#/proc/}; done; true" </dev/null >/dev/null 2>&1 &
+    on_host "$host" "for p in /proc/[0-9]*; do grep -qsz '^ONEGATHER_RUN=$ONEGATHER_RUN\$' \$p/environ && kill -KILL \${p#/proc/}; done; true" >/dev/null 2>&1 &
     pids+=($!)
   done
   wait "${pids[@]}"
