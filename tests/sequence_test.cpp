@@ -4,8 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "framework/autograd/recompute.h"
-#include "tests/tensors.h"
-#include "tests/world.h"
+#include "tests/split_sequence.h"
 
 namespace og {
 namespace {
@@ -19,13 +18,13 @@ struct Problem {
   SequenceOptions options{};
 };
 
-struct Whole {  // whole rows on every rank
+struct Streams {  // whole rows on every rank
   Tensor q, k, v, g, beta, initial, dout, dfinal, starts;
 };
 
-Whole make(Context& cx, const Problem& p) {
+Streams make(Context& cx, const Problem& p) {
   const auto random = [&](const Shape& s, uint64_t key) { return random_tensor(cx, s, DType::f64, key); };
-  Whole w;
+  Streams w;
   w.q = random({p.B, p.T, p.H, p.K}, 1);
   w.k = random_tensor(cx, {p.B, p.T, p.H, p.K}, DType::f64, 2, 1 / std::sqrt(static_cast<double>(p.K)));
   w.v = random({p.B, p.T, p.H, p.V}, 3);
@@ -53,27 +52,9 @@ Whole make(Context& cx, const Problem& p) {
   return w;
 }
 
+// Of a stream that may be absent.
 Tensor rows(Context& cx, const Tensor& x, int64_t begin, int64_t end) {
-  if (!x.defined()) return {};
-  Shape shape = x.shape();
-  shape.set(1, end - begin);
-  const Tensor out = cx.empty(shape, x.dtype());
-  const int64_t token = x.shape().count_from(2) * size_of(x.dtype());
-  for (int64_t b = 0; b < x.size(0); ++b)
-    std::copy_n(x.raw() + (b * x.size(1) + begin) * token, (end - begin) * token,
-                out.raw() + b * (end - begin) * token);
-  return out;
-}
-
-SeqContext cut(Context& cx, Comm& comm, const Problem& p, const Whole& w, const std::vector<int64_t>& first) {
-  SeqContext seq;
-  seq.comm = &comm;
-  seq.num_rows = p.B, seq.length = p.T, seq.first = first;
-  seq.options = p.options;
-  seq.start_BT = rows(cx, w.starts, seq.begin(), seq.begin() + seq.local_length());
-  for (int64_t i = 0; i < seq.start_BT.count(); ++i)
-    seq.start_BT.data<int32_t>()[i] -= static_cast<int32_t>(seq.begin());
-  return seq;
+  return x.defined() ? cut(cx, x, begin, end) : Tensor();
 }
 
 struct Piece {
@@ -82,9 +63,10 @@ struct Piece {
   Value initial;
 };
 
-Piece piece(Context& cx, Comm& comm, const Problem& p, const Whole& w, const std::vector<int64_t>& first) {
+Piece piece(Context& cx, Comm& comm, const Problem& p, const Streams& w, const std::vector<int64_t>& first) {
   Piece x;
-  x.seq = cut(cx, comm, p, w, first);
+  x.seq = context_of(cx, comm, first, w.starts);
+  x.seq.options = p.options;
   const Placement varying{{Axis::sequence, Place::varying}};
   const int64_t begin = x.seq.begin(), end = begin + x.seq.local_length();
   const auto leaf = [&](const Tensor& t) {
@@ -107,7 +89,7 @@ struct Result {
   std::vector<Tensor> gradients;  // q k v g beta, then the initial state
 };
 
-Result evaluate(Context& cx, Comm& comm, const Problem& p, const Whole& w, const std::vector<int64_t>& first) {
+Result evaluate(Context& cx, Comm& comm, const Problem& p, const Streams& w, const std::vector<int64_t>& first) {
   const Piece x = piece(cx, comm, p, w, first);
   Tape tape(cx);
   const ScanOutput out = scan(tape, p.recurrence, x.streams, x.seq, x.initial);
@@ -216,7 +198,7 @@ TEST(Sequence, SchedulesMoveWhatTheirFormulasSay) {
       Context cx;
       const Problem p{
           .T = 16, .recurrence = gated, .dtype = DType::f32, .initial = false, .options = {.linear = method}};
-      const Whole w = make(cx, p);
+      const Streams w = make(cx, p);
       const Piece x = piece(cx, comm, p, w, split_evenly(p.T, comm.size()));
       comm.counters().reset();
       Tape tape(cx);
@@ -293,7 +275,7 @@ TEST(Sequence, TheGatherHidesBehindLocalWork) {
           [&](Comm& comm) {
             Context cx;
             cx.stream.backend = Backend::ref;
-            const Whole w = make(cx, p);
+            const Streams w = make(cx, p);
             double exposed[] = {1, 1};
             for (int attempt = 0; attempt < 8 && std::max(exposed[0], exposed[1]) >= delay; ++attempt) {
               cx.profile.reset();
@@ -333,7 +315,7 @@ TEST(Sequence, RecomputeKeepsTheEntryStateAndGathersOnce) {
       Context cx;
       const std::vector<int64_t> first = split_evenly(p.T, comm.size());
       Result plain;
-      const Whole w = make(cx, p);
+      const Streams w = make(cx, p);
       std::vector<Tensor> dq;
       for (bool again : {false, true}) {
         const Piece x = piece(cx, comm, p, w, first);

@@ -23,11 +23,6 @@ export ONEGATHER_RSH=$cluster/enter.sh
 launch() {
   "$cluster/enter.sh" h1 "cd $work && ONEGATHER=$ONEGATHER ONEGATHER_RSH=$ONEGATHER_RSH ONEGATHER_START_SECONDS=${ONEGATHER_START_SECONDS:-60} exec timeout 120 $root/launch/mpirun.sh tiny.yaml $*"
 }
-lines() { wc -l 2>/dev/null <"$1" || echo 0; }
-after() { for _ in $(seq 300); do [ "$(lines "$1")" -ge "$2" ] && return; sleep 0.1; done; }
-status() { if [ "$3" -eq "$2" ]; then pass "$1"; else fail "$1" "status $3, expected $2" "$(tail -n 8 "$4")"; fi; }
-said() { if grep -Eq "$2" "$3"; then pass "$1"; else fail "$1" "no line matches: $2" "$(tail -n 8 "$3")"; fi; }
-within() { if [ "$2" -le "$3" ]; then pass "$1 ($2 s)"; else fail "$1" "$2 s, at most $3"; fi; }
 # on HOST: the processes of the program there.
 on() { for pid in $(ip netns pids "onegather-$1"); do [ "$(readlink /proc/"$pid"/exe)" = "$(readlink -f "$ONEGATHER")" ] && echo "$pid"; done; }
 

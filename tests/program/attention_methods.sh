@@ -3,7 +3,7 @@
 # gives the losses and gradient norms of one rank: f64 to 1e-9 over 20 steps, f32 to 1e-5 at the first step.
 . "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
 
-for i in $(seq 1 40); do head -c $((i * 7 % 61 + 3)) /usr/share/common-licenses/GPL-3 | tail -c +$((i % 17 + 1)); done >text.txt
+make_text
 cat >hybrid.yaml <<'Y'
 model:
   hidden_size: 32
@@ -28,23 +28,8 @@ checkpoint: {every: 0, keep: 2}
 run: {dir: run, log_every: 100}
 Y
 
-train() { # NAME RANKS key=value...
-  local name=$1 n=$2
-  shift 2
-  if ! ranks "$n" "$ONEGATHER" train hybrid.yaml run.dir="$name" "$@" >"$name.txt" 2>&1; then
-    fail "$name runs" "$(tail -n 5 "$name.txt")"
-    return 1
-  fi
-}
+train() { train_on "$1" "$2" "$ONEGATHER" train hybrid.yaml "${@:3}"; } # NAME RANKS key=value...
 
-# How a layer's keys and values went, by the run's own counters.
-used() { # NAME VERB RUN
-  if grep -A1 "\"verb\": \"$2\"" "$3/summary.json" | grep -q '"site": "attention.backward"'; then
-    pass "$1"
-  else
-    fail "$1" "no $2 at attention.backward in $3/summary.json"
-  fi
-}
 
 train one 1
 train single 1 train.precision=f32 train.num_steps=1
@@ -66,9 +51,9 @@ for method in all_gather_kv ring ulysses; do
     close "$method, recomputed: f64 loss" loss 1e-9 one/metrics.jsonl "$method-recompute/metrics.jsonl"
 done
 
-used "all_gather_kv gathers and scatters" reduce_scatter all_gather_kv-sequence4
-used "ring sends to its neighbour" send_recv ring-sequence4
-used "ulysses exchanges heads" all_to_all ulysses-sequence4
+used "all_gather_kv gathers and scatters" reduce_scatter attention.backward all_gather_kv-sequence4
+used "ring sends to its neighbour" send_recv attention.backward ring-sequence4
+used "ulysses exchanges heads" all_to_all attention.backward ulysses-sequence4
 
 # The window's two query heads would not divide by 4 ranks, but it never uses the method; the full layer's four do not by 3.
 expect "heads that do not divide are refused" 2 'model.mixers.N: .*4 a tensor rank do not divide by parallel.sequence = 3' \

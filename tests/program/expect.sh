@@ -44,6 +44,44 @@ expect() {
   fi
 }
 
+# train_on NAME RANKS COMMAND...: the command, a training, with run.dir=NAME on so many ranks; a failure is one of the test. Its output: NAME.txt.
+train_on() {
+  local name=$1 n=$2
+  shift 2
+  if ! ranks "$n" "$@" run.dir="$name" >"$name.txt" 2>&1; then
+    fail "$name runs" "$(tail -n 5 "$name.txt")"
+    return 1
+  fi
+}
+
+# Short documents of many lengths, so that rows hold several and some end where a shard does: one text, and JSONL.
+make_text() { for i in $(seq 1 40); do head -c $((i * 7 % 61 + 3)) /usr/share/common-licenses/GPL-3 | tail -c +$((i % 17 + 1)); done >text.txt; }
+make_jsonl() {
+  for i in $(seq 1 60); do
+    tail -c +$((i * 211)) /usr/share/common-licenses/GPL-3 | head -c $((i * 37 % 150 + 5)) | tr '"\\\n\t' "'/  " | sed 's/.*/{"text":"&"}/'
+    echo
+  done >text.jsonl
+}
+
+# used NAME VERB SITE RUN: the run's own counters have this verb at this site.
+used() {
+  if grep -A1 "\"verb\": \"$2\"" "$4/summary.json" | grep -q "\"site\": \"$3\""; then
+    pass "$1"
+  else
+    fail "$1" "no $2 at $3 in $4/summary.json"
+  fi
+}
+
+lines() { wc -l 2>/dev/null <"$1" || echo 0; }
+# after FILE N: waits, at most 30 s, until a metrics file has N lines.
+after() { for _ in $(seq 300); do [ "$(lines "$1")" -ge "$2" ] && return; sleep 0.1; done; }
+# status NAME EXPECTED FOUND LOG
+status() { if [ "$3" -eq "$2" ]; then pass "$1"; else fail "$1" "status $3, expected $2" "$(tail -n 8 "$4")"; fi; }
+# said NAME PATTERN LOG
+said() { if grep -Eq "$2" "$3"; then pass "$1"; else fail "$1" "no line matches: $2" "$(tail -n 8 "$3")"; fi; }
+# within NAME SECONDS MOST
+within() { if [ "$2" -le "$3" ]; then pass "$1 ($2 s)"; else fail "$1" "$2 s, at most $3"; fi; }
+
 # column KEY FILE: that key of every line of a metrics.jsonl.
 column() { grep -o "\"$1\": *[^,}]*" "$2" | cut -d: -f2 | tr -d ' '; }
 

@@ -3,22 +3,10 @@
 # first step and, since Adam and top-k routing amplify rounding, the losses of 20 steps to 1e-3.
 . "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
 
-# Short documents of many lengths, so that rows hold several and some end where a shard does.
-for i in $(seq 1 40); do head -c $((i * 7 % 61 + 3)) /usr/share/common-licenses/GPL-3 | tail -c +$((i % 17 + 1)); done >text.txt
-for i in $(seq 1 60); do
-  tail -c +$((i * 211)) /usr/share/common-licenses/GPL-3 | head -c $((i * 37 % 150 + 5)) | tr '"\\\n\t' "'/  " | sed 's/.*/{"text":"&"}/'
-  echo
-done >text.jsonl
+make_text
+make_jsonl
 
-train() { # NAME RANKS key=value...
-  local name=$1 n=$2
-  shift 2
-  if ! ranks "$n" "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" data.train=[text.jsonl] data.eval=[text.jsonl] \
-    run.dir="$name" "$@" >"$name.txt" 2>&1; then
-    fail "$name runs" "$(tail -n 5 "$name.txt")"
-    return 1
-  fi
-}
+train() { train_on "$1" "$2" "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" data.train=[text.jsonl] data.eval=[text.jsonl] "${@:3}"; } # NAME RANKS key=value...
 
 layouts=(
   "2 parallel.sequence=2" "2 parallel.data=2" "2 parallel.tensor=2" "2 parallel.sequence=2 parallel.expert=2"

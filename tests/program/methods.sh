@@ -2,28 +2,10 @@
 # Linear layers by every method over a split sequence: diagonal, scalar and dense carries give the losses and gradient norms of one rank: f64
 # to 1e-9 over 20 steps, f32 to 1e-5 at the first step.
 . "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
-for i in $(seq 1 60); do
-  tail -c +$((i * 211)) /usr/share/common-licenses/GPL-3 | head -c $((i * 37 % 150 + 5)) | tr '"\\\n\t' "'/  " | sed 's/.*/{"text":"&"}/'
-  echo
-done >text.jsonl
+make_jsonl
 
-train() { # NAME RANKS key=value...
-  local name=$1 n=$2
-  shift 2
-  if ! ranks "$n" "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" data.train=[text.jsonl] data.eval=[text.jsonl] \
-    model.layer_pattern=GDS run.dir="$name" "$@" >"$name.txt" 2>&1; then
-    fail "$name runs" "$(tail -n 5 "$name.txt")"
-    return 1
-  fi
-}
-# How states went, by the run's own counters.
-used() { # NAME VERB RUN
-  if grep -A1 "\"verb\": \"$2\"" "$3/summary.json" | grep -q '"site": "mixer.backward"'; then
-    pass "$1"
-  else
-    fail "$1" "no $2 at mixer.backward in $3/summary.json"
-  fi
-}
+train() { train_on "$1" "$2" "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" data.train=[text.jsonl] data.eval=[text.jsonl] \
+  model.layer_pattern=GDS "${@:3}"; } # NAME RANKS key=value...
 
 train one 1
 train single 1 train.precision=f32 train.num_steps=1
@@ -47,10 +29,10 @@ for method in lasp2 lasp1 zeco scan ulysses megatron; do
   done
   expect "$method: generates on two ranks" 0 'tokens/s' ranks 2 "$ONEGATHER" generate "$method-sequence2" --prompt the --tokens 8
 done
-used "lasp2 gathers" all_gather lasp2-sequence4expert2
-used "ulysses exchanges heads" all_to_all ulysses-sequence4expert2
-used "megatron gathers and scatters" reduce_scatter megatron-sequence4expert2
-for method in lasp1 zeco scan; do used "$method sends to neighbours" send_recv $method-sequence4expert2; done
+used "lasp2 gathers" all_gather mixer.backward lasp2-sequence4expert2
+used "ulysses exchanges heads" all_to_all mixer.backward ulysses-sequence4expert2
+used "megatron gathers and scatters" reduce_scatter mixer.backward megatron-sequence4expert2
+for method in lasp1 zeco scan; do used "$method sends to neighbours" send_recv mixer.backward $method-sequence4expert2; done
 expect "decoding over a split sequence is refused" 2 'parallel.sequence: expected 1, found 2' \
   ranks 2 "$ONEGATHER" generate lasp2-sequence2 --prompt the --tokens 8 parallel.sequence=2
 expect "a method that is not built" 2 'hierarchical is not built yet' \

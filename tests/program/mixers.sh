@@ -2,10 +2,7 @@
 # Every mixer type and feature map through the real program: f64 training is the same on one rank and on a cut sequence, bf16 trains, the
 # checkpoint generates, and the mixer command gives on three ranks what it gives on one.
 . "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
-for i in $(seq 1 60); do
-  tail -c +$((i * 211)) /usr/share/common-licenses/GPL-3 | head -c $((i * 37 % 150 + 5)) | tr '"\\\n\t' "'/  " | sed 's/.*/{"text":"&"}/'
-  echo
-done >text.jsonl
+make_jsonl
 
 # yaml MIXER: a model of two layers of it.
 yaml() {

@@ -6,9 +6,6 @@ head -c 20000 /usr/share/common-licenses/GPL-3 >text.txt
 unset OMP_NUM_THREADS OMPI_ALLOW_RUN_AS_ROOT OMPI_ALLOW_RUN_AS_ROOT_CONFIRM OMPI_MCA_btl_vader_single_copy_mechanism # the script's task
 launch=("$root/launch/mpirun.sh" tiny.yaml --ranks 2 parallel.sequence=2 parallel.expert=2 train.num_steps=80 checkpoint.every=7)
 
-lines() { wc -l 2>/dev/null <"$1" || echo 0; }
-# after FILE N: waits, at most 30 s, until a metrics file has N lines.
-after() { for _ in $(seq 300); do [ "$(lines "$1")" -ge "$2" ] && return; sleep 0.1; done; }
 # ranks_of PID: the processes of the ranks that a launch/mpirun.sh started.
 ranks_of() { pgrep -P "$(pgrep -P "$1" -x mpirun)"; }
 # same NAME A B: the losses of two runs are equal to the last digit.
@@ -19,8 +16,6 @@ same() {
     fail "$1" "$(lines "$2") and $(lines "$3") lines" "$(diff <(column loss "$2") <(column loss "$3") | head -n 4)"
   fi
 }
-# status NAME EXPECTED FOUND LOG
-status() { if [ "$3" -eq "$2" ]; then pass "$1"; else fail "$1" "status $3, expected $2" "$(tail -n 8 "$4")"; fi; }
 
 expect "launch/mpirun.sh trains on two ranks" 0 'done' "${launch[@]}" run.dir=whole
 expect "launch/mpirun.sh: a user's mistake keeps its status" 2 'num_step.*num_steps' "${launch[@]}" train.num_step=3
@@ -42,8 +37,8 @@ begin=$SECONDS
 kill -KILL "$(ranks_of $child | tail -n 1)"
 wait $child
 status "a rank killed: 5" 5 $? killed.txt
-if grep -Eq 'rank [01] died' killed.txt; then pass "the message names the rank"; else fail "the message names the rank" "$(tail -n 8 killed.txt)"; fi
-if [ $((SECONDS - begin)) -le 10 ]; then pass "all stop within seconds"; else fail "all stop within seconds" "$((SECONDS - begin)) s"; fi
+said "the message names the rank" 'rank [01] died' killed.txt
+within "all stop within seconds" $((SECONDS - begin)) 10
 expect "goes on from the last checkpoint" 0 'resumed.*step (7|14|21|28|35|42|49|56|63|70|77) ' "${launch[@]}" run.dir=killed
 same "the killed run's losses are the uninterrupted run's" whole/metrics.jsonl killed/metrics.jsonl
 
@@ -58,8 +53,8 @@ begin=$SECONDS
 kill -KILL "$(for pid in $(ranks_of $child); do grep -qz '^OMPI_COMM_WORLD_RANK=2$' /proc/"$pid"/environ && echo "$pid"; done)"
 wait $child
 status "one of four ranks killed: 5" 5 $? four.txt
-if grep -q 'rank 2 died' four.txt; then pass "the message names rank 2"; else fail "the message names rank 2" "$(tail -n 8 four.txt)"; fi
-if [ $((SECONDS - begin)) -le 10 ]; then pass "all four stop within seconds"; else fail "all four stop within seconds" "$((SECONDS - begin)) s"; fi
+said "the message names rank 2" 'rank 2 died' four.txt
+within "all four stop within seconds" $((SECONDS - begin)) 10
 sleep 1.5
 if [ "$(segments)" -le "$before" ]; then pass "no shared memory stays behind"; else fail "no shared memory stays behind" "$(segments) segments, $before before"; fi
 if pgrep -f 'run.dir=[f]our' >/dev/null; then fail "no rank stays behind" "$(pgrep -af 'run.dir=[f]our')"; else pass "no rank stays behind"; fi
