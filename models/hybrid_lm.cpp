@@ -84,7 +84,7 @@ Value HybridLM::hidden(StepContext& step, const Tensor& tokens_BT, std::vector<M
     std::vector<Value> outputs;
     if (recompute_blocks) {
       const Region region = [this, &block, &side, step](Tape& tape, const Value& input) {
-        StepContext inner{tape, step.mesh, step.seq, step.rows_in_step, step.training};
+        StepContext inner{tape, step.mesh, step.seq, step.rows_in_step, step.training, step.row};
         SideOutputs again;  // what the second pass must not log twice
         const bool second_pass = tape.pins != nullptr && tape.pins->replaying();
         return run_block(inner, block, input, nullptr, second_pass ? again : side);

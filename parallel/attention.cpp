@@ -187,6 +187,7 @@ Value cached_attention(Tape& tape, const Value& q, const Value& k, const Value& 
     const Value piece = all_gather_to_replicated(tape, x, 1, extents, Axis::sequence, *seq.comm, kAttentionForward);
     Value all = before.defined() ? concat_rows(tape, before, piece) : piece;
     state.set(name, all);
+    state.growing.insert(name);
     return all;
   };
   const Value keys = extend("keys", k), values = extend("values", v);

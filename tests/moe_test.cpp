@@ -316,12 +316,13 @@ TEST(Moe, RecomputedEqualsKeptAndDecidesNothingAgain) {
       const SeqContext seq = make_seq_context(*cx.pool, mesh.sequence(), 1, 8, {});
       const Value x = Value::leaf(random_tensor(cx, {1, 4, kWidth}, DType::f64, 1), kHidden);
       Tape tape(cx);
-      SideOutputs side;
+      SideOutputs side, second;
       const Region region = [&](Tape& t, const Value& input) {
         StepContext step{t, mesh, seq, 1, true};
-        const size_t before = side.losses.size();
-        std::vector<Value> outputs{layer.forward(step, input, side)};
-        outputs.insert(outputs.end(), side.losses.begin() + static_cast<std::ptrdiff_t>(before), side.losses.end());
+        SideOutputs own;
+        std::vector<Value> outputs{layer.forward(step, input, own)};
+        outputs.insert(outputs.end(), own.losses.begin(), own.losses.end());
+        (t.pins && t.pins->replaying() ? second : side) = own;
         return outputs;
       };
       std::vector<Value> parameters;
@@ -333,6 +334,8 @@ TEST(Moe, RecomputedEqualsKeptAndDecidesNothingAgain) {
       tape.backward_from_slots();
       EXPECT_EQ(side.aux_loss.size(), 1U);
       EXPECT_EQ(side.load_max_over_mean.size(), 1U);
+      EXPECT_EQ(second.tokens_dropped, 0);
+      EXPECT_EQ(second.load_max_over_mean.size(), 0U);
       for (const CollectiveCount& row : comm.counters().rows())
         if (row.site == "moe.counts" || row.site == "moe.balance" || row.site == "moe.dispatch.backward") {
           EXPECT_EQ(row.calls, 1) << row.site;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,14 @@ struct LayerContext {
   int64_t tensor_size() const { return store.mesh().tensor().size(); }
 };
 
+// Rows that are trained in segments: what must be known of the whole row.
+struct SegmentedRow {
+  int64_t length = 0;
+  // By channel part: i32 choices of experts in the segments so far, [B, E] or [1, E]. One tensor for all segments: when
+  // the last of them has been routed, each finds the row's counts in it.
+  std::map<const void*, Tensor> choices{};
+};
+
 // Per micro step, shared by all layers.
 struct StepContext {
   Tape& tape;
@@ -46,6 +55,9 @@ struct StepContext {
   int64_t rows_in_step =
       1;  // rows of the whole optimizer step over all ranks and micro steps: the mean of auxiliary losses
   bool training = true;
+  SegmentedRow* row = nullptr;  // null: seq is the whole row
+
+  int64_t row_length() const { return row ? row->length : seq.length; }
 };
 
 // Loss terms and counts that layers produce on the side.

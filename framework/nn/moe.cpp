@@ -24,6 +24,10 @@ Tensor sum_of_rows(Context& cx, const Tensor& x_BE) {
   return sum;
 }
 
+void add_counts(const Tensor& to, const Tensor& more) {
+  for (int64_t i = 0; i < to.count(); ++i) to.data<int32_t>()[i] += more.data<const int32_t>()[i];
+}
+
 }  // namespace
 
 // What a second pass over the same tokens must not decide again.
@@ -58,6 +62,13 @@ Moe::Moe(const LayerContext& context, const MoeOptions& options)
   load_E_ = cx_.zeros({e}, DType::i64);
 }
 
+// The choices in the segments of the row before this one; null where there are none.
+const Tensor* Moe::earlier_choices(const StepContext& step) const {
+  if (step.row == nullptr) return nullptr;
+  const auto found = step.row->choices.find(this);
+  return found == step.row->choices.end() ? nullptr : &found->second;
+}
+
 Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRows rows, SideOutputs& side) {
   Pins* pins = step.tape.pins;
   if (pins != nullptr && pins->replaying()) {
@@ -76,15 +87,25 @@ Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRo
         count_choices(cx_, decision.experts_NK, {0, std::max<int64_t>(1, decision.experts_NK.size(0))}, 1, num_experts);
     for (int64_t e = 0; e < num_experts; ++e) load_E_.data<int64_t>()[e] += own.data<const int32_t>()[e];
     if (options_.capacity_factor) {
-      const double mean = static_cast<double>(k * step.seq.length) / static_cast<double>(num_experts);
+      const double mean = static_cast<double>(k * step.row_length()) / static_cast<double>(num_experts);
       const auto capacity = static_cast<int64_t>(std::ceil(*options_.capacity_factor * mean - 1e-9));
-      side.tokens_dropped += drop_over_capacity(decision.experts_NK, rows, load.before_BE(), capacity);
+      const Tensor before = load.before_BE();
+      if (const Tensor* earlier = earlier_choices(step)) add_counts(before, *earlier);
+      side.tokens_dropped += drop_over_capacity(decision.experts_NK, rows, before, capacity);
     }
     decision.received_PE = exchange_counts(step.tape, decision.experts_NK, num_experts, mesh_.expert());
     decision.total_GE = load.total_BE();
     if (options_.aux_loss_scope == MoeOptions::Scope::micro_step) {
       decision.total_GE = sum_of_rows(cx_, decision.total_GE);
       mesh_.data().all_reduce(decision.total_GE, Reduce::sum, forward_site(step.tape, {"moe.balance"})).wait();
+    }
+    if (step.row) {
+      if (const Tensor* earlier = earlier_choices(step)) {
+        add_counts(*earlier, decision.total_GE);
+        decision.total_GE = *earlier;
+      } else {
+        step.row->choices[this] = decision.total_GE;
+      }
     }
     const Tensor all = sum_of_rows(cx_, decision.total_GE);
     const auto* loads = all.data<const int32_t>();
@@ -104,8 +125,7 @@ Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRo
 // (arXiv 2101.03961), meaned over the rows of the step; z: coefficient times the mean of lse^2 (arXiv 2202.08906).
 void Moe::add_losses(StepContext& step, const RouterScores& router, const Decision& decision, TokenRows rows,
                      SideOutputs& side) {
-  const bool logs = step.tape.pins == nullptr || !step.tape.pins->replaying();
-  const auto length = static_cast<double>(step.seq.length), rows_in_step = static_cast<double>(step.rows_in_step);
+  const auto length = static_cast<double>(step.row_length()), rows_in_step = static_cast<double>(step.rows_in_step);
   double aux = 0, z = 0;
   if (options_.balance == MoeOptions::Balance::aux_loss && options_.aux_loss_coef > 0) {
     const Tensor& total = decision.total_GE;
@@ -135,7 +155,6 @@ void Moe::add_losses(StepContext& step, const RouterScores& router, const Decisi
     side.losses.push_back(z_loss(step.tape, router.lse_N, options_.z_loss_coef / (length * rows_in_step)));
     z = side.losses.back().tensor().at(0);
   }
-  if (!logs) return;
   side.aux_loss.push_back(aux);
   side.z_loss.push_back(z);
 }

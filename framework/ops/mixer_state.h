@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "framework/autograd/value.h"
@@ -19,6 +20,8 @@ struct MixerState {
     return found == values.end() ? Value() : found->second;
   }
   void set(const std::string& name, Value v) { values[name] = std::move(v); }
+  // Names whose value [B, S, ..] after a piece is the one before it with the piece's rows behind it.
+  std::set<std::string> growing;
 };
 
 }  // namespace og

@@ -45,7 +45,8 @@ struct TrainConfig {
   std::string recompute = "none";  // none | block
   int64_t seed = 1;
   std::string deterministic = "run";
-  int64_t eval_every = 0;  // steps; 0: never
+  int64_t eval_every = 0;      // steps; 0: never
+  int64_t segment_length = 0;  // global tokens; 0: whole rows
   int threads = 0;         // of each rank; 0: auto
 };
 

@@ -20,6 +20,7 @@ class Checker {
     check_letters();
     check_vocabulary();
     check_rows();
+    check_segments();
     if (rules_.needs_training_data && config_.data.train.empty() && fine({"data.train"}))
       add("data.train", "required: the files to train on");
   }
@@ -122,6 +123,20 @@ class Checker {
                     "rows on {} data rank{}",
                     rows, tokens, length, config_.train.micro_batch_size, data_known_ ? degrees_.data : 1,
                     data_known_ && degrees_.data > 1 ? "s" : ""));
+  }
+
+  void check_segments() {
+    if (config_.train.segment_length == 0 || !fine({"train.segment_length"})) return;
+    if (config_.train.recompute != "none")
+      add("train.recompute",
+          "expected none with train.segment_length: segments run twice as they are, and a shorter "
+          "one takes less memory");
+    const std::string& softmax = config_.parallel.softmax_sequence_method;
+    if (softmax == "ring" || softmax == "ulysses")
+      add("parallel.softmax_sequence_method",
+          fmt::format("expected auto or all_gather_kv with train.segment_length, found {}: later segments read the "
+                      "keys and values of earlier ones, which every rank keeps",
+                      softmax));
   }
 
   const Config& config_;

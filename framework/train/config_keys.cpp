@@ -163,8 +163,15 @@ void add_train(std::vector<ConfigKey>& keys) {
   keys.push_back(deterministic);
   keys.push_back(stored(
       {.path = "train.eval_every", .least = 0, .most = kMost}, [](auto& c) -> auto& { return c.train.eval_every; }));
-  keys.push_back(
-      constant({.path = "train.segment_length", .least = 1, .most = kMost, .nullable = true}, std::monostate{}));
+  ConfigKey segment{.path = "train.segment_length", .least = 1, .most = kMost, .nullable = true};
+  segment.get = [](const Config& c) -> ConfigValue {
+    if (c.train.segment_length == 0) return std::monostate{};
+    return c.train.segment_length;
+  };
+  segment.set = [](Config& c, const ConfigValue& v) {
+    c.train.segment_length = std::holds_alternative<int64_t>(v) ? std::get<int64_t>(v) : 0;
+  };
+  keys.push_back(segment);
   ConfigKey threads{.path = "train.threads", .least = 1, .most = kMostRanks, .choices = {"auto"}};
   threads.get = [](const Config& c) -> ConfigValue {
     if (c.train.threads == 0) return std::string("auto");

@@ -4,8 +4,7 @@
 #include <functional>
 #include <vector>
 
-#include "framework/data/batch.h"
-#include "models/hybrid_lm.h"
+#include "framework/train/segments.h"
 
 namespace og {
 
@@ -19,15 +18,8 @@ struct Evaluation {
   double loss() const { return loss_sum / valid_tokens; }
 };
 
-// This rank's piece of a batch: its part of every row.
-struct BatchPiece {
-  Tensor tokens_BT, targets_BT;
-  SeqContext seq;
-};
-BatchPiece cut_batch(Context& cx, Mesh& mesh, const Batch& batch);
-
-// Collective over the mesh. at_once: rows a data rank takes at a time.
+// Collective over the mesh. at_once: rows a data rank takes at a time; segment_length: as in RowsOptions.
 Evaluation evaluate_rows(Context& cx, Mesh& mesh, HybridLM& model, int64_t num_rows, int64_t at_once,
-                         const RowSource& rows, bool by_position);
+                         int64_t segment_length, const RowSource& rows, bool by_position);
 
 }  // namespace og

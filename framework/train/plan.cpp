@@ -23,8 +23,12 @@ class Sum {
     // A machine without GPUs: a rank computes with all the cores that its share of the machine has.
     width_ = std::max(1.0, static_cast<double>(cluster.devices()) / degrees.world());
     rows_ = static_cast<double>(config.train.micro_batch_size);
-    tokens_ = rows_ * static_cast<double>(config.data.sequence_length) / degrees.sequence;
-    micro_ = static_cast<double>(config.rows_per_step()) / (rows_ * degrees.data);
+    const double length = static_cast<double>(config.data.sequence_length);
+    // Segments are micro steps of fewer tokens, all but the last of a row run forward twice.
+    const double segment = config.train.segment_length > 0 ? static_cast<double>(config.train.segment_length) : length;
+    segments_ = std::ceil(length / segment);
+    tokens_ = rows_ * length / segments_ / degrees.sequence;
+    micro_ = static_cast<double>(config.rows_per_step()) / (rows_ * degrees.data) * segments_;
     stages_ = degrees.pipeline;
   }
 
@@ -53,7 +57,11 @@ class Sum {
       double working = std::max(0.0, k.working.at(tokens_));
       if (recomputes()) working += k.saved_per_token * tokens_;
       most = std::max(most, working);
-      states += count * k.state_bytes * rows_;
+      states += count * k.state_bytes * rows_ * (d_.sequence > 1 ? 1 : 0);
+      // At the borders of segments: a state before and one after; keys of the row on every rank, and their gradients.
+      if (segments_ > 1)
+        states += count * rows_ * (2 * segments_ * k.state_bytes) +
+                  count * 2 * k.keys_bytes * tokens_ * segments_ * d_.sequence;
       gathered = std::max(gathered,
                           d_.sequence > 1 ? (k.state_bytes * rows_ + 2 * k.keys_bytes * tokens_) * d_.sequence : 0.0);
     }
@@ -78,14 +86,14 @@ class Sum {
     f_.memory.optimizer = kOptimizerState * moments;
     // In flight at the first stage of 1F1B: as many micro steps as there are stages.
     f_.memory.activations = saved * std::min<double>(stages_, micro_);
-    f_.memory.states = d_.sequence > 1 ? states : 0;
+    f_.memory.states = states;
     const double staged = std::max(0.0, kGradient * summed - f_.memory.activations);
     f_.memory.buffers = std::max(most + gathered + staged, probe_.ends.at(tokens_)) +
                         std::max(0.0, probe_.bytes_per_element - 16) * own;
   }
 
   void compute() {
-    const double passes = recomputes() ? 4 : 3, t = d_.tensor;
+    const double passes = recomputes() ? 4 : 4 - 1 / segments_, t = d_.tensor;
     double products = 3 * probe_.head_flops / t, mixers = 0, attention = 0;
     for (const LayerProbe& k : probe_.layers) {
       const double count = static_cast<double>(k.count) / stages_;
@@ -178,7 +186,8 @@ class Sum {
   const Degrees d_;
   const ModelProbe& probe_;
   Forecast f_;
-  double width_ = 1, rows_ = 1, tokens_ = 0, micro_ = 1, stages_ = 1;
+  double width_ = 1, rows_ = 1, segments_ = 1, stages_ = 1;
+  double tokens_ = 0, micro_ = 1;  // of a rank at once; how often, in a step
   double elements_ = 0, saved_ = 0;
   double layers_seconds_ = 0, mixers_seconds_ = 0, attention_seconds_ = 0;  // the last two of one micro step
 };

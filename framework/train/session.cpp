@@ -48,6 +48,7 @@ StepOptions step_options(const Config& config) {
   return {.rows_in_step = config.rows_per_step(),
           .micro_batch_size = config.train.micro_batch_size,
           .max_grad_norm = config.train.max_grad_norm,
+          .segment_length = config.train.segment_length,
           .recompute = config.train.recompute == "block"};
 }
 

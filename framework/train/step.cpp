@@ -33,6 +33,12 @@ TrainStep::TrainStep(Context& cx, Mesh& mesh, ParameterStore& store, HybridLM& m
   for (Parameter& p : store.all()) reducer_.add(p.value, *p.gradient_group);
 }
 
+RowsOptions TrainStep::rows_options() const {
+  return {.rows_in_step = options_.rows_in_step,
+          .segment_length = options_.segment_length,
+          .recompute = options_.recompute};
+}
+
 StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows, double learning_rate,
                           bool stop_requested) {
   const int64_t micro_rows = options_.micro_batch_size;
@@ -54,25 +60,18 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
   double loss_sum = 0;
   std::vector<double> aux, z, load;
   for (size_t m = 0; m < batches.size(); ++m) {
-    const BatchPiece piece = cut_batch(cx_, mesh_, batches[m]);
-    Tape tape(cx_);
     const bool last = m + 1 == batches.size();
+    std::function<void(Slot&)> on_leaf_ready;
     if (last) {
       reducer_.begin();
-      tape.on_leaf_ready = [this](Slot& slot) { reducer_.ready(slot); };
+      on_leaf_ready = [this](Slot& slot) { reducer_.ready(slot); };
     }
-    StepContext context{tape, mesh_, piece.seq, options_.rows_in_step, true};
     SideOutputs side;
-    const Value loss = model_.loss(context, piece.tokens_BT, piece.targets_BT, nullptr, side, options_.recompute);
-    loss_sum += loss.tensor().at(0);
+    loss_sum += train_rows(cx_, mesh_, model_, batches[m], rows_options(), weight, side, on_leaf_ready);
     aux.insert(aux.end(), side.aux_loss.begin(), side.aux_loss.end());
     z.insert(z.end(), side.z_loss.begin(), side.z_loss.end());
     load.insert(load.end(), side.load_max_over_mean.begin(), side.load_max_over_mean.end());
     result.tokens_dropped += side.tokens_dropped;
-    loss.slot()->open(cx_).tensor.fill(weight);
-    for (const Value& extra : side.losses)
-      if (extra.wants_gradient()) extra.slot()->open(cx_).tensor.fill(1);
-    tape.backward_from_slots();
     if (last) reducer_.finish();
   }
 
@@ -113,12 +112,8 @@ void TrainStep::report_bad_numbers(int64_t step, double loss, const std::vector<
     if (layer < first && !is_finite(x)) first = layer;
   };
   for (const Batch& batch : batches) {
-    const BatchPiece piece = cut_batch(cx_, mesh_, batch);
-    Tape tape(cx_, Tape::Mode::no_gradient);
-    StepContext context{tape, mesh_, piece.seq, options_.rows_in_step, false};
-    SideOutputs side;
-    const Value sum = model_.loss(context, piece.tokens_BT, piece.targets_BT, nullptr, side, false);
-    if (!is_finite(sum.tensor())) first = std::min(first, num_layers + 1);
+    const double sum = forward_rows(cx_, mesh_, model_, batch, rows_options());
+    if (!std::isfinite(sum)) first = std::min(first, num_layers + 1);
   }
   model_.on_layer_output = nullptr;
   first = static_cast<int64_t>(-mesh_.world().max(-static_cast<double>(first), Site{"metrics"}));

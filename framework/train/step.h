@@ -17,6 +17,7 @@ struct StepOptions {
   int64_t rows_in_step = 1;      // rows of sequence_length tokens over all data ranks and micro steps
   int64_t micro_batch_size = 1;  // rows a data rank takes at once
   double max_grad_norm = 1.0;    // 0: no clipping
+  int64_t segment_length = 0;    // 0: whole rows
   bool recompute = false;
 };
 
@@ -42,6 +43,7 @@ class TrainStep {
   StepResult run(int64_t step, int64_t first_row, const RowSource& rows, double learning_rate, bool stop_requested);
 
  private:
+  RowsOptions rows_options() const;
   [[noreturn]] void report_bad_numbers(int64_t step, double loss, const std::vector<Batch>& batches);
 
   Context& cx_;

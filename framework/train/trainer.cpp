@@ -180,7 +180,7 @@ double Trainer::evaluate() {
   const int64_t rows = std::min(data.rows_per_epoch(), kEvaluationSteps * config_.rows_per_step());
   const RowSource source = [&](int64_t first, int64_t count) { return data.rows(pool, first, count); };
   return evaluate_rows(session_->context(), session_->mesh(), session_->model(), rows, config_.train.micro_batch_size,
-                       source, false)
+                       config_.train.segment_length, source, false)
       .loss();
 }
 

@@ -59,7 +59,7 @@ int eval_command(const std::vector<std::string>& args) {
     Context& cx = model.session->context();
     const int64_t rows = data->rows_per_epoch();
     const Evaluation e = evaluate_rows(
-        cx, model.session->mesh(), model.session->model(), rows, 1,
+        cx, model.session->mesh(), model.session->model(), rows, 1, model.config.train.segment_length,
         [&](int64_t first, int64_t count) { return data->rows(*cx.pool, first, count); }, true);
     if (!std::isfinite(e.loss()))
       fail(Status::numbers, "{}: the loss on {} is {}: the weights are out of range; take an earlier checkpoint",
