@@ -15,7 +15,8 @@ namespace {
 
 // How many key heads are gathered at a time.
 int64_t heads_of_group(const Tensor& k, const Tensor& v, const SeqContext& seq, int64_t most_bytes) {
-  const int64_t head_bytes = k.size(0) * seq.length * (k.size(3) + v.size(3)) * size_of(k.dtype());
+  const int64_t head_bytes =
+      k.size(0) / seq.shards_of_rank() * seq.length * (k.size(3) + v.size(3)) * size_of(k.dtype());
   return std::clamp<int64_t>(most_bytes / std::max<int64_t>(1, head_bytes), 1, k.size(2));
 }
 
@@ -28,7 +29,7 @@ struct StartedGather {
   SequenceGather k, v;
   StartedGather(Context& cx, const Tensor& k_local, const Tensor& v_local, const SeqContext& seq, Site site)
       : k(cx, k_local, seq, site), v(cx, v_local, seq, site) {}
-  Earlier wait(Context& cx, const SeqContext& seq) { return {k.rows(cx, seq.begin()), v.rows(cx, seq.begin())}; }
+  Earlier wait(Context& cx, int64_t end) { return {k.rows(cx, end), v.rows(cx, end)}; }
 };
 
 struct SequenceAttention final : Function {
@@ -38,17 +39,24 @@ struct SequenceAttention final : Function {
   double scale = 1;
   int64_t group = 1;            // key heads gathered at a time
   std::vector<Earlier> kept{};  // by group; empty: gathered again
+  std::vector<RowGroup> groups{};
 
   const char* name() const override { return "sequence_attention"; }
 
-  // offset: the position of this rank's first query among the keys of the call.
-  AttentionPiece piece(int64_t first_key_head, int64_t offset) const {
+  // offset: the position of the rows' first query among the keys of the call.
+  AttentionPiece piece(const RowGroup& rows, int64_t first_key_head, int64_t offset) const {
     const int64_t heads_per_key = x.q.size(2) / k.size(2);
-    return {.start = seq.start_BT.view<const int32_t, 2>(),
+    return {.start = rows.own(seq.start_BT).view<const int32_t, 2>(),
             .offset = offset,
             .first_head = first_key_head * heads_per_key,
             .heads_per_key = heads_per_key,
             .scale = scale};
+  }
+  // The most tokens that lie before any of this rank's shards.
+  int64_t most_earlier() const {
+    int64_t most = 0;
+    for (const RowGroup& rows : groups) most = std::max(most, seq.begin(rows.begin));
+    return most;
   }
 
   void forward(Context& cx, const SequenceAttentionOptions& options, Site site) {
@@ -57,10 +65,15 @@ struct SequenceAttention final : Function {
       const Tensor keys = take_heads(cx, k, g, end), values = take_heads(cx, v, g, end);
       StartedGather gather(cx, keys, values, seq, site);
       const double begin = now_seconds();
-      attend(cx, x, Put::write, keys, values, piece(g, 0));
+      for (const RowGroup& rows : groups)
+        attend(cx, x.of(rows), Put::write, rows.own(keys), rows.own(values), piece(rows, g, 0));
       cx.profile.event("attention.local", begin, now_seconds());
-      Earlier earlier = gather.wait(cx, seq);
-      attend(cx, x, Put::add, earlier.k, earlier.v, piece(g, seq.begin()));
+      Earlier earlier = gather.wait(cx, most_earlier());
+      for (const RowGroup& rows : groups) {
+        const int64_t count = seq.begin(rows.begin);
+        attend(cx, x.of(rows), Put::add, rows.first_tokens(earlier.k, count), rows.first_tokens(earlier.v, count),
+               piece(rows, g, count));
+      }
       if (options.keep_gathered) kept.push_back(std::move(earlier));
     }
   }
@@ -80,15 +93,26 @@ struct SequenceAttention final : Function {
       const auto like = [&](const Slot::Target& wanted, const Tensor& t) {
         return wanted.tensor.defined() ? cx.empty(t.shape(), t.dtype()) : Tensor();
       };
+      const auto part = [](const RowGroup& rows, const Tensor& t, Put put) { return Slot::Target{rows.own(t), put}; };
       const double begin = now_seconds();
       const Tensor dk_own = like(dk, keys), dv_own = like(dv, values);
-      differentiate(cx, x, d_o, keys, values, piece(g, 0), dq, {dk_own, Put::write}, {dv_own, Put::write});
+      for (const RowGroup& rows : groups)
+        differentiate(cx, x.of(rows), rows.own(d_o), rows.own(keys), rows.own(values), piece(rows, g, 0),
+                      part(rows, dq.tensor, dq.put), part(rows, dk_own, Put::write), part(rows, dv_own, Put::write));
       cx.profile.event("attention.local", begin, now_seconds());
-      const Earlier earlier = gather ? gather->wait(cx, seq) : kept[static_cast<size_t>(g / group)];
+      const Earlier earlier = gather ? gather->wait(cx, most_earlier()) : kept[static_cast<size_t>(g / group)];
       gather.reset();
       const Tensor dk_earlier = like(dk, earlier.k), dv_earlier = like(dv, earlier.v);
-      differentiate(cx, x, d_o, earlier.k, earlier.v, piece(g, seq.begin()), {dq.tensor, Put::add},
-                    {dk_earlier, Put::write}, {dv_earlier, Put::write});
+      const bool several = groups.size() > 1;  // whose keys overlap
+      for (const Tensor* t : {&dk_earlier, &dv_earlier})
+        if (several && t->defined()) t->fill(0);
+      for (const RowGroup& rows : groups) {
+        const int64_t count = seq.begin(rows.begin);
+        const Put put = several ? Put::add : Put::write;
+        const auto first = [&](const Tensor& t) { return t.defined() ? rows.first_tokens(t, count) : t; };
+        differentiate(cx, x.of(rows), rows.own(d_o), first(earlier.k), first(earlier.v), piece(rows, g, count),
+                      part(rows, dq.tensor, Put::add), {first(dk_earlier), put}, {first(dv_earlier), put});
+      }
       const auto collect = [&](const Slot::Target& target, const Tensor& own, const Tensor& others) {
         if (!target.tensor.defined()) return;
         put_heads(target.tensor, g, own, target.put);
@@ -101,6 +125,25 @@ struct SequenceAttention final : Function {
 };
 
 }  // namespace
+
+Tensor RowGroup::first_tokens(const Tensor& x, int64_t count) const {
+  if (count == x.size(1)) return x.slice(batch_begin, batch_end);
+  OG_CHECK(batch_end - batch_begin == 1, "the first {} of {} tokens of {} rows", count, x.size(1),
+           batch_end - batch_begin);
+  Shape shape = x.shape();
+  shape.set(0, 1);
+  shape.set(1, count);
+  const Tensor row = x.slice(batch_begin, batch_end).reshape({x.size(1), shape.count_from(2)});
+  return row.slice(0, count).reshape(shape);
+}
+
+std::vector<RowGroup> row_groups(const SeqContext& seq) {
+  if (!seq.zigzag()) return {{0, seq.num_rows, 0, seq.num_rows, seq.shard_of(0)}};
+  std::vector<RowGroup> groups;
+  for (int64_t row = 0; row < seq.num_rows; ++row)
+    groups.push_back({row, row + 1, row / seq.shards_of_rank(), row / seq.shards_of_rank() + 1, seq.shard_of(row)});
+  return groups;
+}
 
 Value attention_output(Tape& tape, const Value& q, const Value& k, const Value& v) {
   return tape.output({q.size(0), q.size(1), q.size(2), v.size(3)}, q.dtype(),
@@ -142,6 +185,7 @@ Value gathered_attention(Tape& tape, const Value& q, const Value& k, const Value
   function->k = k.tensor();
   function->v = v.tensor();
   function->seq = seq;
+  function->groups = row_groups(seq);
   function->scale = attention_scale(options.attention, q.size(3));
   function->group = heads_of_group(k.tensor(), v.tensor(), seq, options.gather_bytes);
   SequenceAttentionOptions kept = options;
@@ -180,6 +224,7 @@ Value window_attention(Tape& tape, const Value& q, const Value& k, const Value& 
 
 Value cached_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
                        const SequenceAttentionOptions& options, const SeqContext& seq, MixerState& state) {
+  OG_CHECK(!seq.zigzag(), "keys and values of earlier pieces in zigzag order");
   std::vector<int64_t> extents;
   for (size_t r = 0; r + 1 < seq.first.size(); ++r) extents.push_back(seq.first[r + 1] - seq.first[r]);
   const auto extend = [&](const char* name, const Value& x) {

@@ -28,9 +28,22 @@ Value ring_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
 Value ulysses_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
                         const SequenceAttentionOptions& options, const SeqContext& seq);
 
+// Rows in memory whose queries begin at the same place of their sequences: all of them in contiguous order, one by one
+// in zigzag order.
+struct RowGroup {
+  int64_t begin, end;              // rows in memory
+  int64_t batch_begin, batch_end;  // rows of the batch
+  int shard;
+  Tensor own(const Tensor& x) const { return x.defined() ? x.slice(begin, end) : x; }
+  // x [B, S, ..]: the first `count` tokens of the batch's rows; without copying.
+  Tensor first_tokens(const Tensor& x, int64_t count) const;
+};
+std::vector<RowGroup> row_groups(const SeqContext& seq);
+
 // Queries with the result over the keys that they have met so far: o [B,T,H,V], lse [B,T,H].
 struct Queries {
   Tensor q, o, lse;
+  Queries of(const RowGroup& rows) const { return {rows.own(q), rows.own(o), rows.own(lse)}; }
 };
 Queries queries_of(Context& cx, const Value& q, const Value& o);  // lse not written yet
 // Put::add: the result grows by these keys.

@@ -1,9 +1,10 @@
 // Ring Attention: blocks of keys and values travel from rank to rank while each rank's queries stay. At step i rank r
 // holds the block of rank r - i; the next block is on its way while the queries attend to this one, and the partial
-// results merge by running maximum and log-sum-exp. A causal rank has no use for later ranks' blocks and only passes
-// them on, which is the imbalance of the method.
+// results merge by running maximum and log-sum-exp. In contiguous order a rank has no use for later ranks' blocks and
+// only passes them on, which is the imbalance that zigzag order removes.
 // Backward: the blocks travel again, each followed one step later by its dK and dV, to which every rank adds; after P
 // hops they are home.
+#include <algorithm>
 #include <optional>
 
 #include "parallel/attention_methods.h"
@@ -22,6 +23,7 @@ struct RingAttention final : Function {
   Queries x;
   Block own;
   SeqContext seq;
+  std::vector<RowGroup> groups;
   double scale = 1;
 
   const char* name() const override { return "ring_attention"; }
@@ -34,9 +36,25 @@ struct RingAttention final : Function {
     return seq.first[static_cast<size_t>(rank) + 1] - seq.first[static_cast<size_t>(rank)];
   }
 
-  AttentionPiece piece(int source) const {
-    return {.start = seq.start_BT.view<const int32_t, 2>(),
-            .offset = seq.begin() - seq.first[static_cast<size_t>(source)],
+  // Rows of queries and the rows of a block that they see some of; first those that they share a shard with.
+  struct Pair {
+    RowGroup queries, keys;
+    int64_t offset;
+  };
+  std::vector<Pair> pairs(int source) const {
+    std::vector<Pair> out;
+    for (const RowGroup& queries : groups)
+      for (RowGroup keys : groups) {
+        keys.shard = seq.shard_of(keys.begin, source);
+        if (queries.batch_begin != keys.batch_begin || keys.shard > queries.shard) continue;
+        out.push_back({queries, keys, seq.begin(queries.begin) - seq.first[static_cast<size_t>(keys.shard)]});
+      }
+    std::stable_partition(out.begin(), out.end(), [](const Pair& p) { return p.keys.shard == p.queries.shard; });
+    return out;
+  }
+  AttentionPiece piece(const Pair& pair) const {
+    return {.start = pair.queries.own(seq.start_BT).view<const int32_t, 2>(),
+            .offset = pair.offset,
             .heads_per_key = x.q.size(2) / own.k.size(2),
             .scale = scale};
   }
@@ -69,14 +87,19 @@ struct RingAttention final : Function {
   }
 
   void forward(Context& cx, Site site) {
-    const int rank = seq.comm->rank(), size = seq.comm->size();
+    const int size = seq.comm->size();
     Block here = own;
     for (int step = 0; step < size; ++step) {
       const int source = rank_at(-step);
       Hop next;
       if (step + 1 < size) next = start_hop(cx, here, rank_at(-step - 1), site);
       const double begin = now_seconds();
-      if (source <= rank) attend(cx, x, step == 0 ? Put::write : Put::add, here.k, here.v, piece(source));
+      for (const Pair& pair : pairs(source)) {
+        // Its own shard is what a query meets first.
+        const bool first = step == 0 && pair.keys.shard == pair.queries.shard;
+        attend(cx, x.of(pair.queries), first ? Put::write : Put::add, pair.keys.own(here.k), pair.keys.own(here.v),
+               piece(pair));
+      }
       if (step == 0) cx.profile.event("attention.local", begin, now_seconds());
       if (step + 1 < size) next.wait();
       here = next.block;
@@ -90,7 +113,7 @@ struct RingAttention final : Function {
     if (input(1)) dk = input(1)->open(cx);
     if (input(2)) dv = input(2)->open(cx);
     const bool wants_block = dk.tensor.defined() || dv.tensor.defined();
-    const int rank = seq.comm->rank(), size = seq.comm->size();
+    const int size = seq.comm->size();
     Block here = own;
     Hop gradients;  // of the block that is here, summed over its owner and the ranks since
     for (int step = 0; step < size; ++step) {
@@ -99,11 +122,19 @@ struct RingAttention final : Function {
       if (step + 1 < size) next = start_hop(cx, here, rank_at(-step - 1), kAttentionBackward);
       const double begin = now_seconds();
       Block part;
-      if (source <= rank) {
+      const std::vector<Pair> seen = pairs(source);
+      if (!seen.empty()) {
         if (dk.tensor.defined()) part.k = cx.empty(here.k.shape(), here.k.dtype());
         if (dv.tensor.defined()) part.v = cx.empty(here.v.shape(), here.v.dtype());
-        differentiate(cx, x, d_o, here.k, here.v, piece(source), {dq.tensor, step == 0 ? dq.put : Put::add},
-                      {part.k, Put::write}, {part.v, Put::write});
+        for (const Tensor* t : {&part.k, &part.v})
+          if (seq.zigzag() && t->defined()) t->fill(0);
+        for (const Pair& pair : seen) {
+          const bool first = step == 0 && pair.keys.shard == pair.queries.shard;
+          const Put put = seq.zigzag() ? Put::add : Put::write;
+          differentiate(cx, x.of(pair.queries), pair.queries.own(d_o), pair.keys.own(here.k), pair.keys.own(here.v),
+                        piece(pair), {pair.queries.own(dq.tensor), first ? dq.put : Put::add},
+                        {pair.keys.own(part.k), put}, {pair.keys.own(part.v), put});
+        }
       }
       if (step == 0) cx.profile.event("attention.local", begin, now_seconds());
       if (wants_block) {
@@ -157,6 +188,7 @@ Value ring_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
   function->x = queries_of(cx, q, o);
   function->own = {k.tensor(), v.tensor()};
   function->seq = seq;
+  function->groups = row_groups(seq);
   function->scale = attention_scale(options.attention, q.size(3));
   function->forward(cx, forward_site(tape, kAttentionForward));
   tape.record(std::move(function), {q, k, v}, {o});

@@ -5,24 +5,30 @@
 #include "framework/autograd/tape.h"
 #include "framework/kernels/moe.h"
 #include "parallel/mesh.h"
+#include "parallel/sequence_context.h"
 
 namespace og {
 
 class ExpertLoad {
  public:
-  // Starts to gather. experts_NK: the choices of this rank's tokens; rows: to which of the num_rows rows of the batch
-  // they belong. Collective over mesh.sequence_and_tensor(), whose ranks hold the tokens of a row in their order.
-  ExpertLoad(Tape& tape, const Tensor& experts_NK, TokenRows rows, int64_t num_rows, int64_t num_experts, Mesh& mesh);
+  // Starts to gather. experts_NK: the choices of this rank's tokens; rows: to which row in memory they belong.
+  // Collective over mesh.sequence_and_tensor(); the tensor ranks of a sequence rank hold its tokens in their order.
+  ExpertLoad(Tape& tape, const Tensor& experts_NK, TokenRows rows, const SeqContext& seq, int64_t num_experts,
+             Mesh& mesh);
 
-  Tensor total_BE();   // i32: over all ranks of the row
-  Tensor before_BE();  // i32: over the ranks that hold earlier tokens of the row
+  Tensor total_BE();   // i32, by row of the batch: over all ranks
+  Tensor before_RE();  // i32, by row in memory: over all tokens of its row of the batch before this rank's own
 
  private:
-  Tensor sum_of_ranks(int64_t num_ranks);
+  // Adds the counts of group rank `from` for its row in memory to the row `to` of sums.
+  void add(const Tensor& sums, int64_t to, int64_t from, int64_t row);
+  void arrive();
   Context& cx_;
   Comm& group_;
-  Tensor gathered_;  // i32 [ranks B, E]
-  Shape shape_;      // [B, E]
+  const SeqContext& seq_;
+  int64_t num_experts_;
+  int64_t tensor_ranks_;
+  Tensor gathered_;  // i32 [ranks, num_rows, E]
   Pending pending_;
   bool arrived_ = false;
 };

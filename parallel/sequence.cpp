@@ -65,8 +65,8 @@ struct Scan final : Function {
       const int64_t n = transition_size();
       const Summary own = Summary::of(cx.empty({Summary::count(state_shape(), n)}, dtype()), state_shape(), n);
       kernel.summarise(cx.stream, own.a.view<T, 3>(), own.b.template view<T, 4>(), work.flat<T>(), in);
-      const auto exchange = start_state_exchange(seq.options.linear,
-                                                 {cx, *seq.comm, Direction::forward, own, initial, wants_final, site});
+      const auto exchange = start_state_exchange(seq.options.linear, {cx, *seq.comm, Direction::forward, own, initial,
+                                                                      wants_final, site, seq.shards_of_rank()});
       StateExchange::Result states;
       if (!seq.options.overlap) states = exchange->wait();
       const double begin = now_seconds();
@@ -113,7 +113,7 @@ struct Scan final : Function {
 
   void backward(Context& cx) override {
     const Profile::Scope time(&cx.profile, Part::mixers);
-    const Tensor dout = gradient(cx, 0), dfinal = gradient(cx, 1);
+    const Tensor dout = gradient(cx, 0), dfinal = has_output(1) ? gradient(cx, 1) : Tensor();
     Comm& comm = *seq.comm;
     const Site site{"mixer.backward"};
     visit_real(dtype(), [&](auto zero) {
@@ -136,8 +136,8 @@ struct Scan final : Function {
       own.a.copy_from(a);
       kernel.summarise_backward(cx.stream, own.b.view<T, 4>(), work.flat<T>(), in, d_o);
       const bool wants_initial = input(5) != nullptr;
-      const auto exchange =
-          start_state_exchange(seq.options.linear, {cx, comm, Direction::backward, own, dfinal, wants_initial, site});
+      const auto exchange = start_state_exchange(
+          seq.options.linear, {cx, comm, Direction::backward, own, dfinal, wants_initial, site, seq.shards_of_rank()});
       StateExchange::Result states;
       if (!seq.options.overlap) states = exchange->wait();
       const double begin = now_seconds();
@@ -200,8 +200,8 @@ ScanOutput scan(Tape& tape, const Recurrence& recurrence, const ScanStreams& s, 
       tape.pins->keep(out.final_state.tensor());
     }
   }
-  tape.record(std::move(function), inputs, {out.o, out.final_state});
   if (!wants_final_state) out.final_state = {};
+  tape.record(std::move(function), inputs, {out.o, out.final_state});
   return out;
 }
 

@@ -8,26 +8,26 @@
 
 namespace og {
 
-// A gather that has been started: local work can run before rows(). x [B, T, ..] stays alive with it.
+// A gather that has been started: local work can run before rows(). x [num_rows, T, ..] stays alive with it.
 class SequenceGather {
  public:
   SequenceGather(Context& cx, const Tensor& x, const SeqContext& seq, Site site);
-  // Waits. Tokens [0, end) of every row: [B, end, ..].
+  // Waits. Tokens [0, end) of every row of the batch, in their order: [B, end, ..].
   Tensor rows(Context& cx, int64_t end);
 
  private:
   void wait();
-  std::vector<int64_t> first_;
-  Shape shape_;
+  SeqContext seq_;
+  Shape shape_;                     // of rows of the batch
   Tensor flat_;                     // the ranks' pieces one after another
   std::optional<Pending> pending_;  // none: waited for
 };
 
 // The adjoint. part [B, end, ..]: this rank's contribution to tokens [0, end); nothing to the others. Returns the sum
-// of all ranks' contributions to this rank's tokens, [B, T, ..].
+// of all ranks' contributions to this rank's tokens, [num_rows, T, ..].
 Tensor sum_to_owners(Context& cx, const Tensor& part, const SeqContext& seq, Site site);
 
-// Starts of documents of whole rows, [B, length], as places in the row.
+// Starts of documents of whole rows of the batch, [B, length], as places in the row.
 Tensor gather_starts(Context& cx, const SeqContext& seq, Site site);
 
 }  // namespace og

@@ -126,7 +126,7 @@ struct ScanByHeads final : Function {
     const Profile::Scope time(&cx.profile, Part::mixers);
     const Site site{"mixer.backward"};
     ToHeads flying(cx, gradient(cx, 0), heads, seq, site);
-    const Tensor dexit = own_of(cx, gradient(cx, 1)), d_o = flying.finish(cx);
+    const Tensor dexit = has_output(1) ? own_of(cx, gradient(cx, 1)) : Tensor(), d_o = flying.finish(cx);
     const auto wanted = [&](size_t i, const Tensor& like) {
       return input(i) ? cx.empty(like.shape(), like.dtype()) : Tensor();
     };
@@ -186,8 +186,8 @@ ScanOutput scan_by_heads(Tape& tape, const Recurrence& recurrence, const ScanStr
   const Site site = forward_site(tape, Site{"mixer.forward"});
   function->forward(tape.context(), s, out.o.tensor(), wants_final_state ? out.final_state.tensor() : Tensor(),
                     initial_state.tensor(), site);
-  tape.record(std::move(function), inputs, {out.o, out.final_state});
   if (!wants_final_state) out.final_state = {};
+  tape.record(std::move(function), inputs, {out.o, out.final_state});
   return out;
 }
 

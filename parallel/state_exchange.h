@@ -27,6 +27,7 @@ struct StateCall {
   Tensor outside;
   bool wants_total;
   Site site;
+  int shards_of_rank = 1;  // as in SeqContext; 2: lasp2 alone, from zero and without a total
 };
 
 class StateExchange {

@@ -18,6 +18,8 @@ class Function {
  protected:
   // Slot of input i, null if that input wants no gradient.
   Slot* input(size_t i) const { return inputs_[i].get(); }
+  // Whether output i was recorded and wants a gradient.
+  bool has_output(size_t i) const { return outputs_[i] != nullptr; }
   // Gradient of output i; zeros if nothing used that output.
   Tensor gradient(Context& cx, size_t i = 0) const { return outputs_[i]->gradient_or_zero(cx); }
 

@@ -82,14 +82,14 @@ Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRo
   if (!step.training) {
     decision.received_PE = exchange_counts(step.tape, decision.experts_NK, num_experts, mesh_.expert());
   } else {
-    ExpertLoad load(step.tape, decision.experts_NK, rows, step.seq.num_rows, num_experts, mesh_);
+    ExpertLoad load(step.tape, decision.experts_NK, rows, step.seq, num_experts, mesh_);
     const Tensor own =
         count_choices(cx_, decision.experts_NK, {0, std::max<int64_t>(1, decision.experts_NK.size(0))}, 1, num_experts);
     for (int64_t e = 0; e < num_experts; ++e) load_E_.data<int64_t>()[e] += own.data<const int32_t>()[e];
     if (options_.capacity_factor) {
       const double mean = static_cast<double>(k * step.row_length()) / static_cast<double>(num_experts);
       const auto capacity = static_cast<int64_t>(std::ceil(*options_.capacity_factor * mean - 1e-9));
-      const Tensor before = load.before_BE();
+      const Tensor before = load.before_RE();
       if (const Tensor* earlier = earlier_choices(step)) add_counts(before, *earlier);
       side.tokens_dropped += drop_over_capacity(decision.experts_NK, rows, before, capacity);
     }
@@ -147,7 +147,8 @@ void Moe::add_losses(StepContext& step, const RouterScores& router, const Decisi
       }
     });
     const bool whole = options_.aux_loss_scope == MoeOptions::Scope::micro_step;
-    const TokenRows scope = whole ? TokenRows{0, std::max<int64_t>(1, router.scores_NE.size(0))} : rows;
+    const TokenRows scope = whole ? TokenRows{0, std::max<int64_t>(1, router.scores_NE.size(0))}
+                                  : TokenRows{rows.first, rows.per_row * step.seq.shards_of_rank()};
     side.losses.push_back(balance_loss(step.tape, router, c, scope));
     aux = side.losses.back().tensor().at(0);
   }

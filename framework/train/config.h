@@ -47,7 +47,7 @@ struct TrainConfig {
   std::string deterministic = "run";
   int64_t eval_every = 0;      // steps; 0: never
   int64_t segment_length = 0;  // global tokens; 0: whole rows
-  int threads = 0;         // of each rank; 0: auto
+  int threads = 0;             // of each rank; 0: auto
 };
 
 struct ParallelConfig {
@@ -58,12 +58,14 @@ struct ParallelConfig {
   std::string sequence_method = "auto";  // auto | lasp2 | lasp1 | zeco | scan | ulysses | megatron
   bool overlap = true;
   std::string softmax_sequence_method = "auto";  // auto | all_gather_kv | ring | ulysses
+  std::string sequence_order = "contiguous";     // contiguous | zigzag
 
   SequenceOptions sequence_options() const {  // auto: LASP-2, and LASP-2H
     SequenceOptions options;
     options.linear = value_named(kLinearMethods, sequence_method, options.linear);
     options.overlap = overlap;
     options.softmax = value_named(kSoftmaxMethods, softmax_sequence_method, options.softmax);
+    options.order = value_named(kSequenceOrders, sequence_order, options.order);
     return options;
   }
 };

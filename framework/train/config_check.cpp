@@ -21,6 +21,7 @@ class Checker {
     check_vocabulary();
     check_rows();
     check_segments();
+    check_order();
     if (rules_.needs_training_data && config_.data.train.empty() && fine({"data.train"}))
       add("data.train", "required: the files to train on");
   }
@@ -123,6 +124,25 @@ class Checker {
                     "rows on {} data rank{}",
                     rows, tokens, length, config_.train.micro_batch_size, data_known_ ? degrees_.data : 1,
                     data_known_ && degrees_.data > 1 ? "s" : ""));
+  }
+
+  void check_order() {
+    if (config_.parallel.sequence_order != "zigzag" || degrees_.sequence == 1) return;
+    const auto refuse = [&](const std::string& why) { add("parallel.sequence_order", "zigzag " + why); };
+    const int64_t length = config_.data.sequence_length, shards = 2 * int64_t{degrees_.sequence};
+    if (fine({"data.sequence_length"}) && length % shards != 0)
+      refuse(
+          fmt::format("cuts rows into 2 x parallel.sequence = {} equal shards; data.sequence_length = {} does not "
+                      "divide by them; the nearest: {} and {}",
+                      shards, length, std::max(shards, length / shards * shards), (length / shards + 1) * shards));
+    const SequenceOptions methods = config_.parallel.sequence_options();
+    if (methods.linear != LinearMethod::lasp2)
+      refuse(fmt::format("needs both summaries of a rank in one AllGather: parallel.sequence_method: lasp2, found {}",
+                         name_of(methods.linear)));
+    if (methods.softmax == SoftmaxMethod::ulysses)
+      refuse("balances what ranks attend to; ulysses, which gives every rank whole heads, is balanced without it");
+    if (config_.train.segment_length > 0)
+      refuse("is not built with train.segment_length: a segment would need the states of both orders");
   }
 
   void check_segments() {

@@ -229,9 +229,9 @@ void add_parallel(std::vector<ConfigKey>& keys) {
       [](auto& c) -> auto& { return c.parallel.softmax_sequence_method; });
   softmax.built = {"auto", "all_gather_kv", "ring", "ulysses"};
   keys.push_back(softmax);
-  keys.push_back(
-      constant({.path = "parallel.sequence_order", .kind = Kind::choice, .choices = {"contiguous", "zigzag"}},
-               std::string("contiguous")));
+  keys.push_back(stored(
+      {.path = "parallel.sequence_order", .kind = Kind::choice, .choices = {"contiguous", "zigzag"}},
+      [](auto& c) -> auto& { return c.parallel.sequence_order; }));
   keys.push_back(stored(
       {.path = "parallel.overlap", .kind = Kind::boolean}, [](auto& c) -> auto& { return c.parallel.overlap; }));
   keys.push_back(

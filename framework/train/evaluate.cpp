@@ -26,7 +26,7 @@ Evaluation evaluate_rows(Context& cx, Mesh& mesh, HybridLM& model, int64_t num_r
       const int64_t local = piece.seq.local_length();
       for (int64_t i = 0; i < token_losses.count(); ++i) {
         if (piece.targets_BT.at(i) < 0) continue;
-        const auto t = static_cast<size_t>(piece.begin + piece.seq.begin() + i % local);
+        const auto t = static_cast<size_t>(piece.begin + piece.seq.begin(i / local) + i % local);
         at[t] += token_losses.at(i);
         at[static_cast<size_t>(length) + t] += 1;
       }

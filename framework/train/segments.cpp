@@ -10,24 +10,23 @@ namespace {
 using States = std::vector<MixerState>;
 
 // Columns [begin, end) of [rows, length] i32, less `minus`.
-Tensor cut_columns(Context& cx, const Tensor& x, int64_t begin, int64_t end, int32_t minus = 0) {
-  const int64_t width = end - begin;
-  const Tensor out = cx.empty({x.size(0), width}, DType::i32);
+Tensor columns(Context& cx, const Tensor& x, int64_t begin, int64_t end, int32_t minus = 0) {
+  if (begin == 0 && end == x.size(1)) return x;
+  const Tensor out = cx.empty({x.size(0), end - begin}, DType::i32);
   for (int64_t r = 0; r < x.size(0); ++r)
     std::transform(x.data<int32_t>() + r * x.size(1) + begin, x.data<int32_t>() + r * x.size(1) + end,
-                   out.data<int32_t>() + r * width, [minus](int32_t v) { return v - minus; });
+                   out.data<int32_t>() + r * (end - begin), [minus](int32_t v) { return v - minus; });
   return out;
 }
 
 BatchPiece cut(Context& cx, Mesh& mesh, const Batch& batch, int64_t begin, int64_t end) {
   BatchPiece piece;
   piece.begin = begin;
-  const Tensor starts = cut_columns(cx, batch.starts_BT, begin, end, static_cast<int32_t>(begin));
-  piece.seq = make_seq_context(*cx.pool, mesh.sequence(), batch.tokens_BT.size(0), end - begin, starts);
-  piece.seq.options = mesh.sequence_options;
-  const int64_t own = begin + piece.seq.begin(), own_end = own + piece.seq.local_length();
-  piece.tokens_BT = cut_columns(cx, batch.tokens_BT, own, own_end);
-  piece.targets_BT = cut_columns(cx, batch.targets_BT, own, own_end);
+  piece.seq =
+      make_seq_context(*cx.pool, mesh.sequence(), batch.tokens_BT.size(0), end - begin,
+                       columns(cx, batch.starts_BT, begin, end, static_cast<int32_t>(begin)), mesh.sequence_options);
+  piece.tokens_BT = own_columns(*cx.pool, piece.seq, columns(cx, batch.tokens_BT, begin, end));
+  piece.targets_BT = own_columns(*cx.pool, piece.seq, columns(cx, batch.targets_BT, begin, end));
   return piece;
 }
 

@@ -327,6 +327,10 @@ std::string describe_plan(Config config, Comm& world) {
   text += fmt::format("a step: {} rows of {} tokens; {} micro steps of {} rows on each data rank\n", rows,
                       config.data.sequence_length, rows / (config.train.micro_batch_size * degrees.data),
                       config.train.micro_batch_size);
+  if (const int64_t segment = config.train.segment_length; segment > 0 && segment < config.data.sequence_length)
+    text += fmt::format("rows in {} segments of {} tokens, {} of them on each sequence rank\n",
+                        (config.data.sequence_length + segment - 1) / segment, segment,
+                        (segment + degrees.sequence - 1) / degrees.sequence);
   text +=
       fmt::format("precision: {}; {} threads a rank\n", session.precision().name, session.context().stream.num_threads);
   return text;
