@@ -85,6 +85,8 @@ struct Message {
   Tensor tensor;
 };
 
+class Hosts;
+
 class Comm {
  public:
   virtual ~Comm() = default;
@@ -92,6 +94,10 @@ class Comm {
   int size() const { return size_; }
   const std::string& axis() const { return axis_; }
   CommCounters& counters() { return *counters_; }
+  // The machine that this rank runs on; equal names, one machine.
+  const std::string& host() const { return host_; }
+  // The group's ranks by host (hosts.h). Collective the first time.
+  Hosts& hosts();
   // Where starts and waits are recorded as events; null: nowhere.
   Profile* profile = nullptr;
 
@@ -143,6 +149,7 @@ class Comm {
   // The public verb that a start_* call is part of (a barrier is an all_reduce to the transports), for messages.
   Verb verb_ = Verb::barrier;
   std::shared_ptr<CommCounters> counters_;
+  std::string host_;                             // set by the transport that makes a world; split() hands it on
   std::shared_ptr<Pool> pool_ = Pool::create();  // staging, and the tensors of the blocking verbs
 
  private:
@@ -153,6 +160,7 @@ class Comm {
   int rank_;
   int size_;
   std::string axis_;
+  std::shared_ptr<Hosts> hosts_;
 };
 
 // The axis of a world: all of them.
@@ -166,6 +174,7 @@ std::unique_ptr<Comm> make_self_comm();
 struct ThreadWorldOptions {
   double delay_seconds = 0;  // every collective completes this long after the last rank has started it
   double timeout_seconds = 60;
+  int ranks_per_host = 0;  // 0: all are on one
 };
 void run_thread_world(int size, const std::function<void(Comm&)>& body, ThreadWorldOptions options = {});
 

@@ -2,6 +2,8 @@
 // in rank order whatever the library (the same bits on all ranks, in all runs, and as on thread ranks), and stages of a
 // verb can follow each other in the background. Messages carry the number of the call and a hash of verb and site in
 // their tag: ranks that disagree on the call do not take each other's data but run into the time-out that names both.
+#include <unistd.h>
+
 #include <algorithm>
 #include <string_view>
 
@@ -77,10 +79,12 @@ struct Ranks {
 class MpiComm final : public Comm {
  public:
   MpiComm(std::shared_ptr<MpiProgress> progress, std::shared_ptr<const MpiGroup> group, int rank, std::string axis,
-          std::shared_ptr<CommCounters> counters)
+          std::shared_ptr<CommCounters> counters, std::string host)
       : Comm(rank, static_cast<int>(group->world_ranks.size()), std::move(axis), std::move(counters)),
         progress_(std::move(progress)),
-        group_(std::move(group)) {}
+        group_(std::move(group)) {
+    host_ = std::move(host);
+  }
 
   std::unique_ptr<Comm> split(int color, int key, const std::string& axis) override {
     const std::vector<int64_t> colors = gather(color, {"startup"});
@@ -98,7 +102,8 @@ class MpiComm final : public Comm {
       check_mpi(MPI_Comm_split(group_->comm, color, key, &group->comm), "split of axis " + this->axis());
       MPI_Comm_set_errhandler(group->comm, MPI_ERRORS_RETURN);
     }
-    auto child = std::make_unique<MpiComm>(progress_, std::move(group), static_cast<int>(place), axis, counters_);
+    auto child =
+        std::make_unique<MpiComm>(progress_, std::move(group), static_cast<int>(place), axis, counters_, host_);
     child->profile = profile;
     return child;
   }
@@ -252,8 +257,10 @@ std::unique_ptr<Comm> make_mpi_comm(double timeout_seconds) {
          "use the mpirun that belongs to it (onegather doctor names it)",
          launched, size);
   for (int r = 0; r < size; ++r) group->world_ranks.push_back(r);
+  char host[MPI_MAX_PROCESSOR_NAME + 1] = {};
+  gethostname(host, MPI_MAX_PROCESSOR_NAME);
   return std::make_unique<MpiComm>(std::move(progress), std::move(group), rank, kWorldAxis,
-                                   std::make_shared<CommCounters>());
+                                   std::make_shared<CommCounters>(), host);
 }
 
 }  // namespace og

@@ -231,8 +231,10 @@ class ReceiveOperation final : public Operation {
 
 class ThreadComm final : public Comm {
  public:
-  ThreadComm(std::shared_ptr<Group> group, int rank, std::shared_ptr<CommCounters> counters)
-      : Comm(rank, group->size, group->axis, std::move(counters)), group_(std::move(group)) {}
+  ThreadComm(std::shared_ptr<Group> group, int rank, std::shared_ptr<CommCounters> counters, std::string host)
+      : Comm(rank, group->size, group->axis, std::move(counters)), group_(std::move(group)) {
+    host_ = std::move(host);
+  }
 
   std::unique_ptr<Comm> split(int color, int key, const std::string& axis) override {
     const Site site{"startup"};
@@ -258,7 +260,7 @@ class ThreadComm final : public Comm {
       group = made;
       if (--to_come == 0) world.splits.erase(name);
     }
-    auto child = std::make_unique<ThreadComm>(std::move(group), static_cast<int>(place), counters_);
+    auto child = std::make_unique<ThreadComm>(std::move(group), static_cast<int>(place), counters_, host_);
     child->profile = profile;
     return child;
   }
@@ -388,7 +390,8 @@ void run_thread_world(int size, const std::function<void(Comm&)>& body, ThreadWo
       if (!kept) kept = std::current_exception();
     };
     try {
-      ThreadComm comm(group, rank, std::make_shared<CommCounters>());
+      const int host = options.ranks_per_host > 0 ? rank / options.ranks_per_host : 0;
+      ThreadComm comm(group, rank, std::make_shared<CommCounters>(), fmt::format("host {}", host));
       body(comm);
     } catch (const Aborted&) {
       keep(first_aborted);

@@ -3,6 +3,7 @@
 #include "parallel/collectives.h"
 #include "parallel/sequence_heads.h"
 #include "parallel/state_exchange.h"
+#include "parallel/state_ring.h"
 
 namespace og {
 
@@ -65,8 +66,8 @@ struct Scan final : Function {
       const int64_t n = transition_size();
       const Summary own = Summary::of(cx.empty({Summary::count(state_shape(), n)}, dtype()), state_shape(), n);
       kernel.summarise(cx.stream, own.a.view<T, 3>(), own.b.template view<T, 4>(), work.flat<T>(), in);
-      const auto exchange = start_state_exchange(seq.options.linear, {cx, *seq.comm, Direction::forward, own, initial,
-                                                                      wants_final, site, seq.shards_of_rank()});
+      const auto exchange =
+          start<T>({cx, *seq.comm, Direction::forward, own, initial, wants_final, site, seq.shards_of_rank()});
       StateExchange::Result states;
       if (!seq.options.overlap) states = exchange->wait();
       const double begin = now_seconds();
@@ -77,6 +78,38 @@ struct Scan final : Function {
       if (wants_final) final_state.copy_from(states.total);
       a = own.a.clone(*cx.pool);
       kernel.finish(cx.stream, o.view<T, 4>(), work.flat<T>(), in, entry.view<const T, 4>());
+    });
+  }
+
+  // ring: the streams that a piece is summarised from travel; other methods: its summary.
+  template <class T>
+  std::unique_ptr<StateExchange> start(const StateCall& call, const Tensor& d_o = {}) const {
+    if (seq.options.linear != LinearMethod::ring) return start_state_exchange(seq.options.linear, call);
+    const bool forward = call.direction == Direction::forward;
+    // Behind A, which only backward needs: forward gives it, and of q and v only the shape is read.
+    RingBlock own{forward ? call.cx.empty({0}, dtype()) : call.own.a, forward ? k : q, forward ? v : d_o, seq.start_BT};
+    const bool sends_k = !forward && recurrence.delta;
+    for (const Tensor& t : {sends_k ? k : Tensor(), g, beta})
+      if (t.defined()) own.push_back(t);
+    return start_state_ring(call, own, seq.first, [this, &call_cx = call.cx, forward, sends_k](const RingBlock& block) {
+      size_t next = 4;
+      const auto take = [&](bool there) { return there ? block[next++] : Tensor(); };
+      const Tensor block_k = sends_k ? block[next++] : block[1];
+      const Tensor block_g = take(g.defined()), block_beta = take(beta.defined());
+      const ScanInputs<T> in =
+          scan_inputs<T>(recurrence, block[1], block_k, block[2], block_g, block_beta, block[3], scale);
+      const Tensor work = workspace<T>(call_cx, in, forward ? ScanCall::phases : ScanCall::phases_backward);
+      const int64_t n = transition_size();
+      const Summary s = Summary::of(call_cx.empty({Summary::count(state_shape(), n)}, dtype()), state_shape(), n);
+      if (forward) {
+        kernels<T>(call_cx).summarise(call_cx.stream, s.a.template view<T, 3>(), s.b.template view<T, 4>(),
+                                      work.flat<T>(), in);
+      } else {
+        s.a.copy_from(block[0]);
+        kernels<T>(call_cx).summarise_backward(call_cx.stream, s.b.template view<T, 4>(), work.flat<T>(), in,
+                                               block[2].template view<const T, 4>());
+      }
+      return s;
     });
   }
 
@@ -136,8 +169,8 @@ struct Scan final : Function {
       own.a.copy_from(a);
       kernel.summarise_backward(cx.stream, own.b.view<T, 4>(), work.flat<T>(), in, d_o);
       const bool wants_initial = input(5) != nullptr;
-      const auto exchange = start_state_exchange(
-          seq.options.linear, {cx, comm, Direction::backward, own, dfinal, wants_initial, site, seq.shards_of_rank()});
+      const auto exchange =
+          start<T>({cx, comm, Direction::backward, own, dfinal, wants_initial, site, seq.shards_of_rank()}, dout);
       StateExchange::Result states;
       if (!seq.options.overlap) states = exchange->wait();
       const double begin = now_seconds();

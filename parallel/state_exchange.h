@@ -4,6 +4,8 @@
 //   zeco   the same chain in blocks of the state's columns, so that ranks work on different blocks at once
 //          (arXiv 2507.01004 cuts K, which only diagonal carries allow; columns of V are independent for every carry)
 //   scan   log-depth exclusive scan: round i exchanges composed summaries over the distance 2^i
+//   hierarchical  a gather inside each host, one of the hosts' summaries across them (state_hosts.cpp)
+// and ring (state_ring.h), where the streams travel instead of summaries.
 // Forward carries states from the first piece to the last. Backward is its mirror: gradients of states from the last to
 // the first, through transposed transitions. Every rank calls, whatever its piece holds.
 #pragma once
@@ -48,6 +50,8 @@ class StateExchange {
   bool last() const { return place() == call_.comm.size() - 1; }
   // The state after a piece.
   Tensor pass(const Summary& piece, const Tensor& state) const;
+  // The map of two neighbouring pieces one after the other, in the direction's order.
+  Summary compose(const Summary& first, const Summary& then) const;
   // The total, known on the last of them, on every rank.
   Tensor from_last(const Tensor& total) const;
 
@@ -56,12 +60,13 @@ class StateExchange {
 
 // Starts the method's schedule: what needs no other rank's answer is under way when this returns.
 std::unique_ptr<StateExchange> start_state_exchange(LinearMethod method, const StateCall& call);
-// Whether the method exchanges states at all.
+// Whether every rank scans its own tokens, from a state that the others brought.
 bool exchanges_states(LinearMethod method);
 
 // The schedules.
 std::unique_ptr<StateExchange> start_state_gather(const StateCall& call);
 std::unique_ptr<StateExchange> start_state_chain(const StateCall& call, int64_t blocks);
 std::unique_ptr<StateExchange> start_state_scan(const StateCall& call);
+std::unique_ptr<StateExchange> start_state_hosts(const StateCall& call);
 
 }  // namespace og

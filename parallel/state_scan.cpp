@@ -22,15 +22,6 @@ class StateScan final : public StateExchange {
   }
 
  private:
-  // The map of two neighbouring pieces one after the other, in the direction's order.
-  Summary compose(const Summary& first, const Summary& then) const {
-    if (call_.direction == Direction::forward) return combine(call_.cx, first, then);
-    // Backward meets the right piece first: d -> A_left^T (A_right^T d + C_right) + C_left, with A = A_right A_left.
-    Summary both = combine(call_.cx, then, first);
-    both.b.copy_from(pass(then, first.b));
-    return both;
-  }
-
   // A rank may have no partner in a round, on one side or on both.
   void exchange(int distance) {
     std::vector<Message> sends, receives;

@@ -184,8 +184,6 @@ TEST(config, each_problem_names_place_key_expected_found_and_the_nearest) {
       {"expert: 2", "pipeline: 2", "parallel.pipeline: 2 is not built yet; built: 1"},
       {"expert: 2", "expert: 2, sequence_order: zigzag, sequence_method: scan",
        "parallel.sequence_method: lasp2, found scan"},
-      {"expert: 2", "sequence_method: ring",
-       "ring is not built yet; built: auto, lasp2, lasp1, zeco, scan, ulysses, megatron"},
       {"expert: 2", "sequence_method: rong", "did you mean ring?"},
       {"expert: 2", "softmax_sequence_method: ulises", "did you mean ulysses?"},
       {"expert: 2", "pipeline_schedule: interleaved", "interleaved is not built yet"},

@@ -104,27 +104,30 @@ Result evaluate(Context& cx, Comm& comm, const Problem& p, const std::vector<int
   return evaluate(cx, comm, p, make(cx, p), first);
 }
 
-void expect_split_equals_whole(const Problem& p, const std::vector<int64_t>& first) {
+void expect_split_equals_whole(const Problem& p, const std::vector<int64_t>& first, int ranks_per_host = 0) {
   Context whole_cx;
   const auto self = make_self_comm();
   const Result whole = evaluate(whole_cx, *self, p, {0, p.T});
   const double bound = p.dtype == DType::f64 ? 1e-12 : 1e-5;
-  world(static_cast<int>(first.size()) - 1, [&](Comm& comm) {
-    Context cx;
-    const Result mine = evaluate(cx, comm, p, first);
-    const int64_t begin = first[static_cast<size_t>(comm.rank())], end = first[static_cast<size_t>(comm.rank()) + 1];
-    EXPECT_LT(distance(mine.o, rows(cx, whole.o, begin, end)), bound);
-    EXPECT_LT(distance(mine.final_state, whole.final_state), bound);
-    for (size_t i = 0; i < 5; ++i)
-      if (whole.gradients[i].defined()) {
-        EXPECT_LT(distance(mine.gradients[i], rows(cx, whole.gradients[i], begin, end)), bound)
-            << "gradient " << i << ", rank " << comm.rank() << " of " << comm.size() << ", "
-            << name_of(p.options.linear);
-      }
-    if (p.initial) {
-      EXPECT_LT(distance(mine.gradients[5], whole.gradients[5]), bound);
-    }
-  });
+  world(static_cast<int>(first.size()) - 1,
+        [&](Comm& comm) {
+          Context cx;
+          const Result mine = evaluate(cx, comm, p, first);
+          const int64_t begin = first[static_cast<size_t>(comm.rank())],
+                        end = first[static_cast<size_t>(comm.rank()) + 1];
+          EXPECT_LT(distance(mine.o, rows(cx, whole.o, begin, end)), bound);
+          EXPECT_LT(distance(mine.final_state, whole.final_state), bound);
+          for (size_t i = 0; i < 5; ++i)
+            if (whole.gradients[i].defined()) {
+              EXPECT_LT(distance(mine.gradients[i], rows(cx, whole.gradients[i], begin, end)), bound)
+                  << "gradient " << i << ", rank " << comm.rank() << " of " << comm.size() << ", "
+                  << name_of(p.options.linear);
+            }
+          if (p.initial) {
+            EXPECT_LT(distance(mine.gradients[5], whole.gradients[5]), bound);
+          }
+        },
+        {.ranks_per_host = ranks_per_host});
 }
 
 std::vector<Recurrence> recurrences() {
@@ -171,8 +174,8 @@ TEST(Sequence, LargeHeadsAcrossChunks) {
 }
 
 TEST(Sequence, OtherMethodsEqualOneRank) {
-  for (LinearMethod method :
-       {LinearMethod::lasp1, LinearMethod::zeco, LinearMethod::scan, LinearMethod::ulysses, LinearMethod::megatron})
+  for (LinearMethod method : {LinearMethod::lasp1, LinearMethod::zeco, LinearMethod::scan, LinearMethod::hierarchical,
+                              LinearMethod::ring, LinearMethod::ulysses, LinearMethod::megatron})
     for (bool overlap : {true, false})
       for (const Recurrence& r : recurrences())
         for (DType dtype : {DType::f64, DType::f32}) {
@@ -180,9 +183,12 @@ TEST(Sequence, OtherMethodsEqualOneRank) {
           for (int ranks : {2, 3, 5, 8})
             expect_split_equals_whole(
                 {.V = 3, .recurrence = r, .dtype = dtype, .initial = ranks % 2 == 0, .options = options},
-                split_evenly(7, ranks));
+                split_evenly(7, ranks),
+                ranks == 2   ? 0
+                : ranks == 5 ? 2
+                             : 3);
           expect_split_equals_whole({.B = 2, .T = 13, .V = 9, .recurrence = r, .dtype = dtype, .options = options},
-                                    {0, 1, 1, 9, 13});
+                                    {0, 1, 1, 9, 13}, 2);
           expect_split_equals_whole(
               {.B = 2, .T = 16, .recurrence = r, .dtype = dtype, .starts = {1, 2, 3, 11}, .options = options},
               {0, 5, 10, 10, 16});
@@ -192,25 +198,27 @@ TEST(Sequence, OtherMethodsEqualOneRank) {
 // Bytes received by one rank: section 3 of the cost models. A chain passes each state once; the scan a summary a round.
 TEST(Sequence, SchedulesMoveWhatTheirFormulasSay) {
   const Recurrence gated{.gate = Gate::scalar};
-  const auto received = [&](LinearMethod method, const std::string& site, int ranks) {
+  const auto received = [&](LinearMethod method, const std::string& site, int ranks, int ranks_per_host = 0) {
     int64_t most = 0;
-    world(ranks, [&](Comm& comm) {
-      Context cx;
-      const Problem p{
-          .T = 16, .recurrence = gated, .dtype = DType::f32, .initial = false, .options = {.linear = method}};
-      const Streams w = make(cx, p);
-      const Piece x = piece(cx, comm, p, w, split_evenly(p.T, comm.size()));
-      comm.counters().reset();
-      Tape tape(cx);
-      const ScanOutput out = scan(tape, p.recurrence, x.streams, x.seq, {}, false);
-      EXPECT_FALSE(out.final_state.defined());
-      tape.backward(out.o, rows(cx, w.dout, x.seq.begin(), x.seq.begin() + x.seq.local_length()));
-      double bytes = 0;
-      for (const CollectiveCount& row : comm.counters().rows())
-        if (row.site == site) bytes += static_cast<double>(row.bytes);
-      const double worst = comm.max(bytes, Site{"metrics"});
-      if (comm.rank() == 0) most = static_cast<int64_t>(worst);
-    });
+    world(ranks,
+          [&](Comm& comm) {
+            Context cx;
+            const Problem p{
+                .T = 16, .recurrence = gated, .dtype = DType::f32, .initial = false, .options = {.linear = method}};
+            const Streams w = make(cx, p);
+            const Piece x = piece(cx, comm, p, w, split_evenly(p.T, comm.size()));
+            comm.counters().reset();
+            Tape tape(cx);
+            const ScanOutput out = scan(tape, p.recurrence, x.streams, x.seq, {}, false);
+            EXPECT_FALSE(out.final_state.defined());
+            tape.backward(out.o, rows(cx, w.dout, x.seq.begin(), x.seq.begin() + x.seq.local_length()));
+            double bytes = 0;
+            for (const CollectiveCount& row : comm.counters().rows())
+              if (row.site == site) bytes += static_cast<double>(row.bytes);
+            const double worst = comm.max(bytes, Site{"metrics"});
+            if (comm.rank() == 0) most = static_cast<int64_t>(worst);
+          },
+          {.ranks_per_host = ranks_per_host});
     return most;
   };
   const int64_t state = 4 * 2 * 3 * 4, summary = state + 4 * 2;  // heads x K x V, and a number a head
@@ -219,6 +227,21 @@ TEST(Sequence, SchedulesMoveWhatTheirFormulasSay) {
     EXPECT_EQ(received(LinearMethod::lasp1, site, 8), state) << site;
     EXPECT_EQ(received(LinearMethod::zeco, site, 8), state) << site;
     EXPECT_EQ(received(LinearMethod::scan, site, 8), 4 * summary) << site;  // three rounds and the shift
+    // The first rank of a host: three neighbours' summaries and the other host's.
+    EXPECT_EQ(received(LinearMethod::hierarchical, site, 8, 4), 4 * summary) << site;
+    // 2 tokens a rank of 2 heads: k, v and a gate, or q, the gradient of o, a gate and A; where documents begin.
+    const bool backward = std::string(site) == "mixer.backward";
+    const int64_t block = 4 * (2 * 2 * (3 + 4 + 1) + 2) + (backward ? 4 * 2 : 0);
+    EXPECT_EQ(received(LinearMethod::ring, site, 8), 7 * block) << site;
+    // Streams of 2 tokens, 2 heads on 8 ranks: a rank with a head receives q, k, v, g (o back) of the others' 14
+    // tokens, and back what the other head's rank computed of its own tokens.
+    const int64_t in = 4 * 14 * (3 + 3 + 4 + 1), out = 4 * 2 * 4;
+    const int64_t back = 4 * 14 * 4, gradients = 4 * 2 * (3 + 3 + 4 + 1);
+    EXPECT_EQ(received(LinearMethod::ulysses, site, 8), backward ? back + gradients : in + out) << site;
+    // All heads' streams of 14 tokens, and partial sums of this rank's 2 tokens from 7 ranks.
+    EXPECT_EQ(received(LinearMethod::megatron, site, 8),
+              4 * 2 * 14 * (backward ? 4 + 3 + 3 + 4 + 1 : 3 + 3 + 4 + 1 + 4))
+        << site;
   }
 }
 

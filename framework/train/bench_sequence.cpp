@@ -159,10 +159,9 @@ class Sweep {
   std::string impossible(const SequenceMethod& m, int64_t rows) const {
     if (rows < 1)
       return fmt::format("{} ranks x {} tokens are less than one row", comm_.size(), bench_.tokens_per_rank);
-    const bool softmax = bench_.subject.mixer == "attention";
-    const bool ulysses =
-        softmax ? m.options.softmax == SoftmaxMethod::ulysses : m.options.linear == LinearMethod::ulysses;
-    if (bench_.subject.config.empty() && ulysses && bench_.subject.heads % comm_.size() != 0)
+    const bool whole_heads =
+        bench_.subject.mixer == "attention" && m.options.softmax == SoftmaxMethod::ulysses;  // linear ones cut any way
+    if (bench_.subject.config.empty() && whole_heads && bench_.subject.heads % comm_.size() != 0)
       return fmt::format("{} heads do not divide by {} ranks", bench_.subject.heads, comm_.size());
     return "";
   }

@@ -215,20 +215,16 @@ void add_parallel(std::vector<ConfigKey>& keys) {
   keys.push_back(stored(
       {.path = "parallel.sequence_norms", .kind = Kind::boolean},
       [](auto& c) -> auto& { return c.parallel.sequence_norms; }));
-  ConfigKey method = stored(
+  keys.push_back(stored(
       {.path = "parallel.sequence_method",
        .kind = Kind::choice,
        .choices = {"auto", "lasp2", "lasp1", "zeco", "scan", "hierarchical", "ring", "ulysses", "megatron"}},
-      [](auto& c) -> auto& { return c.parallel.sequence_method; });
-  method.built = {"auto", "lasp2", "lasp1", "zeco", "scan", "ulysses", "megatron"};
-  keys.push_back(method);
-  ConfigKey softmax = stored(
+      [](auto& c) -> auto& { return c.parallel.sequence_method; }));
+  keys.push_back(stored(
       {.path = "parallel.softmax_sequence_method",
        .kind = Kind::choice,
        .choices = {"auto", "all_gather_kv", "ring", "ulysses"}},
-      [](auto& c) -> auto& { return c.parallel.softmax_sequence_method; });
-  softmax.built = {"auto", "all_gather_kv", "ring", "ulysses"};
-  keys.push_back(softmax);
+      [](auto& c) -> auto& { return c.parallel.softmax_sequence_method; }));
   keys.push_back(stored(
       {.path = "parallel.sequence_order", .kind = Kind::choice, .choices = {"contiguous", "zigzag"}},
       [](auto& c) -> auto& { return c.parallel.sequence_order; }));

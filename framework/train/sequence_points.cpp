@@ -4,7 +4,6 @@
 #include "framework/core/error.h"
 #include "framework/core/nearest.h"
 #include "framework/train/bench_sequence.h"
-#include "framework/train/config_keys.h"
 
 namespace og {
 
@@ -14,11 +13,8 @@ constexpr const char* kBlocking = "-blocking";
 
 std::vector<std::string> built_sequence_methods(const SubjectOptions& subject) {
   const bool softmax = subject.config.empty() && subject.mixer == "attention";
-  std::vector<std::string> names =
-      find_config_key(softmax ? "parallel.softmax_sequence_method" : "parallel.sequence_method")->built;
-  if (names.empty()) names.assign(std::begin(kLinearMethods), std::end(kLinearMethods));
-  std::erase(names, "auto");
-  return names;
+  if (softmax) return {std::begin(kSoftmaxMethods), std::end(kSoftmaxMethods)};
+  return {std::begin(kLinearMethods), std::end(kLinearMethods)};
 }
 
 SequenceMethod sequence_method_named(const SubjectOptions& subject, const std::string& name) {

@@ -32,6 +32,9 @@ close "two hosts: losses of one rank" loss 1e-9 one/metrics.jsonl two-hosts/metr
 close "two hosts: gradient norms of one rank" grad_norm 1e-9 one/metrics.jsonl two-hosts/metrics.jsonl
 expect "three hosts over TCP" 0 'done' launch --hosts three parallel.data=2 parallel.sequence=3 parallel.expert=2 run.dir=three-hosts train.tokens_per_step=384
 close "three hosts: losses of one rank" loss 1e-9 one/metrics.jsonl three-hosts/metrics.jsonl
+expect "states inside hosts, then across" 0 'done' launch --hosts two parallel.sequence=4 parallel.sequence_method=hierarchical run.dir=hierarchical
+close "hierarchical: losses of one rank" loss 1e-9 one/metrics.jsonl hierarchical/metrics.jsonl
+used "hierarchical: a host's first rank hands its state on" broadcast mixer.forward hierarchical
 expect "the exact command is printed" 0 '^\+ mpirun -np 4 .*--hostfile two' launch --hosts two parallel.sequence=4 run.dir=again train.num_steps=1
 
 printf '10.77.0.1 slots=2\n10.77.0.2 slot=2\n' >wrong

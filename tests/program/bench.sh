@@ -35,12 +35,12 @@ points() {
   fi
 }
 points "every method at every length, checked against one rank" a.json \
-  "len(p) == 18 and all(x['status'] == 'measured' and x['check_error'] < 1e-4 and x['tokens_per_second'] > 0 and x['peak_memory_bytes'] > 0 for x in p)"
+  "len(p) == 24 and all(x['status'] == 'measured' and x['check_error'] < 1e-4 and x['tokens_per_second'] > 0 and x['peak_memory_bytes'] > 0 for x in p)"
 points "a state's bytes do not grow with the sequence" a.json \
   "len({x['bytes_received'] for x in p if x['method'] == 'lasp2'}) == 1 and all(x['bytes_received'] > 0 for x in p)"
 if [ "$(head -c 4 a.png | tail -c 3)" = PNG ]; then pass "the plot is a picture"; else fail "the plot is a picture"; fi
 expect "a sweep goes on from its file" 0 'taken over' ranks 2 "${sequence[@]}" --lengths 256..2K --resume a.json
-points "with the points that were missing" a.json "len(p) == 24 and sorted({x['length'] for x in p}) == [256, 512, 1024, 2048]"
+points "with the points that were missing" a.json "len(p) == 32 and sorted({x['length'] for x in p}) == [256, 512, 1024, 2048]"
 expect "another sweep's file is refused" 2 'was measured with' ranks 2 "${sequence[@]}" --lengths 256 --mixer linear --resume a.json
 expect "softmax layers by their methods" 0 '^ulysses +256' ranks 2 "${sequence[@]}" --mixer attention --lengths 256
 expect "a dense carry without overlap, groups of the ranks" 0 '^lasp2-blocking +512' ranks 2 "${sequence[@]}" --mixer gated_delta_net \
@@ -50,6 +50,6 @@ head -c 20000 /usr/share/common-licenses/GPL-3 >text.txt
 expect "whole steps of a config, tokens a rank fixed" 0 '^lasp1 +64 +2 ' ranks 2 "${sequence[@]}" --config tiny.yaml --methods lasp2,lasp1 --lengths 64 \
   --mode fixed --tokens-per-rank 64
 expect "what takes too long is shown and not run" 0 'not run: two passes are estimated' ranks 2 "${sequence[@]}" --lengths 64K --seconds-limit 0.001
-expect "a method that is not built" 2 'hierarchical is not built' "${sequence[@]}" --methods hierarchical
+expect "a method of no layer" 2 'all_gather_kv is not built for gla' "${sequence[@]}" --methods all_gather_kv
 
 finish

@@ -1,0 +1,88 @@
+// The states in two levels. Inside a host: one all_gather of its ranks' summaries. Across hosts: the first rank of each
+// composes its host's summary, the first ranks gather those, fold what comes before their host and hand it to its
+// ranks. A link between hosts carries one summary a host, where lasp2 carries one a rank to every rank.
+#include "parallel/hosts.h"
+#include "parallel/state_exchange.h"
+
+namespace og {
+
+namespace {
+
+// The summaries of a group's ranks, on their way.
+class Gathered {
+ public:
+  Gathered(Context& cx, Comm& comm, const Summary& own, Site site)
+      : shape_(own.b.shape()),
+        n_(own.a.size(2)),
+        count_(own.flat.count()),
+        rows_(static_cast<size_t>(comm.size()), count_),
+        all_(cx.empty({count_ * comm.size()}, own.flat.dtype())),
+        pending_(comm.all_gather(all_, own.flat, rows_, site)) {}
+  void wait() { pending_.wait(); }
+  Summary of(int rank) const { return Summary::of(all_.slice(rank * count_, (rank + 1) * count_), shape_, n_); }
+
+ private:
+  Shape shape_;
+  int64_t n_, count_;
+  std::vector<int64_t> rows_;
+  Tensor all_;
+  Pending pending_;
+};
+
+class StateHosts final : public StateExchange {
+ public:
+  explicit StateHosts(const StateCall& call)
+      : StateExchange(call), hosts_(call.comm.hosts()), inside_(call.cx, hosts_.inside(), call.own, call.site) {}
+
+  Result wait() override {
+    inside_.wait();
+    Comm& inside = hosts_.inside();
+    Result result;
+    Tensor state;  // before this host's first piece
+    if (hosts_.count() > 1) {
+      const Tensor both = call_.cx.empty({call_.wants_total ? 2 : 1, call_.own.b.count()}, call_.own.b.dtype());
+      if (inside.rank() == 0) across(both);
+      inside.broadcast(both, 0, call_.site).wait();
+      const auto part = [&](int i) { return both.slice(i, i + 1).reshape(call_.own.b.shape()); };
+      state = part(0);
+      if (call_.wants_total) result.total = part(1);
+    } else {
+      state = call_.outside;
+    }
+    for (int step = 0; step < inside.size(); ++step) {
+      const int rank = at(step, inside.size());
+      if (rank == inside.rank()) result.entry = state;
+      state = pass(inside_.of(rank), state);
+    }
+    if (hosts_.count() == 1) result.total = state;
+    return result;
+  }
+
+ private:
+  int at(int step, int size) const { return call_.direction == Direction::forward ? step : size - 1 - step; }
+
+  // On the first rank of a host: the state before the host, and the total if it is wanted, into both.
+  void across(const Tensor& both) {
+    Summary host = inside_.of(at(0, hosts_.inside().size()));
+    for (int step = 1; step < hosts_.inside().size(); ++step)
+      host = compose(host, inside_.of(at(step, hosts_.inside().size())));
+    Gathered gathered(call_.cx, hosts_.across(), host, call_.site);
+    gathered.wait();
+    Tensor state = call_.outside.defined() ? call_.outside : call_.cx.zeros(host.b.shape(), host.b.dtype());
+    for (int step = 0; step < hosts_.count(); ++step) {
+      const int rank = at(step, hosts_.count());
+      if (rank == hosts_.across().rank()) both.slice(0, 1).reshape(state.shape()).copy_from(state);
+      state = pass(gathered.of(rank), state);
+    }
+    if (call_.wants_total) both.slice(1, 2).reshape(state.shape()).copy_from(state);
+  }
+
+  Hosts& hosts_;
+  Gathered inside_;
+};
+
+}  // namespace
+
+std::unique_ptr<StateExchange> start_state_hosts(const StateCall& call) { return std::make_unique<StateHosts>(call); }
+
+}  // namespace og
