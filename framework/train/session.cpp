@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "framework/kernels/matmul.h"
+#include "framework/train/sequence_choice.h"
 
 namespace og {
 
@@ -61,7 +62,9 @@ Session::Session(const Config& config, Comm& world, const Degrees& degrees)
   world.profile = &cx_.profile;
   mesh_ = std::make_unique<Mesh>(world, degrees);
   mesh_->sequence_norms = config.parallel.sequence_norms && degrees.tensor > 1;
-  mesh_->sequence_options = config.parallel.sequence_options();
+  SequenceChoice choice = choose_sequence_methods(config, *mesh_);
+  mesh_->sequence_options = choice.options;
+  sequence_reason_ = std::move(choice.reason);
   store_ = std::make_unique<ParameterStore>(cx_, *mesh_, precision_.dtype, static_cast<uint64_t>(config.train.seed));
   model_ = std::make_unique<HybridLM>(*store_, config.model);
 }

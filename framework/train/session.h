@@ -43,10 +43,13 @@ class Session {
   ParameterStore& store() { return *store_; }
   HybridLM& model() { return *model_; }
   const Precision& precision() const { return precision_; }
+  // What `auto` chose for the sequence and why; empty: nothing was chosen.
+  const std::string& sequence_reason() const { return sequence_reason_; }
 
  private:
   Comm& world_;
   Precision precision_;
+  std::string sequence_reason_;
   Context cx_;
   std::unique_ptr<Mesh> mesh_;
   std::unique_ptr<ParameterStore> store_;

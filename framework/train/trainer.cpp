@@ -140,6 +140,7 @@ void Trainer::announce() {
   const ParameterStore& store = session_->store();
   const Loader& data = *corpus_.train;
   log::info("{}", session_->mesh().describe());
+  if (!session_->sequence_reason().empty()) log::info("{}", session_->sequence_reason());
   log::info("model: {} parameters, {:.2f} MFLOP a token forward ({:.2f} training), {}, {} threads a rank",
             human_count(static_cast<double>(store.global_count())), flops_.forward() * 1e-6, flops_.training() * 1e-6,
             session_->precision().name, session_->context().stream.num_threads);
@@ -313,6 +314,7 @@ std::string describe_plan(Config config, Comm& world) {
   const int64_t rows = config.rows_per_step();
   std::string text = to_yaml(config, true);
   text += fmt::format("\nmesh: {}\n", session.mesh().describe());
+  if (!session.sequence_reason().empty()) text += session.sequence_reason() + "\n";
   text += fmt::format(
       "parameters: {} in all; this rank holds {} of weights, as much of gradients and {} of AdamW moments{}\n",
       human_count(static_cast<double>(store.global_count())), human_bytes(static_cast<double>(local)),

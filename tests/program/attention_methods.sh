@@ -58,6 +58,8 @@ used "ulysses exchanges heads" all_to_all attention.backward ulysses-sequence4
 # The window's two query heads would not divide by 4 ranks, but it never uses the method; the full layer's four do not by 3.
 expect "heads that do not divide are refused" 2 'model.mixers.N: .*4 a tensor rank do not divide by parallel.sequence = 3' \
   ranks 3 "$ONEGATHER" train hybrid.yaml parallel.sequence=3 parallel.softmax_sequence_method=ulysses
+train auto 2 parallel.sequence=2 && said "auto says what it chose and why" 'sequence over 2 ranks on 1 host: linear layers: lasp2 \(a layer: .*; softmax layers: ulysses \(a layer: ulysses' auto.txt
+train auto-three 3 parallel.sequence=3 && said "auto leaves out what is not possible" 'softmax layers: (all_gather_kv|ring) \(a layer: [^u]*$' auto-three.txt
 expect "an unknown method" 2 'did you mean ring' \
   ranks 2 "$ONEGATHER" train hybrid.yaml parallel.sequence=2 parallel.softmax_sequence_method=rong
 finish

@@ -1,0 +1,21 @@
+// Which methods a split sequence is worked on by: what the config says, and for `auto` the cheapest that is possible by
+// the cost model (parallel/method_cost.h), from the shapes of the layers and where the ranks lie. A function of these
+// alone: every rank and every start of a run decide the same.
+#pragma once
+
+#include <string>
+
+#include "framework/train/config.h"
+#include "parallel/mesh.h"
+
+namespace og {
+
+struct SequenceChoice {
+  SequenceOptions options;
+  std::string reason;  // one line for the log; empty: nothing was left to choose
+};
+
+// Collective over mesh.sequence().
+SequenceChoice choose_sequence_methods(const Config& config, Mesh& mesh);
+
+}  // namespace og
