@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <string_view>
 
 #include "parallel/comm.h"
@@ -238,6 +239,15 @@ class MpiComm final : public Comm {
 }  // namespace
 
 std::unique_ptr<Comm> make_mpi_comm(double timeout_seconds) {
+#ifdef OPEN_MPI
+  // Open MPI learns of srun's other ranks through PMIx alone. Without, its initialisation ends the process, or each
+  // rank comes up as a world of its own.
+  if (launched_by_srun() && !std::getenv("PMIX_RANK"))
+    fail(Status::rank,
+         "srun started {} ranks, but its --mpi does not fit this MPI, which would see 1: give srun --mpi=pmix (srun "
+         "--mpi=list shows what there is), or start the ranks with mpirun inside the job",
+         launched_ranks());
+#endif
   auto progress = std::make_shared<MpiProgress>(timeout_seconds);
   int rank = 0, size = 0, found = 0;
   int* largest_tag = nullptr;

@@ -8,4 +8,7 @@ int launched_ranks();
 // This process's place among them; 0: the first, or no launcher.
 int launched_rank();
 
+// Whether srun itself started the ranks, and not an mpirun inside a job.
+bool launched_by_srun();
+
 }  // namespace og
