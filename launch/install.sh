@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing. `launch/install.sh` for building and running, `launch/install.sh test` for the tests
-# too. Quick when everything is there. Without root it prints the line to run, and stops.
+# too, `launch/install.sh test-full` for those of tests/run.sh --full. Quick when everything is there. Without root it prints the line to run, and stops.
 set -euo pipefail
 
 packages=(
@@ -11,7 +11,8 @@ packages=(
   libxxhash-dev libzstd-dev zlib1g-dev libsentencepiece-dev
   gnuplot-nox                                    # loss.png
 )
-[ "${1:-}" = test ] && packages+=(libgtest-dev clang-format zstd gzip iproute2 python3-minimal)
+[[ ${1:-} = test* ]] && packages+=(libgtest-dev clang-format zstd gzip iproute2 python3-minimal)
+[ "${1:-}" = test-full ] && packages+=(slurm-wlm munge debootstrap)
 
 missing=()
 for package in "${packages[@]}"; do

@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 full=0
 [ "${1:-}" = --full ] && full=1
-launch/install.sh test || exit 1
+launch/install.sh "$([ $full -eq 1 ] && echo test-full || echo test)" || exit 1
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
 logs=build/test-logs
 mkdir -p $logs
@@ -78,8 +78,12 @@ for script in tests/program/*.sh; do
 done
 
 if [ $full -eq 1 ]; then
-  group cluster bash tests/cluster/run.sh
-  count cluster
+  for script in run slurm; do
+    group "cluster-$script" bash "tests/cluster/$script.sh"
+    count "cluster-$script"
+  done
+  group fresh-root bash tests/fresh_root.sh
+  count fresh-root
   step format bash -c "git ls-files '*.h' '*.cpp' | xargs clang-format --dry-run -Werror"
   # The float kernels as processors without AVX-512, and without AVX2, would choose them.
   for isa in avx2 base; do

@@ -7,5 +7,6 @@ done
 host=${1##10.77.0.}
 host=h${host#h}
 shift
-[ -e "/run/netns/onegather-$host" ] || { echo "enter.sh: no host $host" >&2; exit 255; }
-exec nsenter --net="/run/netns/onegather-$host" unshare --uts sh -c "hostname $host; $*"
+cluster=${ONEGATHER_CLUSTER:-onegather}
+[ -e "/run/netns/$cluster-$host" ] || { echo "enter.sh: no host $host" >&2; exit 255; }
+exec nsenter --net="/run/netns/$cluster-$host" unshare --uts sh -c "hostname $host; $*"

@@ -2,8 +2,9 @@
 # tests/cluster/up.sh N [RATE]: N hosts on this machine, h1 to hN, each a network namespace with one interface of RATE (default 1gbit), joined by
 # a bridge that lives in a namespace of its own: nothing is added to the machine's own network. Host hK has the address 10.77.0.K.
 # tests/cluster/up.sh --down: ends what runs in them and removes them all. Needs root and iproute2.
+# ONEGATHER_CLUSTER: the beginning of the namespaces' names (default onegather); another name, another cluster beside the first.
 set -euo pipefail
-prefix=onegather
+prefix=${ONEGATHER_CLUSTER:-onegather}
 down() {
   local name pid
   for name in $(ip netns list 2>/dev/null | cut -d ' ' -f 1 | grep "^$prefix-" || true); do
