@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # launch/mpirun.sh CONFIG [--ranks N] [--hosts FILE] [onegather train options] [key=value ...]   (-np N, --np N say the same)
-# Trains CONFIG on N ranks of this machine (default 2), or of the hosts that FILE names, one a line: `name` or `name slots=N` (default: all
+# launch/mpirun.sh bench step|comm|sequence [--ranks N] [--hosts FILE] [options of onegather bench]
+# Trains CONFIG, or measures, on N ranks of this machine (default 2), or of the hosts that FILE names, one a line: `name` or `name slots=N` (default: all
 # their slots; this machine must be the first). Ctrl-C lets every rank finish its step and save. Exit status: the program's; 130 when it was
 # interrupted, 5 when a rank died or a host does not answer. With several hosts: --interface SUBNET (default: that of the route to the
 # second host), ONEGATHER_RSH (default ssh), the program and the folder must be at the same path on all of them.
@@ -25,7 +26,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 if [ ${#arguments[@]} -eq 0 ] || [ "${arguments[0]}" = --help ]; then
-  sed -n '2,7s/^# //p' "$0"
+  sed -n '2,8s/^# //p' "$0"
   exit 2
 fi
 if [ -n "$hosts" ]; then
@@ -58,7 +59,8 @@ if [ -n "$hosts" ]; then
     -x OMPI_MCA_btl_vader_single_copy_mechanism -x ONEGATHER_RUN)
   export ONEGATHER_RUN=$$-$RANDOM-$RANDOM
 fi
-command=(mpirun -np "$ranks" --bind-to none --oversubscribe "${across[@]}" "$program" train "${arguments[@]}")
+[ "${arguments[0]}" = bench ] || arguments=(train "${arguments[@]}")
+command=(mpirun -np "$ranks" --bind-to none --oversubscribe "${across[@]}" "$program" "${arguments[@]}")
 # The ranks write into pipes; this is how rank 0 learns that a bar can be drawn.
 if [ -t 2 ]; then
   columns=$(stty size <&2 2>/dev/null | cut -d ' ' -f 2)

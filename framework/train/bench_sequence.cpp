@@ -39,6 +39,7 @@ class Sweep {
       : bench_(bench), comm_(comm), points_(points), neighbours_(ranks_on_machine(comm)) {}
 
   void run() {
+    announce();
     say(fmt::format("\n{} ranks\n{:<20} {:>8} {:>6} {:>12} {:>12} {:>12} {:>10} {:>12} {:>12} {:>9}\n", comm_.size(),
                     "method", "length", "rows", "tokens/s", "ms a pass", "estimated", "received", "exposed ms",
                     "memory", "check"));
@@ -52,6 +53,54 @@ class Sweep {
   struct Timing {
     double seconds, bytes, exposed, memory;
   };
+  int64_t check_length() const { return bench_.subject.config.empty() ? kCheckLength : kStepCheckLength; }
+
+  struct Extent {
+    int64_t length, rows;
+  };
+  // What a listed length means for this group.
+  Extent extent(int64_t listed) const {
+    const int64_t length =
+        bench_.mode == ScalingMode::weak ? std::max<int64_t>(1, listed * comm_.size() / bench_.ranks.back()) : listed;
+    return {length, bench_.mode == ScalingMode::fixed ? bench_.tokens_per_rank * comm_.size() / length : 1};
+  }
+  int64_t repeats(double longest) const {
+    return std::clamp(static_cast<int64_t>(bench_.seconds_limit / std::max(longest, 1e-9)) - 1, int64_t{1},
+                      bench_.repeats);
+  }
+
+  // The whole sweep, from the short passes that check every method: rough, but before anything long runs.
+  void announce() {
+    double seconds = 0, bytes = 0;
+    int64_t points = 0, too_long = 0;
+    for (int64_t listed : bench_.lengths) {
+      const Extent e = extent(listed);
+      std::vector<double> passes;
+      for (const SequenceMethod& method : bench_.methods) {
+        if (!impossible(method, e.rows).empty()) continue;
+        check(method, std::min(e.length, check_length()));
+        SequencePoint p;
+        p.method = method.name;
+        p.length = e.length;
+        p.rows = e.rows;
+        estimate(p);
+        points += 1;
+        if (2 * p.estimated_seconds > bench_.seconds_limit) {
+          too_long += 1;
+          continue;
+        }
+        passes.push_back(p.estimated_seconds);
+        bytes = std::max(bytes, p.estimated_bytes);
+      }
+      if (passes.empty()) continue;
+      const double longest = *std::max_element(passes.begin(), passes.end());
+      for (double pass : passes) seconds += pass * static_cast<double>(repeats(longest) + 1);
+    }
+    say(fmt::format(
+        "\n{} ranks: {} points, {} of them longer than {:.0f} s and not run; about {:.0f} s in all, at most {} "
+        "received by a rank in a pass\n",
+        comm_.size(), points, too_long, bench_.seconds_limit, seconds, human_bytes(bytes)));
+  }
 
   void say(const std::string& text) const {
     if (comm_.rank() != 0) return;
@@ -176,8 +225,7 @@ class Sweep {
     p.status = "not run";
     p.reason = impossible(method, rows);
     if (!p.reason.empty()) return p;
-    const int64_t most = bench_.subject.config.empty() ? kCheckLength : kStepCheckLength;
-    p.check_error = check(method, std::min(length, most));
+    p.check_error = check(method, std::min(length, check_length()));
     if (p.check_error > allowed_) {
       p.status = "refused";
       p.reason = fmt::format("differs from one rank by {:.1e}, allowed {:.1e}", p.check_error, allowed_);
@@ -191,17 +239,16 @@ class Sweep {
   }
 
   void run_length(int64_t listed) {
-    const int64_t length =
-        bench_.mode == ScalingMode::weak ? std::max<int64_t>(1, listed * comm_.size() / bench_.ranks.back()) : listed;
-    const int64_t rows = bench_.mode == ScalingMode::fixed ? bench_.tokens_per_rank * comm_.size() / length : 1;
+    const auto [length, rows] = extent(listed);
     std::vector<size_t> now;  // into points_
     std::vector<const SequenceMethod*> methods;
     double longest = 0;
     for (const SequenceMethod& method : bench_.methods) {
-      const auto known = std::find_if(points_.begin(), points_.end(), [&](const SequencePoint& p) {
-        return p.taken_over && p.ranks == comm_.size() && p.method == method.name && p.length == length &&
-               p.rows == rows;
-      });
+      const auto known =
+          std::find_if(points_.begin(), points_.end(), [&, length = length, rows = rows](const SequencePoint& p) {
+            return p.taken_over && p.ranks == comm_.size() && p.method == method.name && p.length == length &&
+                   p.rows == rows;
+          });
       if (known != points_.end()) {
         learn(method.name, length, rows, {known->seconds, known->bytes_received, 0, known->peak_memory});
         show(*known);
@@ -223,10 +270,8 @@ class Sweep {
   // All of one length: a warm-up each, then in turns. As many repeats as the limit leaves, of every method the same.
   void measure(const std::vector<size_t>& now, const std::vector<const SequenceMethod*>& methods, double longest) {
     const auto subject = make_subject(bench_.subject, comm_, points_[now.front()].rows, points_[now.front()].length);
-    const auto repeats = std::clamp(static_cast<int64_t>(bench_.seconds_limit / std::max(longest, 1e-9)) - 1,
-                                    int64_t{1}, bench_.repeats);
     std::vector<std::vector<Timing>> timings(now.size());
-    for (int64_t round = -1; round < repeats; ++round)
+    for (int64_t round = -1; round < repeats(longest); ++round)
       for (size_t j = 0; j < now.size(); ++j) {
         const size_t i = (j + static_cast<size_t>(round + 1)) % now.size();  // each goes first in its turn
         subject->use(methods[i]->options);

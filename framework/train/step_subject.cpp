@@ -16,7 +16,7 @@ Config config_for(const SubjectOptions& o, int ranks, int64_t rows, int64_t leng
   std::vector<std::string> overrides = o.overrides;
   overrides.push_back(fmt::format("data.sequence_length={}", length));
   overrides.push_back(fmt::format("train.tokens_per_step={}", rows * length));
-  overrides.push_back("train.micro_batch_size=1");
+  overrides.emplace_back("train.micro_batch_size=1");
   overrides.push_back(fmt::format("train.threads={}", o.threads));
   overrides.emplace_back("parallel.data=1");
   if (ranks == 1) {
@@ -26,6 +26,12 @@ Config config_for(const SubjectOptions& o, int ranks, int64_t rows, int64_t leng
     overrides.push_back(fmt::format("parallel.sequence={}", ranks));
   }
   Config config = load_config(o.config, overrides, config_rules(ranks));
+  // Short rows are taken together, as many as a segment has tokens: the tokens in memory do not depend on the length.
+  for (int64_t at_once = config.train.segment_length / length; at_once > 1; --at_once)
+    if (rows % at_once == 0) {
+      config.train.micro_batch_size = at_once;
+      break;
+    }
   if (config.model.vocab_size == 0) config.model.vocab_size = make_tokenizer(config.data.tokenizer)->vocab_size();
   return config;
 }
