@@ -31,10 +31,19 @@ Tensor Decoder::read(std::span<const int32_t> tokens) {
   SideOutputs side;
   const Value hidden = model_.hidden(step, ids, &states_, side, false);
   seen_ += count;
-  const int64_t width = hidden.size(-1);
-  const Tensor last = hidden.tensor().reshape({count, width}).slice(count - 1, count);
-  const Tensor logits = model_.logits(step, Value(last, hidden.place()));
-  return logits.reshape({logits.count()});
+  Tensor logits;
+  if (hidden.defined()) {
+    const Tensor last = hidden.tensor().reshape({count, hidden.size(-1)}).slice(count - 1, count);
+    logits = model_.logits(step, Value(last, hidden.place()));
+    logits = logits.reshape({logits.count()});
+  }
+  Comm& pipeline = mesh_.pipeline();
+  if (pipeline.size() == 1) return logits;
+  // All stages draw the same token; its logits come from the last.
+  const int from = (model_.num_chunks() - 1) % pipeline.size();
+  if (!logits.defined()) logits = cx_.empty({model_.config().vocab_size}, model_.dtype());
+  pipeline.broadcast(logits, from, Site{"pipeline.forward"}).wait();
+  return logits;
 }
 
 int64_t Decoder::state_bytes() const {

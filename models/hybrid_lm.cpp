@@ -1,5 +1,7 @@
 #include "models/hybrid_lm.h"
 
+#include <algorithm>
+
 #include "framework/autograd/recompute.h"
 #include "framework/nn/registry.h"
 #include "framework/nn/tensor_region.h"
@@ -21,8 +23,16 @@ const Options& ModelConfig::at(const std::map<char, Options>& letters, const std
 HybridLM::HybridLM(ParameterStore& store, ModelConfig config) : store_(store), config_(std::move(config)) {
   const Shape vocabulary{config_.padded_vocab_size(), config_.hidden_size};
   const Init normal = Init::normal(config_.initializer_range);
-  embedding_ = &store.add(
-      {.name = "model.embed_tokens.weight", .global_shape = vocabulary, .shard = Shard::tensor, .init = normal});
+  const Comm& pipeline = store.mesh().pipeline();
+  const int chunks = pipeline.size() > 1 ? pipeline.size() * store.mesh().virtual_stages : 1;
+  chunk_begin_ = split_evenly(config_.num_hidden_layers, chunks);
+  const bool tied = config_.tie_word_embeddings;
+  store.elsewhere = pipeline.rank() != 0;
+  embedding_ = &store.add({.name = "model.embed_tokens.weight",
+                           .global_shape = vocabulary,
+                           .shard = Shard::tensor,
+                           .init = normal,
+                           .on_all_stages = tied});
   const auto norm = [&](const std::string& name) {
     return &store.add({.name = name,
                        .global_shape = {config_.hidden_size},
@@ -32,6 +42,8 @@ HybridLM::HybridLM(ParameterStore& store, ModelConfig config) : store_(store), c
   };
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     const size_t before = store.all().size();
+    const auto chunk = std::upper_bound(chunk_begin_.begin(), chunk_begin_.end(), i) - chunk_begin_.begin() - 1;
+    store.elsewhere = owner(static_cast<int>(chunk)) != pipeline.rank();
     const std::string prefix = fmt::format("model.layers.{}", i);
     LayerContext context{.store = store,
                          .prefix = prefix + ".mixer",
@@ -54,11 +66,13 @@ HybridLM::HybridLM(ParameterStore& store, ModelConfig config) : store_(store), c
     for (size_t p = before; p < store.all().size(); ++p) block.parameters.push_back(store.all()[p].value);
     blocks_.push_back(std::move(block));
   }
+  store.elsewhere = owner(num_chunks() - 1) != pipeline.rank();
   final_norm_ = norm("model.norm.weight");
   head_ =
       config_.tie_word_embeddings
           ? embedding_
           : &store.add({.name = "lm_head.weight", .global_shape = vocabulary, .shard = Shard::tensor, .init = normal});
+  store.elsewhere = false;
 }
 
 std::vector<Value> HybridLM::run_block(StepContext& step, Block& block, const Value& x, MixerState* state,
@@ -75,19 +89,25 @@ std::vector<Value> HybridLM::run_block(StepContext& step, Block& block, const Va
   return outputs;
 }
 
-Value HybridLM::hidden(StepContext& step, const Tensor& tokens_BT, std::vector<MixerState>* states, SideOutputs& side,
-                       bool recompute_blocks) {
-  Value x = leave_tensor(step, vocabulary_embedding_part(step.tape, step.mesh, embedding_->value, tokens_BT));
-  if (on_layer_output) on_layer_output(-1, x.tensor());
-  for (size_t i = 0; i < blocks_.size(); ++i) {
+Value HybridLM::run_chunk(StepContext& step, int chunk, const Value& input, const Tensor& tokens_BT,
+                          std::vector<MixerState>* states, SideOutputs& side, bool recompute_blocks) {
+  Value x = input;
+  if (chunk == 0) {
+    x = leave_tensor(step, vocabulary_embedding_part(step.tape, step.mesh, embedding_->value, tokens_BT));
+    if (on_layer_output) on_layer_output(-1, x.tensor());
+  }
+  const auto begin = static_cast<size_t>(chunk_begin_[static_cast<size_t>(chunk)]);
+  const auto end = static_cast<size_t>(chunk_begin_[static_cast<size_t>(chunk) + 1]);
+  for (size_t i = begin; i < end; ++i) {
     Block& block = blocks_[i];
     std::vector<Value> outputs;
     if (recompute_blocks) {
-      const Region region = [this, &block, &side, step](Tape& tape, const Value& input) {
+      // The context by value: backward comes when the caller's is gone.
+      const Region region = [this, &block, &side, step](Tape& tape, const Value& in) {
         StepContext inner{tape, step.mesh, step.seq, step.rows_in_step, step.training, step.row};
         SideOutputs again;  // what the second pass must not log twice
         const bool second_pass = tape.pins != nullptr && tape.pins->replaying();
-        return run_block(inner, block, input, nullptr, second_pass ? again : side);
+        return run_block(inner, block, in, nullptr, second_pass ? again : side);
       };
       outputs = recompute(step.tape, region, x, block.parameters);
     } else {
@@ -97,15 +117,53 @@ Value HybridLM::hidden(StepContext& step, const Tensor& tokens_BT, std::vector<M
     side.losses.insert(side.losses.end(), outputs.begin() + 1, outputs.end());
     if (on_layer_output) on_layer_output(static_cast<int64_t>(i), x.tensor());
   }
+  if (!is_last(chunk)) return x;
   x = rms_norm(step.tape, x, final_norm_->value, config_.rms_norm_eps);
   if (on_layer_output) on_layer_output(config_.num_hidden_layers, x.tensor());
   return step.mesh.sequence_norms ? enter_tensor(step, x) : x;
 }
 
+Value HybridLM::received(StepContext& step, bool leaf) const {
+  const SeqContext& seq = step.seq;
+  Placement place{{Axis::data, Place::varying}, {Axis::sequence, Place::varying}};
+  Shape shape{seq.num_rows, seq.local_length(), config_.hidden_size};
+  if (step.mesh.sequence_norms) {
+    place.set(Axis::tensor, Place::varying);
+    shape = {tokens_of_tensor_ranks(step)[static_cast<size_t>(step.mesh.tensor().rank())], config_.hidden_size};
+  }
+  const Tensor x = step.tape.context().empty(shape, store_.dtype());
+  return leaf ? Value::leaf(x, place) : Value(x, place);
+}
+
+Value HybridLM::hidden(StepContext& step, const Tensor& tokens_BT, std::vector<MixerState>* states, SideOutputs& side,
+                       bool recompute_blocks) {
+  Comm& pipeline = step.mesh.pipeline();
+  OG_CHECK(pipeline.size() == 1 || !step.tape.recording(), "a pipeline trains by its schedule (train/pipeline.h)");
+  const Site site{"pipeline.forward"};
+  Value x;
+  for (int chunk = 0; chunk < num_chunks(); ++chunk) {
+    if (owner(chunk) != pipeline.rank()) continue;
+    if (chunk > 0) {
+      x = received(step, false);
+      pipeline.send_recv({}, {{owner(chunk - 1), x.tensor()}}, site).wait();
+    }
+    x = run_chunk(step, chunk, x, tokens_BT, states, side, recompute_blocks);
+    if (!is_last(chunk)) pipeline.send_recv({{owner(chunk + 1), x.tensor()}}, {}, site).wait();
+  }
+  return has_head() ? x : Value();
+}
+
+Value HybridLM::loss_of(StepContext& step, const Value& h, const Tensor& targets_BT, Tensor* token_losses) {
+  return vocabulary_loss(step.tape, step.mesh, h, head_->value, targets_BT, config_.vocab_size, token_losses);
+}
+
 Value HybridLM::loss(StepContext& step, const Tensor& tokens_BT, const Tensor& targets_BT,
                      std::vector<MixerState>* states, SideOutputs& side, bool recompute_blocks, Tensor* token_losses) {
   const Value h = hidden(step, tokens_BT, states, side, recompute_blocks);
-  return vocabulary_loss(step.tape, step.mesh, h, head_->value, targets_BT, config_.vocab_size, token_losses);
+  if (h.defined()) return loss_of(step, h, targets_BT, token_losses);
+  Context& cx = step.tape.context();
+  if (token_losses) *token_losses = cx.zeros(targets_BT.shape(), store_.dtype());
+  return Value(cx.zeros({1}, store_.dtype()));
 }
 
 Tensor HybridLM::logits(StepContext& step, const Value& hidden_ND) {
@@ -113,7 +171,11 @@ Tensor HybridLM::logits(StepContext& step, const Value& hidden_ND) {
 }
 
 void HybridLM::end_step() {
-  for (Block& block : blocks_) block.channel->end_step();
+  for (int chunk = 0; chunk < num_chunks(); ++chunk) {
+    if (owner(chunk) != store_.mesh().pipeline().rank()) continue;
+    const auto c = static_cast<size_t>(chunk);
+    for (int64_t i = chunk_begin_[c]; i < chunk_begin_[c + 1]; ++i) blocks_[static_cast<size_t>(i)].channel->end_step();
+  }
 }
 
 }  // namespace og

@@ -52,19 +52,35 @@ class HybridLM {
   HybridLM(ParameterStore& store, ModelConfig config);
 
   const ModelConfig& config() const { return config_; }
+  DType dtype() const { return store_.dtype(); }
+
+  // The layers as chunks, one after another: one a pipeline stage, or Mesh::virtual_stages. Chunk c lives on stage
+  // c mod P; the first one embeds, the last one has the final norm and the head.
+  int num_chunks() const { return static_cast<int>(chunk_begin_.size()) - 1; }
+  bool has_head() const { return owner(num_chunks() - 1) == store_.mesh().pipeline().rank(); }
+  bool is_last(int chunk) const { return chunk + 1 == num_chunks(); }
+  // x: hidden states before the chunk (of chunk 0: not read) -> after it; after the last, behind the final norm.
+  Value run_chunk(StepContext& step, int chunk, const Value& x, const Tensor& tokens_BT,
+                  std::vector<MixerState>* states, SideOutputs& side, bool recompute);
+  // Memory for what a chunk sends to the next, as a value of its place: leaf (its gradient goes back) or constant.
+  Value received(StepContext& step, bool leaf) const;
+  // Sum of -log p of the hidden states behind the last chunk, as loss() gives it.
+  Value loss_of(StepContext& step, const Value& hidden, const Tensor& targets_BT, Tensor* token_losses = nullptr);
 
   // Hidden states after the final norm, [B, T, hidden], whole on every tensor rank (invariant, or with
   // mesh.sequence_norms replicated). tokens_BT: i32, this rank's piece of the rows.
+  // With a pipeline: without gradients, and absent on every stage but the last.
   // states: null, or one MixerState a layer. recompute: keep only each block's input for backward.
   Value hidden(StepContext& step, const Tensor& tokens_BT, std::vector<MixerState>* states, SideOutputs& side,
                bool recompute);
 
   // Sum of -log p over this rank's valid targets, [1], partial over data and sequence. targets_BT: i32, -1 for none.
+  // With a pipeline: without gradients, and 0 on every stage but the last.
   // token_losses: if given, [B, T] with each token's own -log p (0 where there is no target).
   Value loss(StepContext& step, const Tensor& tokens_BT, const Tensor& targets_BT, std::vector<MixerState>* states,
              SideOutputs& side, bool recompute, Tensor* token_losses = nullptr);
 
-  // Logits of the given hidden rows [N, hidden], complete on every tensor rank: [N, vocab_size].
+  // Logits of the given hidden rows [N, hidden], complete on every tensor rank: [N, vocab_size]. On the last stage.
   Tensor logits(StepContext& step, const Value& hidden_ND);
 
   // After the optimizer step.
@@ -77,6 +93,7 @@ class HybridLM {
   std::vector<Block>& blocks() { return blocks_; }
 
  private:
+  int owner(int chunk) const { return chunk % store_.mesh().pipeline().size(); }
   std::vector<Value> run_block(StepContext& step, Block& block, const Value& x, MixerState* state, SideOutputs& side);
 
   ParameterStore& store_;
@@ -85,6 +102,7 @@ class HybridLM {
   Parameter* final_norm_;
   Parameter* head_;
   std::vector<Block> blocks_;
+  std::vector<int64_t> chunk_begin_;  // the first layer of each chunk, and their number
 };
 
 }  // namespace og

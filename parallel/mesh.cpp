@@ -30,7 +30,8 @@ enum class Kind {
   expert_data,
   tokens,
   tokens_and_tensor,
-  sequence_and_tensor
+  sequence_and_tensor,
+  tokens_and_pipeline
 };
 
 int color_of(const Degrees& d, Kind kind, int rank) {
@@ -56,6 +57,8 @@ int color_of(const Degrees& d, Kind kind, int rank) {
       return p.pipeline;
     case Kind::sequence_and_tensor:
       return rank / (d.sequence * d.tensor);
+    case Kind::tokens_and_pipeline:
+      return p.tensor;
   }
   return 0;
 }
@@ -161,6 +164,8 @@ Mesh::Mesh(Comm& world, const Degrees& degrees) : world_(world), degrees_(degree
   tokens_ = make(Kind::tokens, "data+sequence");
   tokens_and_tensor_ = make(Kind::tokens_and_tensor, "data+sequence+tensor");
   sequence_and_tensor_ = make(Kind::sequence_and_tensor, "sequence+tensor");
+  pipeline_gradients_ = make(Kind::pipeline, "pipeline");
+  tokens_and_pipeline_ = make(Kind::tokens_and_pipeline, "data+sequence+pipeline");
 }
 
 Comm& Mesh::axis(Axis axis) {

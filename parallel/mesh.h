@@ -39,10 +39,16 @@ class Mesh {
   Comm& tokens_and_tensor() { return *tokens_and_tensor_; }  // data x sequence x tensor
   // sequence x tensor: ranks holding parts of the same rows, in the order of their tokens if tensor cuts them further
   Comm& sequence_and_tensor() { return *sequence_and_tensor_; }
+  // The same ranks' gradients of hidden states, apart from pipeline(): between two stages both directions may be under
+  // way.
+  Comm& pipeline_gradients() { return *pipeline_gradients_; }
+  // tokens() of all stages: ranks that share what several stages use (tied embeddings).
+  Comm& tokens_and_pipeline() { return *tokens_and_pipeline_; }
   Comm& axis(Axis axis);
 
   // Hidden states between tensor-parallel regions are cut over tensor along their tokens. Set before a model is built.
   bool sequence_norms = false;
+  int virtual_stages = 1;  // chunks of the layers that a pipeline stage holds; likewise
   SequenceOptions sequence_options{};
 
   // "2 data x 2 sequence x 1 tensor, experts over 2; rank 3: data 1, sequence 1, sequence group {2, 3}, ..."
@@ -52,7 +58,7 @@ class Mesh {
   Comm& world_;
   Degrees degrees_;
   std::unique_ptr<Comm> data_, sequence_, tensor_, pipeline_, expert_, expert_data_, tokens_, tokens_and_tensor_,
-      sequence_and_tensor_;
+      sequence_and_tensor_, pipeline_gradients_, tokens_and_pipeline_;
 };
 
 }  // namespace og

@@ -16,6 +16,7 @@ mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/so
   sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) bookworm .*/\2/p' | grep -v security | head -n 1)
 mirror=${mirror:-http://deb.debian.org/debian}
 fresh=$(mktemp -d /var/tmp/onegather-fresh.XXXXXX)
+chmod 755 "$fresh"
 trap 'rm -rf --one-file-system "$fresh" "$work"' EXIT
 debootstrap --variant=minbase bookworm "$fresh" "$mirror" >debootstrap.txt 2>&1 || not_run "debootstrap from $mirror: $(tail -n 1 debootstrap.txt)"
 pass "a Debian of $(du -sm --one-file-system "$fresh" | cut -f 1) MB"

@@ -82,6 +82,7 @@ inline Outcome run(Comm& comm, const Degrees& degrees, int64_t num_steps, bool r
   cx.stream.backend = Backend::ref;
   Mesh mesh(comm, degrees);
   mesh.sequence_norms = config.parallel.sequence_norms;
+  mesh.virtual_stages = config.parallel.virtual_stages;
   mesh.sequence_options = config.parallel.sequence_options();
   ParameterStore store(cx, mesh, DType::f64, 3);
   HybridLM model(store, config.model);

@@ -23,16 +23,17 @@ std::vector<Degrees> all_degrees() {
   for (int data : {1, 2, 4, 8})
     for (int sequence : {1, 2, 3, 4, 8})
       for (int tensor : {1, 2, 4})
-        for (int expert : {1, 2, 4, 8}) {
-          const Degrees d{data, sequence, tensor, expert, 1};
-          if (d.world() > 1 && d.world() <= 8 && check_degrees(d, d.world()).empty()) all.push_back(d);
-        }
+        for (int expert : {1, 2, 4, 8})
+          for (int pipeline : {1, 2, 3, 4}) {
+            const Degrees d{data, sequence, tensor, expert, pipeline};
+            if (d.world() > 1 && d.world() <= 8 && check_degrees(d, d.world()).empty()) all.push_back(d);
+          }
   return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Layouts, testing::ValuesIn(all_degrees()), [](const auto& row) {
   const Degrees& d = row.param;
-  return fmt::format("d{}s{}t{}e{}", d.data, d.sequence, d.tensor, d.expert);
+  return fmt::format("d{}s{}t{}e{}p{}", d.data, d.sequence, d.tensor, d.expert, d.pipeline);
 });
 
 TEST(TrainStep, ZeroAndSequenceNormsChangeNoNumber) {

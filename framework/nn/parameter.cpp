@@ -64,19 +64,29 @@ Parameter& ParameterStore::add(ParameterRecord record) {
     place.set(Axis::tensor, Place::replicated);
     p.gradient_group = &mesh_.tokens_and_tensor();
   }
+  if (record.on_all_stages && mesh_.pipeline().size() > 1) {
+    OG_CHECK(record.shard != Shard::expert && !record.varies_over_tensor, "{}: on all stages", record.name);
+    p.gradient_group = &mesh_.tokens_and_pipeline();
+  }
+  const bool absent = elsewhere && !record.on_all_stages;
+  if (absent) {
+    p.local_shape.set(0, 0);
+    p.shard_begin = 0;
+  }
   const Tensor data = cx_.empty(p.local_shape, dtype_);
   p.record = std::move(record);
   const RandomKey key = random_key(seed_, p.record.name);
-  visit_real(dtype_, [&](auto zero) {
-    using T = decltype(zero);
-    T* out = data.data<T>();
-    for_each_run(p, [&](int64_t global, int64_t local, int64_t length) {
-      parallel_for(cx_.stream.num_threads, length, 4096, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i)
-          out[local + i] = static_cast<T>(initial_value(p.record.init, key, global + i));
+  if (!absent)
+    visit_real(dtype_, [&](auto zero) {
+      using T = decltype(zero);
+      T* out = data.data<T>();
+      for_each_run(p, [&](int64_t global, int64_t local, int64_t length) {
+        parallel_for(cx_.stream.num_threads, length, 4096, [&](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i)
+            out[local + i] = static_cast<T>(initial_value(p.record.init, key, global + i));
+        });
       });
     });
-  });
   p.value = Value::leaf(data, place, p.record.name);
   parameters_.push_back(std::move(p));
   return parameters_.back();

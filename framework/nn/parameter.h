@@ -48,6 +48,8 @@ struct ParameterRecord {
   // KV heads fewer than tensor ranks: the dim is cut into this many pieces, each held by tensor / replicas neighbours,
   // whose gradients are summed. 1: not replicated.
   int replicas = 1;
+  // Used by layers of several pipeline stages: every stage holds it, and its gradient is summed over them too.
+  bool on_all_stages = false;
 };
 
 struct Parameter {
@@ -62,6 +64,10 @@ struct Parameter {
 // All parameters of a model on this rank, in the order of creation, which is the same on every rank.
 class ParameterStore {
  public:
+  // While true, what is added belongs to another pipeline stage: it is recorded, and this rank holds none of its
+  // elements (dim 0 of the local shape is 0), so that names, counts and checkpoints are those of the whole model.
+  bool elsewhere = false;
+
   ParameterStore(Context& cx, Mesh& mesh, DType dtype, uint64_t seed)
       : cx_(cx), mesh_(mesh), dtype_(dtype), seed_(seed) {}
 

@@ -58,6 +58,8 @@ struct ParallelConfig {
   std::string sequence_method = "auto";  // auto | lasp2 | lasp1 | zeco | scan | ulysses | megatron
   bool overlap = true;
   std::string softmax_sequence_method = "auto";  // auto | all_gather_kv | ring | ulysses
+  std::string pipeline_schedule = "1f1b";        // 1f1b | interleaved
+  int virtual_stages = 1;                        // chunks of the layers on a stage, interleaved
   std::string sequence_order = "contiguous";     // contiguous | zigzag
 
   SequenceOptions sequence_options() const {  // auto: LASP-2, and LASP-2H

@@ -22,6 +22,7 @@ class Checker {
     check_rows();
     check_segments();
     check_order();
+    check_pipeline();
     if (rules_.needs_training_data && config_.data.train.empty() && fine({"data.train"}))
       add("data.train", "required: the files to train on");
   }
@@ -43,7 +44,8 @@ class Checker {
     data_known_ = wrong.empty();
     if (wrong.empty()) return;
     Origin origin;  // of the first degree that somebody chose
-    for (const char* key : {"parallel.expert", "parallel.tensor", "parallel.sequence", "parallel.data"})
+    for (const char* key :
+         {"parallel.expert", "parallel.pipeline", "parallel.tensor", "parallel.sequence", "parallel.data"})
       if (config_.origins.contains(key)) origin = config_.origin(key);
     problems_.add(origin, "", wrong);
   }
@@ -124,6 +126,36 @@ class Checker {
                     "rows on {} data rank{}",
                     rows, tokens, length, config_.train.micro_batch_size, data_known_ ? degrees_.data : 1,
                     data_known_ && degrees_.data > 1 ? "s" : ""));
+  }
+
+  void check_pipeline() {
+    const int64_t stages = degrees_.pipeline, chunks = config_.parallel.virtual_stages;
+    const bool interleaved = config_.parallel.pipeline_schedule == "interleaved";
+    if (interleaved != (chunks > 1))
+      add("parallel.virtual_stages",
+          interleaved
+              ? "expected 2 or more with pipeline_schedule: interleaved, found 1"
+              : fmt::format("expected 1 with pipeline_schedule: 1f1b, found {}; interleaved takes more", chunks));
+    if (stages == 1 || !fine({"model.num_hidden_layers"})) return;
+    if (config_.model.num_hidden_layers < stages * chunks)
+      add("parallel.pipeline", fmt::format("{} stages of {} chunk{} need as many layers; model.num_hidden_layers = {}",
+                                           stages, chunks, chunks == 1 ? "" : "s", config_.model.num_hidden_layers));
+    if (config_.train.segment_length > 0)
+      add("train.segment_length",
+          "is not built with parallel.pipeline > 1; found a pipeline of " + std::to_string(stages));
+    if (!interleaved || !data_known_ ||
+        !fine({"train.tokens_per_step", "data.sequence_length", "train.micro_batch_size"}))
+      return;
+    const int64_t rows = config_.train.tokens_per_step / config_.data.sequence_length;
+    const int64_t micro = rows / (config_.train.micro_batch_size * degrees_.data);
+    if (micro % stages != 0)
+      add("train.tokens_per_step",
+          fmt::format(
+              "pipeline_schedule: interleaved takes micro steps in groups of {} (parallel.pipeline); {} tokens are {} "
+              "micro steps; the nearest: {}",
+              stages, config_.train.tokens_per_step, micro,
+              (micro / stages + 1) * stages * config_.train.micro_batch_size * degrees_.data *
+                  config_.data.sequence_length));
   }
 
   void check_order() {

@@ -203,11 +203,9 @@ void add_parallel(std::vector<ConfigKey>& keys) {
   keys.push_back(stored(
       {.path = "parallel.expert", .least = 1, .most = kMostRanks},
       [](auto& c) -> auto& { return c.parallel.degrees.expert; }));
-  ConfigKey pipeline = stored(
+  keys.push_back(stored(
       {.path = "parallel.pipeline", .least = 1, .most = kMostRanks},
-      [](auto& c) -> auto& { return c.parallel.degrees.pipeline; });
-  pipeline.built = {"1"};
-  keys.push_back(pipeline);
+      [](auto& c) -> auto& { return c.parallel.degrees.pipeline; }));
   ConfigKey zero = stored(
       {.path = "parallel.zero", .least = 0, .most = 3}, [](auto& c) -> auto& { return c.parallel.zero; });
   zero.built = {"0", "1"};
@@ -230,10 +228,12 @@ void add_parallel(std::vector<ConfigKey>& keys) {
       [](auto& c) -> auto& { return c.parallel.sequence_order; }));
   keys.push_back(stored(
       {.path = "parallel.overlap", .kind = Kind::boolean}, [](auto& c) -> auto& { return c.parallel.overlap; }));
-  keys.push_back(
-      constant({.path = "parallel.pipeline_schedule", .kind = Kind::choice, .choices = {"1f1b", "interleaved"}},
-               std::string("1f1b")));
-  keys.push_back(constant({.path = "parallel.virtual_stages", .least = 1, .most = 1024}, int64_t{1}));
+  keys.push_back(stored(
+      {.path = "parallel.pipeline_schedule", .kind = Kind::choice, .choices = {"1f1b", "interleaved"}},
+      [](auto& c) -> auto& { return c.parallel.pipeline_schedule; }));
+  keys.push_back(stored(
+      {.path = "parallel.virtual_stages", .least = 1, .most = 1024},
+      [](auto& c) -> auto& { return c.parallel.virtual_stages; }));
 }
 
 void add_run(std::vector<ConfigKey>& keys) {

@@ -2,7 +2,8 @@
 //   step  = compute + exposed communication + pipeline bubble + overhead
 //   compute = FLOPs by part / the cluster's rates, saved bytes x passes and the optimizer's bytes / its memory rate
 //   exposed = what of a collective is longer than the local work it can hide behind
-// Sequences are split as by LASP-2 and LASP-2H. Memory and the sizes of states come from probes (layer_probe.h), times from the cluster's rates and links (cost.h).
+// Sequences are split as by LASP-2 and LASP-2H. Memory and the sizes of states come from probes (layer_probe.h), times
+// from the cluster's rates and links (cost.h).
 #pragma once
 
 #include <map>

@@ -29,6 +29,7 @@ std::string sample_after_training(Session& session, const Tokenizer& tokenizer, 
   degrees.sequence = 1;
   Mesh mesh(session.world(), degrees);
   mesh.sequence_norms = session.mesh().sequence_norms;
+  mesh.virtual_stages = session.mesh().virtual_stages;
   std::string text;
   for (int64_t s = 0; s < kSamples; ++s) {
     const Batch row = data.rows(*session.context().pool, s, 1);

@@ -63,7 +63,7 @@ class Rows {
                        visit ? &token_losses : nullptr)
                  .tensor()
                  .at(0);
-      if (visit) visit(p, token_losses);
+      if (visit && model_.has_head()) visit(p, token_losses);
     }
     return sum;
   }
@@ -187,6 +187,10 @@ class Rows {
 };
 
 }  // namespace
+
+BatchPiece whole_rows(Context& cx, Mesh& mesh, const Batch& batch) {
+  return cut(cx, mesh, batch, 0, batch.tokens_BT.size(1));
+}
 
 double forward_rows(Context& cx, Mesh& mesh, HybridLM& model, const Batch& batch, const RowsOptions& options,
                     const VisitSegment& visit) {

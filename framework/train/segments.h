@@ -32,6 +32,8 @@ struct BatchPiece {
   int64_t begin = 0;  // place in the row of the segment's first token
 };
 
+BatchPiece whole_rows(Context& cx, Mesh& mesh, const Batch& batch);
+
 struct RowsOptions {
   int64_t rows_in_step = 1;    // of the whole optimizer step: the mean of auxiliary losses
   int64_t segment_length = 0;  // 0: whole rows

@@ -61,6 +61,7 @@ Session::Session(const Config& config, Comm& world, const Degrees& degrees)
   set_thread_count(cx_.stream.num_threads);
   world.profile = &cx_.profile;
   mesh_ = std::make_unique<Mesh>(world, degrees);
+  mesh_->virtual_stages = degrees.pipeline > 1 ? config.parallel.virtual_stages : 1;
   mesh_->sequence_norms = config.parallel.sequence_norms && degrees.tensor > 1;
   SequenceChoice choice = choose_sequence_methods(config, *mesh_);
   mesh_->sequence_options = choice.options;

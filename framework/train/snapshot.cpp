@@ -6,6 +6,8 @@ namespace {
 
 // Of the ranks that hold the same box, the first of the group over which it is replicated writes it.
 bool writes(const Parameter& p, Mesh& mesh) {
+  if (p.local_shape.count() == 0) return false;  // another pipeline stage has it
+  if (p.record.on_all_stages && mesh.pipeline().rank() != 0) return false;
   if (p.record.shard == Shard::expert) return mesh.expert_data().rank() == 0;
   if (p.record.shard == Shard::tensor) return mesh.tokens().rank() == 0;
   return mesh.tokens_and_tensor().rank() == 0;
@@ -15,6 +17,7 @@ bool writes(const Parameter& p, Mesh& mesh) {
 // within the gradient's group each has its own.
 bool writes_moments(const Parameter& p, Mesh& mesh, OptimizerSharding sharding) {
   if (sharding == OptimizerSharding::none) return writes(p, mesh);
+  if (p.local_shape.count() == 0) return false;
   return p.record.shard != Shard::none || p.record.varies_over_tensor || mesh.tensor().rank() == 0;
 }
 

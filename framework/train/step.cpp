@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "framework/core/profile.h"
+#include "framework/train/pipeline.h"
 
 namespace og {
 
@@ -58,22 +59,21 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
   const double weight = 1.0 / static_cast<double>(std::max<int64_t>(1, result.valid_tokens));
 
   double loss_sum = 0;
-  std::vector<double> aux, z, load;
-  for (size_t m = 0; m < batches.size(); ++m) {
-    const bool last = m + 1 == batches.size();
-    std::function<void(Slot&)> on_leaf_ready;
-    if (last) {
-      reducer_.begin();
-      on_leaf_ready = [this](Slot& slot) { reducer_.ready(slot); };
+  SideOutputs side;
+  const std::function<void(Slot&)> on_leaf_ready = [this](Slot& slot) { reducer_.ready(slot); };
+  if (mesh_.pipeline().size() > 1) {
+    reducer_.begin();
+    loss_sum = train_pipeline(cx_, mesh_, model_, batches, rows_options(), weight, side, on_leaf_ready);
+  } else {
+    for (size_t m = 0; m < batches.size(); ++m) {
+      const bool last = m + 1 == batches.size();
+      if (last) reducer_.begin();
+      loss_sum += train_rows(cx_, mesh_, model_, batches[m], rows_options(), weight, side,
+                             last ? on_leaf_ready : std::function<void(Slot&)>());
     }
-    SideOutputs side;
-    loss_sum += train_rows(cx_, mesh_, model_, batches[m], rows_options(), weight, side, on_leaf_ready);
-    aux.insert(aux.end(), side.aux_loss.begin(), side.aux_loss.end());
-    z.insert(z.end(), side.z_loss.begin(), side.z_loss.end());
-    load.insert(load.end(), side.load_max_over_mean.begin(), side.load_max_over_mean.end());
-    result.tokens_dropped += side.tokens_dropped;
-    if (last) reducer_.finish();
   }
+  reducer_.finish();
+  result.tokens_dropped = side.tokens_dropped;
 
   // Every rank's part of what is logged, in one sum. The loss is the same on all tensor ranks: one of them counts.
   const bool counts = mesh_.tensor().rank() == 0;
@@ -81,8 +81,8 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
   const Tensor sums = cx_.zeros({5}, DType::f64);
   auto* s = sums.data<double>();
   s[0] = counts ? loss_sum * weight : 0;
-  s[1] = total(aux);
-  s[2] = total(z);
+  s[1] = total(side.aux_loss);
+  s[2] = total(side.z_loss);
   s[3] = static_cast<double>(result.tokens_dropped);
   s[4] = stop_requested ? 1 : 0;
   mesh_.world().all_reduce(sums, Reduce::sum, Site{"metrics"}).wait();
@@ -91,10 +91,11 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
   result.z_loss = s[2];
   result.tokens_dropped = static_cast<int64_t>(s[3]);
   result.stop_requested = s[4] > 0;
-  if (!load.empty()) {
-    const double local = total(load) / static_cast<double>(load.size());
-    result.expert_load_max_over_mean = mesh_.world().max(local, Site{"metrics"});
-  }
+  // The mean over the layers of all stages.
+  const std::vector<double>& load = side.load_max_over_mean;
+  const double loads = mesh_.pipeline().sum(static_cast<double>(load.size()), Site{"metrics"});
+  const double load_sum = mesh_.pipeline().sum(total(load), Site{"metrics"});
+  result.expert_load_max_over_mean = mesh_.world().max(loads > 0 ? load_sum / loads : 0, Site{"metrics"});
   result.grad_norm = reducer_.norm();
   if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) report_bad_numbers(step, result.loss, batches);
   const double limit = options_.max_grad_norm;

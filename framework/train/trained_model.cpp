@@ -15,7 +15,9 @@ TrainedModel open_trained_model(const std::string& path, const std::vector<std::
     const SnapshotNotes notes = notes_of(*checkpoint);
     model.checkpoint = checkpoint->folder();
     model.step = notes.position.step;
-    std::vector<std::string> all{"parallel.data=auto", "parallel.sequence=1", "parallel.tensor=1", "parallel.expert=1"};
+    std::vector<std::string> all{"parallel.data=auto",       "parallel.sequence=1", "parallel.tensor=1",
+                                 "parallel.expert=1",        "parallel.pipeline=1", "parallel.pipeline_schedule=1f1b",
+                                 "parallel.virtual_stages=1"};
     all.insert(all.end(), overrides.begin(), overrides.end());
     model.config = parse_config(notes.config, checkpoint->folder() + "/index.json", all, config_rules());
     model.tokenizer = make_tokenizer(model.config.data.tokenizer);

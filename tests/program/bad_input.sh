@@ -19,7 +19,7 @@ expect "world size that does not match" 2 'parallel' "${train[@]}" parallel.sequ
 expect "degree that does not divide the ranks" 2 'parallel' ranks 2 "${train[@]}" parallel.sequence=3
 expect "heads that tensor does not divide" 2 'num_heads|num_attention_heads' ranks 3 "${train[@]}" parallel.tensor=3
 expect "experts that expert does not divide" 2 'expert' ranks 3 "${train[@]}" parallel.sequence=3 parallel.expert=3
-expect "a feature that is not built is refused by name" 2 'pipeline' ranks 2 "${train[@]}" parallel.pipeline=2
+expect "a feature that is not built is refused by name" 2 "deterministic: layout is not built yet" "${train[@]}" train.deterministic=layout
 expect "missing config file" 2 'nowhere.yaml' "$ONEGATHER" train nowhere.yaml
 expect "unknown command names the nearest" 2 'train' "$ONEGATHER" tran tiny.yaml
 printf 'model: {hidden_size: 32\n' >broken.yaml

@@ -34,7 +34,8 @@ class Hgrn2 final : public SequenceMixer {
                                     .shard = Shard::tensor,
                                     .shard_dim = 1,
                                     .init = Init::zeros(),
-                                    .decay = false});
+                                    .decay = false,
+                                    .on_all_stages = true});
     OG_CHECK(bounds_->record.global_shape[1] == num_heads_ * head_k_dim_, "hgrn2 layers of different widths");
   }
 

@@ -1,0 +1,19 @@
+// One optimizer step's micro steps through a pipeline, forward and backward, by the schedule of pipeline_schedule.h. A
+// stage keeps a tape a micro step and chunk in flight; hidden states go on to the next chunk's stage (site
+// pipeline.forward), their gradients back (pipeline.backward), both while the stage computes.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "framework/train/segments.h"
+
+namespace og {
+
+// As train_rows of each batch in turn: returns the sum of losses, which the last stage has (others: 0); side gets what
+// this stage's layers log. on_leaf_ready: called in the stage's last backward pass.
+double train_pipeline(Context& cx, Mesh& mesh, HybridLM& model, const std::vector<Batch>& batches,
+                      const RowsOptions& options, double weight, SideOutputs& side,
+                      const std::function<void(Slot&)>& on_leaf_ready);
+
+}  // namespace og
