@@ -57,6 +57,16 @@ TEST(Pipeline, WorksBesideOtherOptions) {
                   {"parallel.sequence_order=zigzag"});
 }
 
+// The state of long rows is streamed through the stages, segment by segment.
+TEST(Pipeline, SegmentsAreStreamedThroughTheStages) {
+  for (const Degrees& d : {Degrees{.pipeline = 2}, Degrees{.pipeline = 4}, Degrees{.sequence = 2, .pipeline = 2},
+                           Degrees{.data = 2, .tensor = 2, .expert = 4, .pipeline = 2}})
+    for (int length : {3, 5, 12}) expect_pipeline(d, {}, {fmt::format("train.segment_length={}", length)});
+  expect_pipeline({.sequence = 2, .pipeline = 2},
+                  {"model.channels.M.capacity_factor=1.1", "model.mixers.N.sliding_window=4"},
+                  {"train.segment_length=5"});
+}
+
 // A stage holds the weights of its own layers only, and moves hidden states of the micro steps and nothing else.
 TEST(Pipeline, StagesHoldTheirOwnLayers) {
   world(2, [&](Comm& comm) {

@@ -17,7 +17,8 @@ namespace {
 
 constexpr Site kSite{"bench"};
 constexpr int64_t kCheckLength = 2048, kStepCheckLength = 256;
-constexpr int64_t kProbeFactor = 8;  // an estimate reaches at most this far; longer: shorter passes on the way
+constexpr int64_t kProbeFactor = 8;          // an estimate reaches at most this far; longer: shorter passes on the way
+constexpr double kAnnounceTokens = 1 << 16;  // of a pass that only the estimate of the whole sweep needs
 
 struct Anchor {
   int64_t length, rows;
@@ -79,6 +80,7 @@ class Sweep {
       for (const SequenceMethod& method : bench_.methods) {
         if (!impossible(method, e.rows).empty()) continue;
         check(method, std::min(e.length, check_length()));
+        probe(method, e, kAnnounceTokens);
         SequencePoint p;
         p.method = method.name;
         p.length = e.length;
@@ -188,19 +190,23 @@ class Sweep {
     return "";
   }
 
-  // Passes at lengths in between, so that no estimate reaches far.
-  void probe(const SequenceMethod& method, int64_t length) {
-    while (anchors_[method.name].back().length * kProbeFactor < length) {
+  // Passes in between, first longer ones, then more rows, so that no estimate reaches far; none of more than `most`
+  // tokens.
+  void probe(const SequenceMethod& method, const Extent& wanted, double most) {
+    while (true) {
+      const Anchor& last = anchors_[method.name].back();
+      if (last.tokens() * kProbeFactor >= static_cast<double>(wanted.length * wanted.rows)) return;
       SequencePoint p;
       p.ranks = comm_.size();
       p.method = method.name;
-      p.length = anchors_[method.name].back().length * kProbeFactor;
+      p.length = std::min(wanted.length, last.length * kProbeFactor);
+      p.rows = std::clamp(last.length * last.rows * kProbeFactor / p.length, int64_t{1}, wanted.rows);
       estimate(p);
-      if (!obstacle(p).empty()) return;
-      const auto subject = make_subject(bench_.subject, comm_, 1, p.length);
+      if (p.tokens() > most || p.tokens() <= last.tokens() || !obstacle(p).empty()) return;
+      const auto subject = make_subject(bench_.subject, comm_, p.rows, p.length);
       subject->use(method.options);
       subject->run();
-      learn(method.name, p.length, 1, pass(*subject));
+      learn(method.name, p.length, p.rows, pass(*subject));
     }
   }
 
@@ -231,7 +237,7 @@ class Sweep {
       p.reason = fmt::format("differs from one rank by {:.1e}, allowed {:.1e}", p.check_error, allowed_);
       return p;
     }
-    probe(method, length);
+    probe(method, {length, rows}, HUGE_VAL);
     estimate(p);
     p.reason = obstacle(p);
     if (p.reason.empty()) p.status = "";

@@ -140,9 +140,9 @@ class Checker {
     if (config_.model.num_hidden_layers < stages * chunks)
       add("parallel.pipeline", fmt::format("{} stages of {} chunk{} need as many layers; model.num_hidden_layers = {}",
                                            stages, chunks, chunks == 1 ? "" : "s", config_.model.num_hidden_layers));
-    if (config_.train.segment_length > 0)
-      add("train.segment_length",
-          "is not built with parallel.pipeline > 1; found a pipeline of " + std::to_string(stages));
+    if (config_.train.segment_length > 0 && interleaved)
+      add("parallel.pipeline_schedule",
+          "expected 1f1b with train.segment_length: segments take the place of micro steps");
     if (!interleaved || !data_known_ ||
         !fine({"train.tokens_per_step", "data.sequence_length", "train.micro_batch_size"}))
       return;

@@ -1,6 +1,6 @@
 #include "framework/train/pipeline.h"
 
-#include <algorithm>
+#include <compare>
 #include <deque>
 #include <map>
 
@@ -12,12 +12,10 @@ namespace {
 
 constexpr Site kForward{"pipeline.forward"}, kBackward{"pipeline.backward"};
 
-// A micro step in one chunk, between its forward and its backward pass.
+// A segment of a micro step (whole rows are one segment) in one chunk, between its forward and its backward pass.
 struct InFlight {
-  InFlight(Context& cx, BatchPiece p) : piece(std::move(p)), tape(cx) {}
-  BatchPiece piece;
-  Tape tape;
-  SideOutputs side;
+  explicit InFlight(SegmentRun r) : run(std::move(r)) {}
+  SegmentRun run;
   Value x, y;  // before and behind the chunk; behind the last one the loss
   Pending sent;
   bool sends = false;
@@ -30,64 +28,103 @@ class Pipeline {
       : cx_(cx), mesh_(mesh), model_(model), batches_(batches), options_(options), weight_(weight) {}
 
   double run(SideOutputs& side, const std::function<void(Slot&)>& on_leaf_ready) {
-    const std::vector<PipelineAction> actions =
-        pipeline_actions(mesh_.pipeline().rank(), stages(), mesh_.virtual_stages, std::ssize(batches_));
-    for (size_t i = 0; i < actions.size(); ++i) {
-      if (actions[i].forward)
-        forward(actions[i], side);
-      else
-        backward(actions[i], i + 1 == actions.size() ? on_leaf_ready : std::function<void(Slot&)>());
+    for (const Batch& batch : batches_) rows_.emplace_back(cx_, mesh_, model_, batch, options_);
+    if (rows_[0].count() == 1) {
+      walk(
+          pipeline_actions(mesh_.pipeline().rank(), stages(), mesh_.virtual_stages, std::ssize(batches_)),
+          [](const PipelineAction& a) {
+            return Unit{a.micro, 0};
+          },
+          side, on_leaf_ready);
+    } else {
+      // Each micro step's segments: from the left to learn the states, then from the right by the schedule.
+      for (int64_t m = 0; m < std::ssize(batches_); ++m) {
+        const int64_t last = rows_[static_cast<size_t>(m)].count() - 1;
+        for (int64_t s = 0; s < last; ++s) pass_quietly(m, s, side);
+        walk(
+            pipeline_actions(mesh_.pipeline().rank(), stages(), 1, last + 1),
+            [&](const PipelineAction& a) {
+              return Unit{m, last - a.micro};
+            },
+            side, m + 1 == std::ssize(batches_) ? on_leaf_ready : std::function<void(Slot&)>());
+      }
     }
     for (Pending& p : gradients_sent_) p.wait();
     return loss_;
   }
 
  private:
+  struct Unit {
+    int64_t micro, segment;
+    auto operator<=>(const Unit&) const = default;
+  };
+
   int stages() const { return mesh_.pipeline().size(); }
   int owner(int chunk) const { return chunk % stages(); }
+  SegmentedRows& rows(const Unit& u) { return rows_[static_cast<size_t>(u.micro)]; }
 
-  void forward(const PipelineAction& a, SideOutputs& side) {
-    InFlight& f =
-        in_flight_.try_emplace({a.micro, a.chunk}, cx_, whole_rows(cx_, mesh_, batches_[static_cast<size_t>(a.micro)]))
-            .first->second;
-    StepContext step{f.tape, mesh_, f.piece.seq, options_.rows_in_step, true};
-    if (a.chunk > 0) {
-      f.x = model_.received(step, true);
-      mesh_.pipeline().send_recv({}, {{owner(a.chunk - 1), f.x.tensor()}}, kForward).wait();
+  template <class UnitOf>
+  void walk(const std::vector<PipelineAction>& actions, UnitOf&& unit_of, SideOutputs& side,
+            const std::function<void(Slot&)>& on_leaf_ready) {
+    for (size_t i = 0; i < actions.size(); ++i) {
+      if (actions[i].forward)
+        forward(unit_of(actions[i]), actions[i].chunk, side);
+      else
+        backward(unit_of(actions[i]), actions[i].chunk,
+                 i + 1 == actions.size() ? on_leaf_ready : std::function<void(Slot&)>());
     }
-    f.y = model_.run_chunk(step, a.chunk, f.x, f.piece.tokens_BT, nullptr, f.side, options_.recompute);
-    if (model_.is_last(a.chunk)) {
-      f.y = model_.loss_of(step, f.y, f.piece.targets_BT);
-      loss_ += f.y.tensor().at(0);
-    } else {
-      f.sent = mesh_.pipeline().send_recv({{owner(a.chunk + 1), f.y.tensor()}}, {}, kForward);
-      f.sends = true;
-    }
-    const auto append = [](std::vector<double>& to, const std::vector<double>& from) {
-      to.insert(to.end(), from.begin(), from.end());
-    };
-    append(side.aux_loss, f.side.aux_loss);
-    append(side.z_loss, f.side.z_loss);
-    append(side.load_max_over_mean, f.side.load_max_over_mean);
-    side.tokens_dropped += f.side.tokens_dropped;
   }
 
-  void backward(const PipelineAction& a, const std::function<void(Slot&)>& on_leaf_ready) {
-    const auto found = in_flight_.find({a.micro, a.chunk});
+  // The hidden states before a chunk.
+  Value receive(StepContext& step, int chunk, bool leaf) {
+    if (chunk == 0) return {};
+    const Value x = model_.received(step, leaf);
+    mesh_.pipeline().send_recv({}, {{owner(chunk - 1), x.tensor()}}, kForward).wait();
+    return x;
+  }
+
+  void pass_quietly(int64_t micro, int64_t s, SideOutputs& side) {
+    SegmentedRows& all = rows({micro, s});
+    SegmentRun run = all.begin_quiet(s);
+    StepContext step = all.context(*run.tape, run.piece, true);
+    const int chunk = mesh_.pipeline().rank();
+    const Value x = receive(step, chunk, false);
+    const Value y = model_.run_chunk(step, chunk, x, run.piece.tokens_BT, &run.states, run.side, false);
+    if (!model_.is_last(chunk)) mesh_.pipeline().send_recv({{owner(chunk + 1), y.tensor()}}, {}, kForward).wait();
+    side.tokens_dropped += run.side.tokens_dropped;
+    all.end_quiet(run);
+  }
+
+  void forward(const Unit& unit, int chunk, SideOutputs& side) {
+    SegmentedRows& all = rows(unit);
+    InFlight& f = in_flight_.try_emplace({unit, chunk}, InFlight(all.begin_recorded(unit.segment))).first->second;
+    StepContext step = all.context(*f.run.tape, f.run.piece, true);
+    f.x = receive(step, chunk, true);
+    States* states = all.count() > 1 ? &f.run.states : nullptr;
+    f.y = model_.run_chunk(step, chunk, f.x, f.run.piece.tokens_BT, states, f.run.side, options_.recompute);
+    if (model_.is_last(chunk)) {
+      f.y = model_.loss_of(step, f.y, f.run.piece.targets_BT);
+      loss_ += f.y.tensor().at(0);
+    } else {
+      f.sent = mesh_.pipeline().send_recv({{owner(chunk + 1), f.y.tensor()}}, {}, kForward);
+      f.sends = true;
+    }
+    all.end_forward(f.run, side);
+  }
+
+  void backward(const Unit& unit, int chunk, const std::function<void(Slot&)>& on_leaf_ready) {
+    const auto found = in_flight_.find({unit, chunk});
     InFlight& f = found->second;
     const Tensor dy = f.y.slot()->open(cx_).tensor;
-    if (model_.is_last(a.chunk))
+    if (model_.is_last(chunk))
       dy.fill(weight_);
     else
-      mesh_.pipeline_gradients().send_recv({}, {{owner(a.chunk + 1), dy}}, kBackward).wait();
+      mesh_.pipeline_gradients().send_recv({}, {{owner(chunk + 1), dy}}, kBackward).wait();
     if (f.sends) f.sent.wait();  // long since: its gradient is back
-    for (const Value& extra : f.side.losses)
-      if (extra.wants_gradient()) extra.slot()->open(cx_).tensor.fill(1);
-    f.tape.on_leaf_ready = on_leaf_ready;
-    f.tape.backward_from_slots();
-    if (a.chunk > 0) {
+    rows(unit).walk_back(f.run, on_leaf_ready);
+    if (chunk > 0) {
       const Tensor dx = f.x.slot()->gradient_or_zero(cx_);
-      gradients_sent_.push_back(mesh_.pipeline_gradients().send_recv({{owner(a.chunk - 1), dx}}, {}, kBackward));
+      gradients_sent_.push_back(mesh_.pipeline_gradients().send_recv({{owner(chunk - 1), dx}}, {}, kBackward));
       // The stage before is never further behind than what it has in flight.
       if (std::ssize(gradients_sent_) > 4 * stages() * mesh_.virtual_stages) {
         gradients_sent_.front().wait();
@@ -103,7 +140,8 @@ class Pipeline {
   const std::vector<Batch>& batches_;
   const RowsOptions options_;
   double weight_, loss_ = 0;
-  std::map<std::pair<int64_t, int>, InFlight> in_flight_;
+  std::deque<SegmentedRows> rows_;  // by micro step
+  std::map<std::pair<Unit, int>, InFlight> in_flight_;
   std::deque<Pending> gradients_sent_;
 };
 

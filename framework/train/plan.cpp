@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "framework/train/config_problems.h"
+#include "parallel/pipeline_schedule.h"
 
 namespace og {
 
@@ -37,7 +38,8 @@ class Sum {
     compute();
     collectives();
     f_.overhead_seconds = cluster_.overhead_seconds;
-    f_.bubble_seconds = (f_.compute_seconds + f_.exposed_seconds) * (stages_ - 1) / micro_;
+    f_.bubble_seconds =
+        (f_.compute_seconds + f_.exposed_seconds) * (stages_ - 1) / (micro_ * config_.parallel.virtual_stages);
     f_.tokens_per_second = static_cast<double>(config_.train.tokens_per_step) / f_.step_seconds();
     f_.fits = f_.memory.total() <= cluster_.memory_bytes * width_;
     return f_;
@@ -84,8 +86,11 @@ class Sum {
       moments = (own - expert) / (d_.data * d_.sequence) + expert * d_.expert / (d_.data * d_.sequence * d_.tensor);
     }
     f_.memory.optimizer = kOptimizerState * moments;
-    // In flight at the first stage of 1F1B: as many micro steps as there are stages.
-    f_.memory.activations = saved * std::min<double>(stages_, micro_);
+    // In flight at the first stage, of all chunks of the layers that it holds.
+    const auto chunks = config_.parallel.virtual_stages;
+    const double in_flight = static_cast<double>(
+        most_in_flight(pipeline_actions(0, d_.pipeline, chunks, static_cast<int64_t>(std::ceil(micro_)))));
+    f_.memory.activations = saved * in_flight / chunks;
     f_.memory.states = states;
     const double staged = std::max(0.0, kGradient * summed - f_.memory.activations);
     f_.memory.buffers = std::max(most + gathered + staged, probe_.ends.at(tokens_)) +
@@ -176,8 +181,10 @@ class Sum {
     if (stages_ > 1) {
       const double bytes = kElement * static_cast<double>(config_.model.hidden_size) * tokens_;
       const int apart = d_.data * s * t;
-      add("pipeline", Verb::send_recv, "pipeline.forward", micro_, bytes, 2, apart, 0);
-      add("pipeline", Verb::send_recv, "pipeline.backward", micro_, bytes, 2, apart, 0);
+      add("pipeline", Verb::send_recv, "pipeline.forward", micro_ * config_.parallel.virtual_stages, bytes, 2, apart,
+          0);
+      add("pipeline", Verb::send_recv, "pipeline.backward", micro_ * config_.parallel.virtual_stages, bytes, 2, apart,
+          0);
     }
   }
 

@@ -19,6 +19,10 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "framework/data/batch.h"
 #include "models/hybrid_lm.h"
@@ -32,12 +36,58 @@ struct BatchPiece {
   int64_t begin = 0;  // place in the row of the segment's first token
 };
 
-BatchPiece whole_rows(Context& cx, Mesh& mesh, const Batch& batch);
-
 struct RowsOptions {
   int64_t rows_in_step = 1;    // of the whole optimizer step: the mean of auxiliary losses
   int64_t segment_length = 0;  // 0: whole rows
   bool recompute = false;      // whole rows only
+};
+
+using States = std::vector<MixerState>;  // by layer
+
+// A segment on its way: recorded, or quiet to learn its exit states. side and tape outlive its backward pass; it is not
+// moved while the tape holds functions.
+struct SegmentRun {
+  SegmentRun(int64_t s, BatchPiece p, std::unique_ptr<Tape> t) : segment(s), piece(std::move(p)), tape(std::move(t)) {}
+  int64_t segment;
+  BatchPiece piece;
+  std::unique_ptr<Tape> tape;
+  SideOutputs side;
+  States entries;  // leaves
+  States states;   // the entries, and behind the forward pass the exits
+};
+
+// The rows of one batch in segments: what is carried over their borders. Use: begin_quiet, forward, end_quiet for every
+// segment but the last, from the left; then from the right, each segment once: begin_recorded, forward, end_forward,
+// and in the same order walk_back with the gradient of its output in place. Several may be between forward and
+// walk_back.
+class SegmentedRows {
+ public:
+  SegmentedRows(Context& cx, Mesh& mesh, HybridLM& model, const Batch& batch, const RowsOptions& options);
+  int64_t count() const { return (row_.length + segment_ - 1) / segment_; }
+  BatchPiece piece(int64_t s) const;
+  StepContext context(Tape& tape, const BatchPiece& piece, bool training);
+
+  SegmentRun begin_quiet(int64_t s);
+  void end_quiet(SegmentRun& run);
+  SegmentRun begin_recorded(int64_t s);
+  void end_forward(SegmentRun& run, SideOutputs& side);  // side: what is logged of the whole rows
+  void walk_back(SegmentRun& run, const std::function<void(Slot&)>& on_leaf_ready);
+
+ private:
+  States leaves(int64_t s);
+  Tensor first_rows(const Tensor& x, int64_t count) const;
+
+  Context& cx_;
+  Mesh& mesh_;
+  HybridLM& model_;
+  const Batch& batch_;
+  const RowsOptions options_;
+  SegmentedRow row_;
+  int64_t segment_ = 0;
+  States longest_;               // of the last segment: what grows in earlier ones is its beginning
+  std::vector<States> entries_;  // by segment, without what grows
+  std::vector<Pins> pins_;       // of the segments that run twice
+  std::vector<std::map<std::string, Tensor>> gradients_;  // of the entry states of the segment walked last, by layer
 };
 
 // The sum of the losses of this rank's tokens; nothing is kept. visit, if given: each segment with the losses of its

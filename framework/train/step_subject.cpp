@@ -26,7 +26,9 @@ Config config_for(const SubjectOptions& o, int ranks, int64_t rows, int64_t leng
     overrides.push_back(fmt::format("parallel.sequence={}", ranks));
   }
   Config config = load_config(o.config, overrides, config_rules(ranks));
-  // Short rows are taken together, as many as a segment has tokens: the tokens in memory do not depend on the length.
+  // Rows are taken together, all or as many as a segment has tokens: what is in memory at once does not depend on the
+  // length.
+  if (config.train.segment_length == 0) config.train.micro_batch_size = rows;
   for (int64_t at_once = config.train.segment_length / length; at_once > 1; --at_once)
     if (rows % at_once == 0) {
       config.train.micro_batch_size = at_once;

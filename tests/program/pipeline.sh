@@ -29,6 +29,14 @@ done
 used "hidden states go on" send_recv pipeline.forward pipeline4
 used "their gradients come back" send_recv pipeline.backward pipeline2
 
+for layout in "2 pipeline=2" "4 pipeline=2 sequence=2 expert=2" "8 pipeline=4 tensor=2"; do
+  read -r n degrees <<<"$layout"
+  rm -rf segments
+  # shellcheck disable=SC2086
+  train segments "$n" train.segment_length=16 parallel.${degrees// / parallel.} || continue
+  close "segments of 16 through $degrees: f64 loss" loss 1e-9 one/metrics.jsonl segments/metrics.jsonl
+  close "segments of 16 through $degrees: f64 gradient norm" grad_norm 1e-9 one/metrics.jsonl segments/metrics.jsonl
+done
 train tied 1 model.tie_word_embeddings=true
 train tied-two 4 model.tie_word_embeddings=true parallel.pipeline=2 parallel.sequence=2 &&
   close "tied embeddings: f64 gradient norm" grad_norm 1e-9 tied/metrics.jsonl tied-two/metrics.jsonl
@@ -49,5 +57,5 @@ refuse "more chunks than layers" 'need as many layers; model.num_hidden_layers =
 refuse "interleaved of one chunk" 'expected 2 or more with pipeline_schedule: interleaved' parallel.pipeline_schedule=interleaved
 refuse "chunks without interleaving" 'expected 1 with pipeline_schedule: 1f1b, found 2' parallel.virtual_stages=2
 refuse "groups that do not fill" '7 micro steps; the nearest: 384' parallel.pipeline_schedule=interleaved parallel.virtual_stages=2 train.tokens_per_step=336
-refuse "segments" 'train.segment_length: is not built with parallel.pipeline > 1' train.segment_length=16
+refuse "interleaved segments" 'expected 1f1b with train.segment_length' train.segment_length=16 parallel.pipeline_schedule=interleaved parallel.virtual_stages=2
 finish
