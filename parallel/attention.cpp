@@ -37,6 +37,7 @@ struct SequenceAttention final : Function {
   Tensor k, v;
   SeqContext seq;
   double scale = 1;
+  bool softmax = true;
   int64_t group = 1;            // key heads gathered at a time
   std::vector<Earlier> kept{};  // by group; empty: gathered again
   std::vector<RowGroup> groups{};
@@ -50,7 +51,8 @@ struct SequenceAttention final : Function {
             .offset = offset,
             .first_head = first_key_head * heads_per_key,
             .heads_per_key = heads_per_key,
-            .scale = scale};
+            .scale = scale,
+            .softmax = softmax};
   }
   // The most tokens that lie before any of this rank's shards.
   int64_t most_earlier() const {
@@ -187,6 +189,7 @@ Value gathered_attention(Tape& tape, const Value& q, const Value& k, const Value
   function->seq = seq;
   function->groups = row_groups(seq);
   function->scale = attention_scale(options.attention, q.size(3));
+  function->softmax = options.attention.softmax;
   function->group = heads_of_group(k.tensor(), v.tensor(), seq, options.gather_bytes);
   SequenceAttentionOptions kept = options;
   kept.keep_gathered = options.keep_gathered && o.wants_gradient();

@@ -25,6 +25,7 @@ struct RingAttention final : Function {
   SeqContext seq;
   std::vector<RowGroup> groups;
   double scale = 1;
+  bool softmax = true;
 
   const char* name() const override { return "ring_attention"; }
 
@@ -56,7 +57,8 @@ struct RingAttention final : Function {
     return {.start = pair.queries.own(seq.start_BT).view<const int32_t, 2>(),
             .offset = pair.offset,
             .heads_per_key = x.q.size(2) / own.k.size(2),
-            .scale = scale};
+            .scale = scale,
+            .softmax = softmax};
   }
 
   // Sends a block to the right; what comes from the left is the block of `source`.
@@ -190,6 +192,7 @@ Value ring_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
   function->seq = seq;
   function->groups = row_groups(seq);
   function->scale = attention_scale(options.attention, q.size(3));
+  function->softmax = options.attention.softmax;
   function->forward(cx, forward_site(tape, kAttentionForward));
   tape.record(std::move(function), {q, k, v}, {o});
   return o;

@@ -44,6 +44,7 @@ struct UlyssesAttention final : Function {
   HeadShards shards;
   SeqContext seq;
   double scale = 1;
+  bool softmax = true;
 
   explicit UlyssesAttention(HeadShards s) : shards(std::move(s)) {}
   const char* name() const override { return "ulysses_attention"; }
@@ -52,7 +53,8 @@ struct UlyssesAttention final : Function {
     return {.start = start.view<const int32_t, 2>(),
             .first_head = group.first_head,
             .heads_per_key = group.heads_per_key,
-            .scale = scale};
+            .scale = scale,
+            .softmax = softmax};
   }
 
   void forward(Context& cx, const Tensor& q_local, const Tensor& k_local, const Tensor& v_local, const Tensor& o_local,
@@ -115,6 +117,7 @@ Value ulysses_attention(Tape& tape, const Value& q, const Value& k, const Value&
   auto function = std::make_unique<UlyssesAttention>(HeadShards(q.size(2), k.size(2), *seq.comm));
   function->seq = seq;
   function->scale = attention_scale(options.attention, q.size(3));
+  function->softmax = options.attention.softmax;
   function->forward(tape.context(), q.tensor(), k.tensor(), v.tensor(), o.tensor(),
                     forward_site(tape, kAttentionForward));
   tape.record(std::move(function), {q, k, v}, {o});

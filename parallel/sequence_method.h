@@ -19,6 +19,8 @@ struct SequenceOptions {
   SoftmaxMethod softmax = SoftmaxMethod::all_gather_kv;
   SequenceOrder order = SequenceOrder::contiguous;
   bool overlap = true;  // false: every transfer is waited for where it starts, to measure what overlap buys
+  // bench sequence alone: linear attention by left products, block by block, as the LASP-2 paper ran Ring Attention.
+  bool left_products = false;
 };
 
 // Names in the order of the values.

@@ -5,6 +5,7 @@
 
 #include "framework/autograd/check.h"
 #include "framework/kernels/attention.h"
+#include "framework/ops/pointwise.h"
 #include "tests/tensors.h"
 
 namespace og {
@@ -55,7 +56,10 @@ TEST(Attention, GradientsMatchDifferences) {
     const auto check = check_gradient(
         cx,
         [&](Tape& t, std::span<const Value> x) {
-          return weighted_sum(t, attention(t, x[0], x[1], x[2], c.start, c.offset, {.window = c.window}), 4);
+          return add(
+              t, weighted_sum(t, attention(t, x[0], x[1], x[2], c.start, c.offset, {.window = c.window}), 4),
+              weighted_sum(t, attention(t, x[0], x[1], x[2], c.start, c.offset, {.window = c.window, .softmax = false}),
+                           5));
         },
         leaves);
     EXPECT_LT(check.largest_error, 1e-7) << check.where << " keys " << c.keys;
@@ -73,7 +77,8 @@ struct Results {
 
 // The kernels over all keys, or over keys [0, cut) and then the rest.
 template <class T>
-Results run(Context& cx, const AttentionKernels<T>& kernels, const KernelCase& c, const Tensor& start, int64_t cut) {
+Results run(Context& cx, const AttentionKernels<T>& kernels, const KernelCase& c, const Tensor& start, int64_t cut,
+            bool softmax) {
   const auto random = [&](const Shape& shape, uint64_t key) {
     return random_tensor(cx, shape, DType::f64, key).cast(*cx.pool, DTypeOf<T>::value);
   };
@@ -105,7 +110,8 @@ Results run(Context& cx, const AttentionKernels<T>& kernels, const KernelCase& c
                           .offset = c.offset - begin,
                           .window = c.window,
                           .heads_per_key = c.heads / c.key_heads,
-                          .scale = 0.3};
+                          .scale = 0.3,
+                          .softmax = softmax};
   };
   for (int n = 1; n >= 0; --n) {
     const Tensor kn = part(k, borders[n], borders[n + 1]), vn = part(v, borders[n], borders[n + 1]);
@@ -159,15 +165,17 @@ TEST(Attention, EveryKernelEqualsTheReference) {
         start.data<int32_t>()[i] = t < 7 ? -25 : t < 71 ? 7 : t;
       }
     }
-    const Results truth = run(cx, attention_ref<double>(), c, start, 0);
-    for (const auto& [name, table] : kernels) {
-      for (const int threads : {1, 5}) {
-        cx.stream.num_threads = threads;
-        for (const int64_t cut : {int64_t{0}, c.keys / 3}) {
-          const std::string what =
-              fmt::format("{}, {} threads, q {} k {} heads {}/{} widths {}/{} cut {}", name, threads, c.queries, c.keys,
-                          c.heads, c.key_heads, c.width_k, c.width_v, cut);
-          expect_near(run(cx, *table, c, start, cut), truth, 5e-6, what, cx);
+    for (const bool softmax : {true, false}) {
+      const Results truth = run(cx, attention_ref<double>(), c, start, 0, softmax);
+      for (const auto& [name, table] : kernels) {
+        for (const int threads : {1, 5}) {
+          cx.stream.num_threads = threads;
+          for (const int64_t cut : {int64_t{0}, c.keys / 3}) {
+            const std::string what =
+                fmt::format("{}, {} threads, q {} k {} heads {}/{} widths {}/{} cut {}", name, threads, c.queries,
+                            c.keys, c.heads, c.key_heads, c.width_k, c.width_v, cut);
+            expect_near(run(cx, *table, c, start, cut, softmax), truth, 5e-6, what + (softmax ? "" : ", linear"), cx);
+          }
         }
       }
     }

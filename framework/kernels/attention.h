@@ -23,6 +23,9 @@ struct AttentionPiece {
   int64_t first_head = 0;          // key head g serves the query heads first_head + [g n, (g + 1) n),
   int64_t heads_per_key = 1;       // n; other query heads are left alone
   double scale = 1;
+  // false: p_ij is the score itself, linear attention by left products (Q K^T) V: no maximum, no sum; lse is 0, and
+  // sums over pieces of the keys add.
+  bool softmax = true;
 };
 
 struct KeyRange {

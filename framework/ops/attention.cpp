@@ -57,7 +57,8 @@ Value attention(Tape& tape, const Value& q, const Value& k, const Value& v, cons
                              .offset = offset,
                              .window = options.window,
                              .heads_per_key = q.size(2) / k.size(2),
-                             .scale = attention_scale(options, q.size(3))};
+                             .scale = attention_scale(options, q.size(3)),
+                             .softmax = options.softmax};
   visit_real(q.dtype(), [&](auto zero) {
     using T = decltype(zero);
     attention_kernels<T>(cx.stream).forward(cx.stream, o.tensor().view<T, 4>(), lse.view<T, 3>(), Put::write,

@@ -6,8 +6,9 @@
 namespace og {
 
 struct AttentionOptions {
-  double scale = 0;    // of q.k; 0: 1 / sqrt(width of the keys)
-  int64_t window = 0;  // keys a query sees, itself included; 0: all
+  double scale = 0;     // of q.k; 0: 1 / sqrt(width of the keys)
+  int64_t window = 0;   // keys a query sees, itself included; 0: all
+  bool softmax = true;  // false: scores weight the values as they are (AttentionPiece)
 };
 
 // Causal: q [B,Q,H,K], k [B,N,G,K], v [B,N,G,V] -> [B,Q,H,V]; query head h reads key head h / (H / G).

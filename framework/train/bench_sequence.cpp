@@ -160,7 +160,8 @@ class Sweep {
     const std::vector<Anchor>& known = anchors_[p.method];
     const Anchor& last = known.back();
     const double ratio = static_cast<double>(p.length) / static_cast<double>(last.length), tokens = p.tokens();
-    const bool quadratic = bench_.subject.config.empty() && bench_.subject.mixer == "attention";
+    const bool quadratic =
+        bench_.subject.config.empty() && (bench_.subject.mixer == "attention" || p.method.starts_with("ring-left"));
     double power = quadratic ? 1 : 0, bytes_power = last.bytes > 0 ? 1 : 0;
     if (known.size() > 1) {
       const Anchor& before = known[known.size() - 2];

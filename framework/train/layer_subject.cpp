@@ -88,6 +88,12 @@ class LayerSubject final : public SequenceSubject {
     if (layer_.softmax)
       return sequence_attention(tape, leaves_[0], leaves_[1], leaves_[2], {.attention = {.scale = scale_}}, seq_,
                                 nullptr);
+    if (seq_.options.left_products) {
+      SeqContext ring = seq_;
+      ring.options.softmax = SoftmaxMethod::ring;
+      return sequence_attention(tape, leaves_[0], leaves_[1], leaves_[2],
+                                {.attention = {.scale = scale_, .softmax = false}}, ring, nullptr);
+    }
     ScanStreams s{.q = leaves_[0], .k = leaves_[1], .v = leaves_[2], .scale = scale_};
     size_t next = 3;
     if (layer_.gate != Gate::none) s.g = leaves_[next++];

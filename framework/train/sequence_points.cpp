@@ -9,12 +9,15 @@ namespace og {
 
 namespace {
 constexpr const char* kBlocking = "-blocking";
-}
+constexpr const char* kRingLeft = "ring-left";  // the quadratic form, for the mixer without a gate
+}  // namespace
 
 std::vector<std::string> built_sequence_methods(const SubjectOptions& subject) {
   const bool softmax = subject.config.empty() && subject.mixer == "attention";
   if (softmax) return {std::begin(kSoftmaxMethods), std::end(kSoftmaxMethods)};
-  return {std::begin(kLinearMethods), std::end(kLinearMethods)};
+  std::vector<std::string> names{std::begin(kLinearMethods), std::end(kLinearMethods)};
+  if (subject.config.empty() && subject.mixer == "linear") names.emplace_back(kRingLeft);
+  return names;
 }
 
 SequenceMethod sequence_method_named(const SubjectOptions& subject, const std::string& name) {
@@ -31,6 +34,7 @@ SequenceMethod sequence_method_named(const SubjectOptions& subject, const std::s
     fail(Status::usage, "bench sequence --methods: {} is not built for {}; there are {} (each also with {})", name,
          subject.config.empty() ? subject.mixer : subject.config, list, kBlocking);
   }
+  method.options.left_products = base == kRingLeft;
   method.options.linear = value_named(kLinearMethods, base, method.options.linear);
   method.options.softmax = value_named(kSoftmaxMethods, base, method.options.softmax);
   return method;

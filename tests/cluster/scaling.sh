@@ -34,7 +34,7 @@ sweep() {
 }
 begin=$SECONDS
 sweep linear --mixer linear --heads 4 --head-dim 16 --lengths "$lengths" --repeats 3 \
-  --methods lasp2,lasp2-blocking,lasp1,lasp1-blocking,zeco,scan,ring,ring-blocking,ulysses,megatron
+  --methods lasp2,lasp2-blocking,lasp1,lasp1-blocking,zeco,scan,ring,ring-blocking,ring-left,ulysses,megatron
 sweep softmax --mixer attention --heads 4 --head-dim 16 --lengths "$lengths" --repeats 3 --methods all_gather_kv,ring,ring-blocking,ulysses
 [ $quick -eq 1 ] || lengths=2K,32K,512K,2048K
 sweep model --config "$cluster/scaling.yaml" --mode fixed --lengths "$lengths" --repeats 2 --methods lasp2,lasp1

@@ -42,6 +42,9 @@ if [ "$(head -c 4 a.png | tail -c 3)" = PNG ]; then pass "the plot is a picture"
 expect "a sweep goes on from its file" 0 'taken over' ranks 2 "${sequence[@]}" --lengths 256..2K --resume a.json
 points "with the points that were missing" a.json "len(p) == 32 and sorted({x['length'] for x in p}) == [256, 512, 1024, 2048]"
 expect "another sweep's file is refused" 2 'was measured with' ranks 2 "${sequence[@]}" --lengths 256 --mixer linear --resume a.json
+expect "linear attention by left products round a ring, checked against one rank" 0 "^ring-left +512 +1 +[0-9]" ranks 2 "${sequence[@]}" --mixer linear \
+  --methods ring,ring-left,ring-left-blocking --lengths 512
+expect "left products with a gate" 2 "ring-left is not built for gla" "${sequence[@]}" --methods ring-left
 expect "softmax layers by their methods" 0 '^ulysses +256' ranks 2 "${sequence[@]}" --mixer attention --lengths 256
 expect "a dense carry without overlap, groups of the ranks" 0 '^lasp2-blocking +512' ranks 2 "${sequence[@]}" --mixer gated_delta_net \
   --methods lasp2,lasp2-blocking --lengths 512 --ranks 1,2 --mode weak

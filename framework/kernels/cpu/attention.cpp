@@ -61,8 +61,9 @@ struct Lanes {
   }
 };
 
-// Scores of keys a lane does not see become -infinity. scores [keys, padded] of keys first_key ...
-void mask(float* scores, int64_t num_keys, int64_t first_key, const Lanes& lanes) {
+// Scores of keys a lane does not see become `unseen`: -infinity before a softmax. scores [keys, padded] of keys
+// first_key ...
+void mask(float* scores, int64_t num_keys, int64_t first_key, const Lanes& lanes, float unseen) {
   if (lanes.all_begin <= first_key && first_key + num_keys <= lanes.all_end) return;
   for (int64_t l = 0; l < lanes.padded; l += kLanes) {
     IntVec begin, end;
@@ -72,7 +73,7 @@ void mask(float* scores, int64_t num_keys, int64_t first_key, const Lanes& lanes
       const auto key = static_cast<int32_t>(first_key + j);
       const Vec s = load(scores + j * lanes.padded + l);
       const IntVec seen = (begin <= key) & (end > key);
-      store(scores + j * lanes.padded + l, seen ? s : broadcast(-kInfinity));
+      store(scores + j * lanes.padded + l, seen ? s : broadcast(unseen));
     }
   }
 }
@@ -140,8 +141,8 @@ void forward_block(View<float, 4> o, View<float, 3> lse, Put put, View<const flo
     copy_keys(keys, k, b, g, first, count);
     copy_keys(values, v, b, g, first, count);
     block_product<false>(count, padded, width_k, keys, row_k, 1, queries, padded, scores, padded);
-    mask(scores, count, first, lanes);
-    for (int64_t l = 0; l < padded; l += kLanes) {
+    mask(scores, count, first, lanes, piece.softmax ? -kInfinity : 0);
+    for (int64_t l = 0; piece.softmax && l < padded; l += kLanes) {
       const Vec before = load(largest + l);
       Vec top = before;
       for (int64_t j = 0; j < count; ++j) top = maximum(load(scores + j * padded + l), top);
@@ -161,10 +162,10 @@ void forward_block(View<float, 4> o, View<float, 3> lse, Put put, View<const flo
 
   for (int64_t l = 0; l < lanes.count; ++l) {
     const int64_t i = lanes.first + l / n, h = head + l % n;
-    const float inverse = sum[l] > 0 ? 1 / sum[l] : 0;
+    const float inverse = !piece.softmax ? 1 : sum[l] > 0 ? 1 / sum[l] : 0;
     float* row = &o(b, i, h);
     for (int64_t d = 0; d < width_v; ++d) row[d] = out[d * padded + l] * inverse;
-    lse(b, i, h) = sum[l] > 0 ? largest[l] + std::log(sum[l]) : -kInfinity;
+    lse(b, i, h) = !piece.softmax ? 0 : sum[l] > 0 ? largest[l] + std::log(sum[l]) : -kInfinity;
   }
 }
 
@@ -245,8 +246,9 @@ void backward_block(const BackwardArguments& x, int64_t b, int64_t g, const Lane
     copy_keys(values, x.v, b, g, first, count);
     block_product<false>(count, padded, width_k, keys, row_k, 1, queries, padded, p, padded);
     block_product<false>(count, padded, width_v, values, row_v, 1, outs, padded, ds, padded);
-    mask(p, count, first, lanes);
-    for (int64_t l = 0; l < padded; l += kLanes) {
+    mask(p, count, first, lanes, x.piece.softmax ? -kInfinity : 0);
+    if (!x.piece.softmax) mask(ds, count, first, lanes, 0);
+    for (int64_t l = 0; x.piece.softmax && l < padded; l += kLanes) {
       const Vec shift = load(lse + l), center = load(mean + l);
       for (int64_t j = 0; j < count; ++j) {
         const Vec value = exponential(load(p + j * padded + l) - shift);

@@ -1,5 +1,6 @@
 #include "framework/kernels/attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -26,6 +27,15 @@ void forward(const Stream&, View<T, 4> o, View<T, 3> lse, Put put, View<const T,
         for (int64_t n = 0; n < piece.heads_per_key; ++n) {
           const int64_t h = piece.first_head + g * piece.heads_per_key + n;
           T* out = &o(b, i, h);
+          if (!piece.softmax) {
+            if (put == Put::write) std::fill_n(out, width_v, T{0});
+            for (int64_t j = keys.begin; j < keys.end; ++j) {
+              const T score = scale * dot(&q(b, i, h), &k(b, j, g), width_k);
+              for (int64_t d = 0; d < width_v; ++d) out[d] += score * v(b, j, g, d);
+            }
+            lse(b, i, h) = 0;
+            continue;
+          }
           // Online softmax: the largest score so far, the sum of exp(score - largest), the sum of exp(..) v in `out`.
           T largest = -std::numeric_limits<T>::infinity(), sum = 0;
           if (put == Put::add && std::isfinite(lse(b, i, h))) {
@@ -82,8 +92,10 @@ void backward(const Stream&, View<T, 4> dq, Put put_dq, View<T, 4> dk, Put put_d
           const int64_t h = piece.first_head + g * piece.heads_per_key + n;
           const T mean = dot(&d_o(b, i, h), &o(b, i, h), width_v);
           for (int64_t j = keys.begin; j < keys.end; ++j) {
-            const T p = std::exp(scale * dot(&q(b, i, h), &k(b, j, g), width_k) - lse(b, i, h));
-            const T ds = scale * p * (dot(&d_o(b, i, h), &v(b, j, g), width_v) - mean);
+            const T score = scale * dot(&q(b, i, h), &k(b, j, g), width_k);
+            const T dp = dot(&d_o(b, i, h), &v(b, j, g), width_v);
+            const T p = piece.softmax ? std::exp(score - lse(b, i, h)) : score;
+            const T ds = scale * (piece.softmax ? p * (dp - mean) : dp);
             if (dq)
               for (int64_t d = 0; d < width_k; ++d) dq(b, i, h, d) += ds * k(b, j, g, d);
             if (dk)

@@ -100,7 +100,8 @@ int sequence(const std::vector<std::string>& args) {
   line.add("--config", bench.subject.config, "time an optimizer step of this YAML file instead of a layer");
   line.add("key=value", bench.subject.overrides, "config values");
   line.add("--lengths", lengths, "tokens of a sequence: a range in factors of 2, or a list");
-  line.add("--methods", methods, "a list; default: all that are built; NAME-blocking: without overlap");
+  line.add("--methods", methods,
+           "a list; default: all; NAME-blocking: without overlap; ring-left (--mixer linear): (Q K^T) V, quadratic");
   line.add("--ranks", ranks, "sizes of groups of the ranks started, 1,2,4; default: all");
   line.add("--mode", mode, "strong, weak (a length belongs to the largest group) or fixed (tokens a rank)");
   line.add("--tokens-per-rank", per_rank, "for --mode fixed; default: the longest length over all ranks");
