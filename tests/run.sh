@@ -78,10 +78,8 @@ for script in tests/program/*.sh; do
 done
 
 if [ $full -eq 1 ]; then
-  for script in run slurm; do
-    group "cluster-$script" bash "tests/cluster/$script.sh"
-    count "cluster-$script"
-  done
+  group cluster bash tests/cluster/run.sh
+  count cluster
   group fresh-root bash tests/fresh_root.sh
   count fresh-root
   step format bash -c "git ls-files '*.h' '*.cpp' | xargs clang-format --dry-run -Werror"
@@ -99,8 +97,8 @@ if [ $full -eq 1 ]; then
     count asan
   fi
   # Threads: ranks as threads, parallel_for a plain loop, no oneDNN.
-  threads=(comm_test collectives_test gradients_test zero_test mesh_test agreement_test sequence_test sequence_attention_test attention_methods_test
-    vocabulary_test tape_test train_step_test moe_test)
+  threads=(comm_test collectives_test gradients_test zero_test mesh_test agreement_test sequence_test
+    zigzag_test pipeline_test sequence_attention_test attention_methods_test vocabulary_test tape_test train_step_test moe_test)
   if step tsan-build configure_and_build build-tsan "${threads[@]}" -- -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 \
     -DOG_SANITIZE=thread -DOG_OPENMP=OFF -DOG_ONEDNN=OFF -DOG_MPI=OFF; then
     group tsan env TSAN_OPTIONS=halt_on_error=1 ctest --test-dir build-tsan --output-on-failure -j "$jobs" \

@@ -57,9 +57,9 @@ status "outside a job: 2" 2 $? alone.txt
 said "outside a job: how to submit" '^sbatch \[sbatch options\]' alone.txt
 
 # The warning comes up to a minute early, that is at once or at Slurm's next look at its jobs.
-long=900 # longer than what is left before the warning, on a fast machine too
+long=700 # longer than what is left before the warning, on a fast machine too
 # Rounding grows over so many steps: held against the same layout, bit for bit.
-expect "four ranks, never stopped" 0 'done' ranks 4 build/onegather train tiny.yaml parallel.sequence=4 parallel.expert=2 checkpoint.every=0 \
+expect "four ranks, never stopped" 0 'done' launch/mpirun.sh tiny.yaml --ranks 4 parallel.sequence=4 parallel.expert=2 checkpoint.every=0 \
   train.num_steps=$long run.dir=one-long
 submit limit --time=1 --signal=B:USR1@40 train.num_steps=$long run.log_every=1
 ends "over a time limit" COMPLETED 600
@@ -79,7 +79,7 @@ after dead/metrics.jsonl 20
 node_dies
 for _ in $(seq 60); do [ "$(state "$job")" = PENDING ] && break; sleep 0.5; done
 "$cluster/slurm_up.sh" "$slurm" --node 2
-ends "a node dies and comes back" COMPLETED 180
+ends "a node dies and comes back" COMPLETED 300
 said "dead: queued again" 'start 2, on' dead.txt
 said "dead: resumed" 'resumed' dead.txt
 same "dead" dead
