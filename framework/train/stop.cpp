@@ -10,7 +10,7 @@ namespace {
 volatile std::sig_atomic_t requested = 0;
 
 extern "C" void on_stop_signal(int signal_number) {
-  if (requested && signal_number != SIGUSR1) {
+  if (requested && signal_number == SIGINT) {
     std::signal(signal_number, SIG_DFL);
     std::raise(signal_number);
   }

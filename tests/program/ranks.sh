@@ -90,6 +90,15 @@ for signal in INT USR1; do
   expect "SIG$signal: what it saved is whole" 0 'step' "$ONEGATHER" inspect alone-$signal
 done
 
+# Batch systems repeat SIGTERM while the checkpoint is being written.
+"$ONEGATHER" train tiny.yaml run.dir=twice train.num_steps=2000 checkpoint.every=0 >twice.txt 2>&1 &
+child=$!
+after twice/metrics.jsonl 10
+for _ in 1 2 3; do kill -TERM $child; done
+wait $child
+status "SIGTERM, repeated: 130" 130 $? twice.txt
+expect "SIGTERM, repeated: it saved" 0 'step' "$ONEGATHER" inspect twice
+
 # Saved at one layout, loaded at another.
 "${launch[@]}" run.dir=half >half.txt 2>&1 &
 child=$!
