@@ -17,7 +17,8 @@ trap '"$cluster/slurm_up.sh" "$slurm" --down; "$cluster/up.sh" --down; rm -rf "$
 "$cluster/up.sh" 2 >up.txt 2>&1 || not_run "$(tail -n 1 up.txt)"
 "$cluster/slurm_up.sh" "$slurm" 2 >up.txt 2>&1 || not_run "$(head -n 1 up.txt)"
 mkdir build
-cp "$ONEGATHER" build/onegather
+cp "$ONEGATHER" build/onegather # where every node sees it, wherever the tree lies
+unset ONEGATHER
 cp -r "$root/launch" .
 cp "$root/tests/program/configs/tiny.yaml" .
 head -c 20000 /usr/share/common-licenses/GPL-3 >text.txt
@@ -98,7 +99,7 @@ submit cancelled train.num_steps=4000 checkpoint.every=0
 after cancelled/metrics.jsonl 10
 h1 scancel "$job"
 ends "scancel" CANCELLED 30
-if [ -n "$(ls -d cancelled/checkpoints/step-* 2>/dev/null)" ]; then pass "cancelled: it saved first"; else fail "cancelled: it saved first" "$(tail -n 5 cancelled.txt)"; fi
+if [ -n "$(ls -d cancelled/checkpoints/step-* 2>/dev/null)" ]; then pass "cancelled: it saved first"; else fail "cancelled: it saved first" "$(cat cancelled.txt)"; fi
 
 h1 sbatch --parsable --nodes 1 --ntasks 2 --array=1-2 --output='array-%a.txt' launch/slurm.sbatch tiny.yaml parallel.sequence=2 'train.seed={task}' \
   train.num_steps=5 run.dir=array >array.txt
