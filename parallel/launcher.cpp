@@ -23,9 +23,7 @@ int launched_rank() {
   return 0;
 }
 
-bool launched_by_srun() {
-  return std::getenv("SLURM_STEP_NUM_TASKS") && !std::getenv("OMPI_COMM_WORLD_SIZE");
-}
+bool launched_by_srun() { return std::getenv("SLURM_STEP_NUM_TASKS") && !std::getenv("OMPI_COMM_WORLD_SIZE"); }
 
 bool mpi_is_launched() { return launched_ranks() > 0; }
 
