@@ -8,6 +8,7 @@
 
 #include "framework/train/bench_step.h"
 #include "framework/train/plan_published.h"
+#include "framework/train/row_probe.h"
 #include "tests/files.h"
 #include "tests/world.h"
 
@@ -110,6 +111,56 @@ TEST(Memory, WithinTenPercentOfTheMeasuredPeak) {
   expect_memory(model(kGla, kMlp, 1024, 2048), {.data = 2}, "data");
   expect_memory(model(kDelta, kMlp, 512, 1024), {.tensor = 2}, "tensor");
   expect_memory(model(kGla, kMlp, 2048, 2048, ", recompute: block"), {}, "recomputed");
+}
+
+// Every kind of call over the sequence and tensor axes, as a micro step of the same model on these ranks counts it.
+void expect_exchanges(Config config, const Degrees& degrees, const std::string& method) {
+  config.parallel.sequence_method = config.parallel.softmax_sequence_method = method;
+  const Forecast forecast = Planner(config, some_cluster()).forecast(degrees);
+  config.parallel.degrees = degrees;
+  const auto counted = probe_rows(config, degrees, {config.data.sequence_length}).front().collectives;
+  int compared = 0;
+  for (const CollectiveCount& c : counted) {
+    if ((c.axis != "sequence" && c.axis != "tensor") || c.bytes == 0) continue;
+    double bytes = 0, calls = 0;
+    for (const CollectiveForecast& f : forecast.collectives)
+      if (f.axis == c.axis && f.verb == c.verb && f.site == c.site) bytes += f.bytes, calls += f.calls;
+    const std::string what =
+        fmt::format("{}, {}: {} {} {}", method, layout_name(degrees), c.axis, name_of(c.verb), c.site);
+    EXPECT_NEAR(bytes / static_cast<double>(c.bytes), 1, 1e-6) << what;
+    EXPECT_EQ(calls, static_cast<double>(c.calls)) << what;
+    compared += 1;
+  }
+  EXPECT_GE(compared, 2);
+}
+
+TEST(Exchanges, EveryMethodSendsWhatIsForecast) {
+  const char* const gla = "{type: gla, num_heads: 4, head_k_dim: 16, head_v_dim: 16}";
+  const char* const delta = "{type: gated_delta_net, num_heads: 4, head_k_dim: 16, head_v_dim: 16}";
+  const char* const softmax = "{type: attention, num_attention_heads: 4, num_key_value_heads: 4, head_dim: 16}";
+  for (const char* mixer : {gla, delta})
+    for (const char* method : {"lasp2", "lasp1", "zeco", "scan", "ring", "ulysses", "megatron"})
+      expect_exchanges(model(mixer, kMlp, 512, 512), {.sequence = 4}, method);
+  for (const char* method : {"all_gather_kv", "ring", "ulysses"})
+    expect_exchanges(model(softmax, kMlp, 512, 512), {.sequence = 4}, method);
+  expect_exchanges(model(kGla, kMoe, 512, 512), {.sequence = 2, .tensor = 2}, "lasp2");
+  expect_exchanges(model(kSoftmax, kMlp, 512, 512, ", recompute: block"), {.sequence = 4}, "ring");
+}
+
+TEST(Exchanges, WhatAutoTakesIsForecast) {
+  const Forecast forecast = Planner(model(kSoftmax, kMlp, 512, 512), some_cluster()).forecast({.sequence = 2});
+  EXPECT_EQ(forecast.sequence.softmax, SoftmaxMethod::ulysses);
+  EXPECT_EQ(forecast.collectives.front().verb, Verb::all_to_all);
+}
+
+// Wide layers and few tokens: what gradients take must not be taken for activations.
+TEST(Memory, ActivationsOfWideLayersAreCounted) {
+  Config wide = model("{type: gla, num_heads: 8, head_k_dim: 32, head_v_dim: 32}", kMoe, 512, 512);
+  wide.model.hidden_size = 256;
+  Planner planner(wide, some_cluster());
+  const double one = planner.forecast({}).memory.activations, four = planner.forecast({.tensor = 4}).memory.activations;
+  EXPECT_GT(four, 0.25 * one);
+  EXPECT_LT(four, one);
 }
 
 TEST(Planner, ListsEveryLegalLayoutBestFirst) {

@@ -1,6 +1,6 @@
-// What one layer of each kind of a model asks for, measured and not modelled: a training step of one and of two layers
-// runs at small lengths with the program's own code, so that a mixer's memory and collectives are known without a line
-// written about that mixer.
+// What one layer of each kind of a model asks for, measured and not modelled: forward and backward of one and of two
+// layers at small lengths with the program's own code, so that a mixer's memory is known without a line written about
+// that mixer. What layers send to other ranks: exchange_probe.h.
 #pragma once
 
 #include <vector>
@@ -24,25 +24,27 @@ struct LayerProbe {
   double dense = 0, tensor_cut = 0, expert = 0;
   double saved_per_token = 0;  // bytes kept for backward by one rank
   Line working;                // bytes more while the layer runs
-  double layer_fixed = 0;      // bytes that do not depend on tokens: weights, gradients, optimizer
+  double layer_fixed = 0;      // bytes that do not depend on tokens: weights and gradients
   double built_elements = 0;   // of this rank, in the layer that was probed
-  // Received from one other rank of the axis.
-  double state_bytes = 0;   // of a row, mixer.forward and again mixer.backward
-  double keys_bytes = 0;    // of a token, keys and values of softmax layers: twice gathered, once scattered
-  double routed_bytes = 0;  // of a token, rows sent to experts: there and back, and again in backward
-  double tensor_bytes = 0;  // of a token, what a layer sums over tensor ranks forward, and as much backward
+  double state_bytes = 0;      // of a row: a linear layer's summary
+  double keys_bytes = 0;       // of a token: keys and values of softmax layers
+  double routed_bytes = 0;     // of a token, rows sent to experts: there and back, and again in backward
 };
 
 struct ModelProbe {
   std::vector<LayerProbe> layers;
-  Line ends;                      // bytes without layers: embedding, head, loss
-  double ends_elements = 0;       // of embedding, head, final norm
-  double bytes_per_element = 16;  // weights, gradients, optimizer
-  double head_flops = 0;          // a token, forward
+  Line ends;                     // bytes without layers: embedding, head, loss
+  double ends_elements = 0;      // of embedding, head, final norm
+  double bytes_per_element = 8;  // weights and gradients
+  double head_flops = 0;         // a token, forward
 };
 
 // tensor: the degree that layers are probed at (ranks are threads of this process). Of a layer with very many experts
 // as few as a token visits are built; what is counted per expert is scaled.
 ModelProbe probe_model(const Config& config, int tensor);
+
+inline constexpr int64_t kProbeVocabulary = 256;  // while layers are probed
+// Leaves of a layer with very many experts as many as a token visits. How many times fewer they are: 1 or more.
+double few_experts(Config& config, const LayerProbe& kind);
 
 }  // namespace og

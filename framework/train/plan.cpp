@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "framework/train/config_problems.h"
+#include "framework/train/sequence_choice.h"
 #include "parallel/pipeline_schedule.h"
 
 namespace og {
@@ -18,9 +19,17 @@ constexpr int kMostTensor = 8;
 
 class Sum {
  public:
-  Sum(const Config& config, const Cluster& cluster, const Degrees& degrees, const ModelProbe& probe)
-      : config_(config), cluster_(cluster), d_(degrees), probe_(probe) {
+  Sum(const Config& config, const Cluster& cluster, const Degrees& degrees, const SequenceOptions& sequence,
+      int sequence_hosts, const ModelProbe& probe, std::vector<const LayerExchanges*> exchanges)
+      : config_(config),
+        cluster_(cluster),
+        d_(degrees),
+        sequence_(sequence),
+        sequence_hosts_(sequence_hosts),
+        probe_(probe),
+        exchanges_(std::move(exchanges)) {
     f_.degrees = degrees;
+    f_.sequence = sequence;
     // A machine without GPUs: a rank computes with all the cores that its share of the machine has.
     width_ = std::max(1.0, static_cast<double>(cluster.devices()) / degrees.world());
     rows_ = static_cast<double>(config.train.micro_batch_size);
@@ -94,7 +103,15 @@ class Sum {
     f_.memory.states = states;
     const double staged = std::max(0.0, kGradient * summed - f_.memory.activations);
     f_.memory.buffers = std::max(most + gathered + staged, probe_.ends.at(tokens_)) +
-                        std::max(0.0, probe_.bytes_per_element - 16) * own;
+                        std::max(0.0, probe_.bytes_per_element - kWeight - kGradient) * own;
+  }
+
+  // Of causal work over contiguous pieces the last rank has (2 - 1 / P) times the mean.
+  double busiest(const LayerProbe& k) const {
+    const Options& mixer = config_.model.mixers.at(k.mixer);
+    const bool causal = mixer.type == "attention" && mixer.is_null("sliding_window");
+    const bool balanced = sequence_.softmax == SoftmaxMethod::ulysses || sequence_.order == SequenceOrder::zigzag;
+    return causal && !balanced ? 2 - 1.0 / d_.sequence : 1;
   }
 
   void compute() {
@@ -104,7 +121,7 @@ class Sum {
       const double count = static_cast<double>(k.count) / stages_;
       products += count * passes * (k.flops.products + k.flops.experts) / t;
       mixers += count * passes * k.flops.mixers / t;
-      attention += count * passes * k.flops.attention / t;
+      attention += count * passes * k.flops.attention / t * busiest(k);
     }
     const double all = tokens_ * micro_;
     layers_seconds_ =
@@ -137,16 +154,64 @@ class Sum {
       default:
         seconds = link.message(bytes), received = bytes;
     }
+    put(axis, verb, site, calls, calls * received, calls * seconds, calls * window);
+  }
+
+  void put(const std::string& axis, Verb verb, const std::string& site, double calls, double bytes, double seconds,
+           double window) {
     const double exposed = std::max(0.0, seconds - window);
     auto row = std::find_if(f_.collectives.begin(), f_.collectives.end(), [&](const CollectiveForecast& c) {
       return c.axis == axis && c.verb == verb && c.site == site;
     });
     if (row == f_.collectives.end()) row = f_.collectives.insert(row, {axis, site, verb, 0, 0, 0, 0});
     row->calls += calls;
-    row->bytes += calls * received;
-    row->seconds += calls * seconds;
-    row->exposed += calls * exposed;
-    f_.exposed_seconds += calls * exposed;
+    row->bytes += bytes;
+    row->seconds += seconds;
+    row->exposed += exposed;
+    f_.exposed_seconds += exposed;
+  }
+
+  // Local work that one layer's exchange can hide behind: of a linear layer's scan or a softmax layer's scores,
+  // forward.
+  double window(const Exchange& x, double scan, double scores) const {
+    if (!sequence_.overlap || x.axis != "sequence") return 0;
+    const bool ring = x.verb == Verb::send_recv;
+    if (x.site == "mixer.forward" || x.site == "mixer.backward") {
+      const double passes = x.site == "mixer.forward" ? 0.5 : 1;
+      switch (sequence_.linear) {
+        case LinearMethod::lasp2:
+        case LinearMethod::hierarchical:
+          return passes * scan;
+        case LinearMethod::ring:
+          return 2 * passes * scan;
+        default:
+          return 0;
+      }
+    }
+    if (x.verb == Verb::reduce_scatter || sequence_.softmax == SoftmaxMethod::ulysses) return 0;
+    // The own block while keys are gathered; round a ring, the block before.
+    if (x.site == "attention.forward") return ring ? scores : scores / d_.sequence;
+    if (x.site == "attention.backward") return 2 * (ring ? scores : scores / d_.sequence);
+    return 0;
+  }
+
+  void exchange(const Exchange& x, double times, double window) {
+    const bool tensor = x.axis == "tensor";
+    const int ranks = tensor ? d_.tensor : d_.sequence;
+    if (ranks == 1 || x.row_bytes * rows_ + x.token_bytes * tokens_ <= 0) return;
+    const Link& link = cluster_.link(ranks, tensor ? 1 : d_.tensor);
+    const ExchangeCost cost =
+        cost_of(x, sequence_, ranks, tensor ? 1 : sequence_hosts_, cluster_.inside, link, rows_, tokens_);
+    put(x.axis, x.verb, x.site, times * cost.calls, times * cost.bytes, times * cost.seconds, times * window);
+  }
+
+  void sum_gradients(const char* axis, double bytes, int ranks, int stride, double window) {
+    if (config_.parallel.zero == 0) {
+      add(axis, Verb::all_reduce, "gradients", 1, bytes, ranks, stride, window);
+      return;
+    }
+    add(axis, Verb::reduce_scatter, "gradients", 1, bytes / ranks, ranks, stride, window);
+    add(axis, Verb::all_gather, "weights", 1, bytes / ranks, ranks, stride, window / 2);  // under the next forward
   }
 
   void collectives() {
@@ -157,17 +222,15 @@ class Sum {
       softmax += k.keys_bytes > 0 ? static_cast<double>(k.count) : 0;
     }
     double dense = probe_.ends_elements / t, expert = 0;
-    for (const LayerProbe& k : probe_.layers) {
+    if (!exchanges_.empty())
+      for (const Exchange& x : exchanges_.front()->ends) exchange(x, micro_, 0);
+    for (size_t i = 0; i < probe_.layers.size(); ++i) {
+      const LayerProbe& k = probe_.layers[i];
       const double layers = static_cast<double>(k.count) / stages_, calls = layers * micro_;
       const double scan = linear > 0 ? mixers_seconds_ / linear / 3 : 0;
-      const double scores = softmax > 0 ? attention_seconds_ / softmax / 3 / s : 0;
-      add("sequence", Verb::all_gather, "mixer.forward", calls, k.state_bytes * rows_, s, t, scan / 2);
-      add("sequence", Verb::all_gather, "mixer.backward", calls, k.state_bytes * rows_, s, t, scan);
-      add("sequence", Verb::all_gather, "attention.forward", calls, k.keys_bytes * tokens_, s, t, scores);
-      add("sequence", Verb::all_gather, "attention.backward", calls, k.keys_bytes * tokens_, s, t, 2 * scores);
-      add("sequence", Verb::reduce_scatter, "attention.backward", calls, k.keys_bytes * tokens_, s, t, 0);
-      add("tensor", Verb::all_reduce, "tensor.forward", calls, k.tensor_bytes * tokens_, t, 1, 0);
-      add("tensor", Verb::all_reduce, "tensor.backward", calls, k.tensor_bytes * tokens_, t, 1, 0);
+      const double scores = softmax > 0 ? attention_seconds_ / softmax / 3 : 0;
+      if (!exchanges_.empty())
+        for (const Exchange& x : exchanges_[i]->layer) exchange(x, calls, window(x, scan, scores));
       const double rows = k.routed_bytes * tokens_ / t;
       for (const char* site : {"moe.dispatch", "moe.combine", "moe.combine.backward", "moe.dispatch.backward"})
         add("expert", Verb::all_to_all, site, calls, rows, e, 1, 0);
@@ -176,8 +239,8 @@ class Sum {
     }
     // Gradients are reduced while the last micro step's backward runs: two thirds of it, less what comes last.
     const double window = layers_seconds_ / micro_ * 0.6;
-    add("data+sequence", Verb::all_reduce, "gradients", 1, kElement * dense, d_.data * s, t, window);
-    add("experts' copies", Verb::all_reduce, "gradients", 1, kElement * expert, d_.data * s * t / e, e, window);
+    sum_gradients("data+sequence", kElement * dense, d_.data * s, t, window);
+    sum_gradients("experts' copies", kElement * expert, d_.data * s * t / e, e, window);
     if (stages_ > 1) {
       const double bytes = kElement * static_cast<double>(config_.model.hidden_size) * tokens_;
       const int apart = d_.data * s * t;
@@ -191,7 +254,10 @@ class Sum {
   const Config& config_;
   const Cluster& cluster_;
   const Degrees d_;
+  const SequenceOptions sequence_;
+  const int sequence_hosts_;
   const ModelProbe& probe_;
+  const std::vector<const LayerExchanges*> exchanges_;  // as probe_.layers; empty where nothing is split
   Forecast f_;
   double width_ = 1, rows_ = 1, segments_ = 1, stages_ = 1;
   double tokens_ = 0, micro_ = 1;  // of a rank at once; how often, in a step
@@ -207,8 +273,24 @@ const ModelProbe& Planner::probe(int tensor) {
   return found->second;
 }
 
-Forecast Planner::forecast(const Degrees& degrees) {
-  return Sum(config_, cluster_, degrees, probe(degrees.tensor)).run();
+const LayerExchanges& Planner::exchanges(const LayerProbe& kind, int tensor, const SequenceOptions& options) {
+  const bool softmax = config_.model.mixers.at(kind.mixer).type == "attention";
+  const std::string key = fmt::format("{}{} {} {}", kind.mixer, kind.channel, tensor,
+                                      softmax ? name_of(options.softmax) : name_of(options.linear));
+  auto found = exchanges_.find(key);
+  if (found == exchanges_.end()) found = exchanges_.emplace(key, probe_exchanges(config_, kind, tensor, options)).first;
+  return found->second;
+}
+
+Forecast Planner::forecast(const Degrees& d) {
+  const int hosts = std::clamp(d.sequence * d.tensor / cluster_.devices_per_node, 1, d.sequence);
+  const SequenceOptions options =
+      choose_sequence_methods(config_, d.tensor, {.ranks = d.sequence, .hosts = hosts}).options;
+  const ModelProbe& model = probe(d.tensor);
+  std::vector<const LayerExchanges*> sent;
+  if (d.sequence * d.tensor > 1)
+    for (const LayerProbe& kind : model.layers) sent.push_back(&exchanges(kind, d.tensor, options));
+  return Sum(config_, cluster_, d, options, hosts, model, std::move(sent)).run();
 }
 
 std::vector<Forecast> Planner::all(int world_size) {

@@ -2,15 +2,15 @@
 //   step  = compute + exposed communication + pipeline bubble + overhead
 //   compute = FLOPs by part / the cluster's rates, saved bytes x passes and the optimizer's bytes / its memory rate
 //   exposed = what of a collective is longer than the local work it can hide behind
-// Sequences are split as by LASP-2 and LASP-2H. Memory and the sizes of states come from probes (layer_probe.h), times
-// from the cluster's rates and links (cost.h).
+// Memory comes from probes (layer_probe.h), what layers send to others too (exchange_probe.h: by the sequence methods
+// of the config, and for `auto` those that a run would choose), times from the cluster's rates and links (cost.h).
 #pragma once
 
 #include <map>
 
 #include "framework/io/json.h"
 #include "framework/train/cluster.h"
-#include "framework/train/layer_probe.h"
+#include "framework/train/exchange_probe.h"
 
 namespace og {
 
@@ -27,6 +27,7 @@ struct MemoryForecast {  // bytes of one rank
 
 struct Forecast {
   Degrees degrees;
+  SequenceOptions sequence;  // the methods that it counts with, if degrees.sequence > 1
   MemoryForecast memory;
   std::vector<CollectiveForecast> collectives;
   double compute_seconds = 0, exposed_seconds = 0, bubble_seconds = 0, overhead_seconds = 0;
@@ -45,9 +46,11 @@ class Planner {
 
  private:
   const ModelProbe& probe(int tensor);
+  const LayerExchanges& exchanges(const LayerProbe& kind, int tensor, const SequenceOptions& options);
   Config config_;
   Cluster cluster_;
-  std::map<int, ModelProbe> probes_;  // by tensor degree
+  std::map<int, ModelProbe> probes_;                 // by tensor degree
+  std::map<std::string, LayerExchanges> exchanges_;  // by kind of layer, tensor degree and method
 };
 
 std::string layout_name(const Degrees& degrees);  // "data 2, sequence 4, expert 8"

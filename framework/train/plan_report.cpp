@@ -58,8 +58,12 @@ std::string describe(const std::vector<Forecast>& plans, const Config& config, c
   if (plans.size() > rows) text += fmt::format("... and {} more\n", plans.size() - rows);
   const Forecast& best = plans.front();
   if (!best.fits) return text + "\nno layout fits into memory\n";
-  text += fmt::format("\nbest: {}{}\n\nmemory of a rank\n", layout_name(best.degrees),
-                      plans.size() > 1 ? ": " + reason(best, plans[1]) : "");
+  text +=
+      fmt::format("\nbest: {}{}\n", layout_name(best.degrees), plans.size() > 1 ? ": " + reason(best, plans[1]) : "");
+  if (best.degrees.sequence > 1)
+    text += fmt::format("sequences: linear layers by {}, softmax layers by {}, {} order\n",
+                        name_of(best.sequence.linear), name_of(best.sequence.softmax), name_of(best.sequence.order));
+  text += "\nmemory of a rank\n";
   const MemoryForecast& m = best.memory;
   for (const auto& [name, value] : {std::pair<const char*, double>{"weights", m.weights},
                                     {"gradients", m.gradients},
@@ -97,6 +101,8 @@ Json to_json(const Forecast& f) {
                        {"tensor", f.degrees.tensor},
                        {"expert", f.degrees.expert},
                        {"pipeline", f.degrees.pipeline},
+                       {"sequence_method", name_of(f.sequence.linear)},
+                       {"softmax_sequence_method", name_of(f.sequence.softmax)},
                        {"fits", f.fits},
                        {"tokens_per_second", f.tokens_per_second},
                        {"step_seconds", f.step_seconds()},

@@ -31,7 +31,7 @@ const Case kCases[] = {
      "mixers: {L: {type: simple_gla, num_heads: 4, head_k_dim: 64, head_v_dim: 64}, "
      "N: {type: attention, num_attention_heads: 4, num_key_value_heads: 2, head_dim: 64}}, "
      "channels: {M: {type: moe, num_experts: 4, num_experts_per_tok: 1, moe_intermediate_size: 512}}",
-     "2048", "tokens_per_step: 8192", "sequence: 2, softmax_sequence_method: all_gather_kv"},
+     "2048", "tokens_per_step: 8192", "sequence: 2"},
     {"delta rule, MLP",
      "vocab_size: 2048, hidden_size: 512, num_hidden_layers: 3, layer_pattern: D, channel_pattern: P, "
      "mixers: {D: {type: gated_delta_net, num_heads: 8, head_k_dim: 64, head_v_dim: 64}}, "

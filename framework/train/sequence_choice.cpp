@@ -5,7 +5,6 @@
 
 #include "framework/nn/registry.h"
 #include "parallel/hosts.h"
-#include "parallel/method_cost.h"
 
 namespace og {
 
@@ -95,11 +94,16 @@ Method cheapest(int count, Cost&& cost, std::string& costs) {
 }  // namespace
 
 SequenceChoice choose_sequence_methods(const Config& config, Mesh& mesh) {
-  SequenceChoice choice{config.parallel.sequence_options(), ""};
   const int ranks = mesh.sequence().size();
+  return choose_sequence_methods(config, mesh.tensor().size(),
+                                 {.ranks = ranks, .hosts = ranks > 1 ? mesh.sequence().hosts().count() : 1});
+}
+
+SequenceChoice choose_sequence_methods(const Config& config, int tensor, const GroupLinks& links) {
+  SequenceChoice choice{config.parallel.sequence_options(), ""};
+  const int ranks = links.ranks;
   if (ranks == 1) return choice;
-  const GroupLinks links{.ranks = ranks, .hosts = mesh.sequence().hosts().count()};
-  const Layers layers = layers_of(config, mesh.tensor().size(), ranks);
+  const Layers layers = layers_of(config, tensor, ranks);
   const bool zigzag = choice.options.order == SequenceOrder::zigzag;
   if (layers.has_linear && config.parallel.sequence_method == "auto" && !zigzag) {
     std::string costs;

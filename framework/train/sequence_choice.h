@@ -7,6 +7,7 @@
 
 #include "framework/train/config.h"
 #include "parallel/mesh.h"
+#include "parallel/method_cost.h"
 
 namespace og {
 
@@ -17,5 +18,7 @@ struct SequenceChoice {
 
 // Collective over mesh.sequence().
 SequenceChoice choose_sequence_methods(const Config& config, Mesh& mesh);
+// The same of a mesh that is not there: this tensor degree, these sequence ranks on their hosts.
+SequenceChoice choose_sequence_methods(const Config& config, int tensor, const GroupLinks& links);
 
 }  // namespace og

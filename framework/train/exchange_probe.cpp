@@ -1,0 +1,123 @@
+#include "framework/train/exchange_probe.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "framework/train/row_probe.h"
+
+namespace og {
+
+namespace {
+
+constexpr int kProbed = 2;                   // sequence ranks
+constexpr int64_t kShort = 64, kLong = 128;  // tokens a rank
+constexpr int kZecoBlocks = 4;
+
+using Exchanges = std::vector<Exchange>;
+
+// Of the two axes, at two lengths; the others cost what gradients and experts cost.
+std::array<Exchanges, 2> counted(const Config& config, int64_t layers, const LayerProbe& kind, int tensor) {
+  const auto rows = probe_rows(probe_config(config, layers, kind.mixer, kind.channel),
+                               {.sequence = kProbed, .tensor = tensor}, {kProbed * kShort, kProbed * kLong});
+  std::array<Exchanges, 2> out;
+  for (size_t i : {0, 1})
+    for (const CollectiveCount& c : rows[i].collectives)
+      if ((c.axis == "sequence" || c.axis == "tensor") && c.verb != Verb::barrier)
+        out[i].push_back({c.axis, c.site, c.verb, static_cast<double>(c.calls), static_cast<double>(c.bytes)});
+  return out;
+}
+
+const Exchange* same_call(const Exchanges& all, const Exchange& x) {
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Exchange& y) {
+    return y.axis == x.axis && y.site == x.site && y.verb == x.verb;
+  });
+  return found == all.end() ? nullptr : &*found;
+}
+
+// a - b, call by call; what is nothing is left out.
+Exchanges minus(const Exchanges& a, const Exchanges& b) {
+  Exchanges out;
+  for (Exchange x : a) {
+    if (const Exchange* y = same_call(b, x)) x.calls -= y->calls, x.row_bytes -= y->row_bytes;
+    if (x.calls > 0) out.push_back(x);
+  }
+  return out;
+}
+
+// From the bytes at two lengths, a line over a rank's tokens.
+Exchanges as_lines(Exchanges at_short, const Exchanges& at_long) {
+  for (Exchange& x : at_short) {
+    const Exchange* y = same_call(at_long, x);
+    if (!y) continue;
+    x.token_bytes = (y->row_bytes - x.row_bytes) / (kLong - kShort);
+    x.row_bytes -= x.token_bytes * kShort;
+  }
+  return at_short;
+}
+
+}  // namespace
+
+LayerExchanges probe_exchanges(const Config& config, const LayerProbe& kind, int tensor,
+                               const SequenceOptions& options) {
+  Config small = config;
+  small.parallel.sequence_method = name_of(options.linear);
+  small.parallel.softmax_sequence_method = name_of(options.softmax);
+  small.model.vocab_size = kProbeVocabulary;
+  few_experts(small, kind);
+  const auto one = counted(small, 1, kind, tensor), two = counted(small, 2, kind, tensor);
+  const Exchanges layer = minus(two[0], one[0]), layer_long = minus(two[1], one[1]);
+  LayerExchanges out{as_lines(layer, layer_long), as_lines(minus(one[0], layer), minus(one[1], layer_long))};
+  const Options& mixer = config.model.mixers.at(kind.mixer);
+  for (Exchange& x : out.layer)
+    x.of_keys = x.axis == "sequence" && mixer.type == "attention" && mixer.is_null("sliding_window");
+  return out;
+}
+
+ExchangeCost cost_of(const Exchange& x, const SequenceOptions& options, int ranks, int hosts, const Link& inside,
+                     const Link& link, double rows, double tokens) {
+  // Tensor exchanges were counted at their degree.
+  const double probed = x.axis == "tensor" ? ranks : kProbed, P = ranks;
+  const double received = x.row_bytes * rows + x.token_bytes * tokens;
+  const double each = received / x.calls;  // of a call, at the probed size
+  const bool of_states = x.site.starts_with("mixer."), of_keys = x.of_keys;
+  switch (x.verb) {
+    case Verb::all_gather:
+    case Verb::reduce_scatter: {
+      const double n = each / (probed - 1);
+      if (of_states && options.linear == LinearMethod::hierarchical && hosts > 1) {
+        // Inside a host, one summary a host across, a state to the host's other ranks.
+        const int local = ranks / hosts;
+        return {x.calls, x.calls * n * (local - 1 + hosts - 1 + (local > 1 ? 1 : 0)),
+                x.calls * (all_gather_seconds(inside, local, n) + all_gather_seconds(link, hosts, n) +
+                           (local > 1 ? inside.message(n) : 0))};
+      }
+      return {x.calls, x.calls * n * (P - 1), x.calls * all_gather_seconds(link, ranks, n)};
+    }
+    case Verb::all_reduce: {
+      const double n = each * probed / (2 * (probed - 1));
+      return {x.calls, x.calls * 2 * n * (P - 1) / P, x.calls * all_reduce_seconds(link, ranks, n)};
+    }
+    case Verb::all_to_all: {
+      const double n = each * probed / (probed - 1);
+      return {x.calls, x.calls * n * (P - 1) / P, x.calls * all_to_all_seconds(link, ranks, n)};
+    }
+    default:
+      break;
+  }
+  // Messages. A ring goes round; gradients of a softmax layer's keys travel one hop more, home.
+  double hops = 1;
+  if (of_keys && options.softmax == SoftmaxMethod::ring) hops = x.calls > 1 ? (2 * P - 1) / 3 : P - 1;
+  if (of_states && options.linear == LinearMethod::ring) hops = P - 1;
+  if (of_states && options.linear == LinearMethod::scan)
+    hops = (std::bit_width(static_cast<unsigned>(ranks - 1)) + 1.0) / 2;
+  // In a chain all but the ends receive and send.
+  const bool chain = of_states && (options.linear == LinearMethod::lasp1 || options.linear == LinearMethod::zeco);
+  const double calls = chain && ranks > kProbed ? 2 * x.calls : hops * x.calls;
+  double seconds = hops * x.calls * link.message(each);
+  if (of_states && options.linear == LinearMethod::lasp1) seconds = chain_seconds(link, ranks, received, 1);
+  if (of_states && options.linear == LinearMethod::zeco) seconds = chain_seconds(link, ranks, received, kZecoBlocks);
+  return {calls, hops * received, seconds};
+}
+
+}  // namespace og

@@ -1,0 +1,39 @@
+// What the layers of a model send over the sequence and tensor axes: counted in steps of small models at two sequence
+// ranks, by the methods of the config, and scaled to other degrees by what each method does.
+#pragma once
+
+#include "framework/train/cluster.h"
+#include "framework/train/layer_probe.h"
+#include "parallel/comm.h"
+#include "parallel/sequence_method.h"
+
+namespace og {
+
+// One kind of call, of one layer (or of embedding and head) and one micro step.
+struct Exchange {
+  std::string axis, site;  // "sequence" | "tensor"
+  Verb verb;
+  double calls = 0;
+  // Received by the rank that gets most: of a row, and of each of a rank's tokens.
+  double row_bytes = 0, token_bytes = 0;
+  bool of_keys = false;  // keys and values of a softmax layer, also where they travel again (site "recompute")
+};
+
+// Counted at two sequence ranks.
+struct LayerExchanges {
+  std::vector<Exchange> layer, ends;  // ends: embedding and head
+};
+
+// tensor: the degree. options: never auto.
+LayerExchanges probe_exchanges(const Config& config, const LayerProbe& kind, int tensor,
+                               const SequenceOptions& options);
+
+// An exchange of this many ranks. Ulysses: as if its heads divided by them.
+struct ExchangeCost {
+  double calls = 0, bytes = 0, seconds = 0;
+};
+// `link`: between ranks of the group; sequence groups lie on `hosts` hosts.
+ExchangeCost cost_of(const Exchange& exchange, const SequenceOptions& options, int ranks, int hosts, const Link& inside,
+                     const Link& link, double rows, double tokens);
+
+}  // namespace og
