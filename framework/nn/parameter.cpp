@@ -16,7 +16,7 @@ double initial_value(const Init& init, RandomKey key, int64_t index) {
     case Init::Kind::constant:
       return init.a;
     case Init::Kind::normal:
-      return init.a * random_normal(key, i);
+      return init.a == 0 ? 0 : init.a * random_normal(key, i);
     case Init::Kind::uniform:
       return init.a + (init.b - init.a) * random_uniform(key, i);
     case Init::Kind::custom:
