@@ -147,6 +147,14 @@ TEST(Exchanges, EveryMethodSendsWhatIsForecast) {
   expect_exchanges(model(kSoftmax, kMlp, 512, 512, ", recompute: block"), {.sequence = 4}, "ring");
 }
 
+TEST(Exchanges, HeadsThatDoNotDivideByTwo) {
+  const char* const three = "{type: attention, num_attention_heads: 3, num_key_value_heads: 3, head_dim: 16}";
+  expect_exchanges(model(three, kMlp, 510, 510), {.sequence = 3}, "ulysses");
+  Config config = model(three, kMlp, 512, 2048);
+  config.parallel.softmax_sequence_method = "ulysses";
+  EXPECT_FALSE(Planner(config, some_cluster()).all(4).empty());
+}
+
 TEST(Exchanges, WhatAutoTakesIsForecast) {
   const Forecast forecast = Planner(model(kSoftmax, kMlp, 512, 512), some_cluster()).forecast({.sequence = 2});
   EXPECT_EQ(forecast.sequence.softmax, SoftmaxMethod::ulysses);

@@ -10,21 +10,22 @@ namespace og {
 
 namespace {
 
-constexpr int kProbed = 2;                   // sequence ranks
 constexpr int64_t kShort = 64, kLong = 128;  // tokens a rank
 constexpr int kZecoBlocks = 4;
 
 using Exchanges = std::vector<Exchange>;
 
 // Of the two axes, at two lengths; the others cost what gradients and experts cost.
-std::array<Exchanges, 2> counted(const Config& config, int64_t layers, const LayerProbe& kind, int tensor) {
-  const auto rows = probe_rows(probe_config(config, layers, kind.mixer, kind.channel),
-                               {.sequence = kProbed, .tensor = tensor}, {kProbed * kShort, kProbed * kLong});
+std::array<Exchanges, 2> counted(const Config& config, int64_t layers, const LayerProbe& kind, const Degrees& degrees) {
+  const int64_t ranks = degrees.sequence;
+  const auto rows =
+      probe_rows(probe_config(config, layers, kind.mixer, kind.channel), degrees, {ranks * kShort, ranks * kLong});
   std::array<Exchanges, 2> out;
   for (size_t i : {0, 1})
     for (const CollectiveCount& c : rows[i].collectives)
       if ((c.axis == "sequence" || c.axis == "tensor") && c.verb != Verb::barrier)
-        out[i].push_back({c.axis, c.site, c.verb, static_cast<double>(c.calls), static_cast<double>(c.bytes)});
+        out[i].push_back({c.axis, c.site, c.verb, c.axis == "tensor" ? degrees.tensor : degrees.sequence,
+                          static_cast<double>(c.calls), static_cast<double>(c.bytes)});
   return out;
 }
 
@@ -58,14 +59,22 @@ Exchanges as_lines(Exchanges at_short, const Exchanges& at_long) {
 
 }  // namespace
 
-LayerExchanges probe_exchanges(const Config& config, const LayerProbe& kind, int tensor,
+int probed_sequence(const Config& config, const LayerProbe& kind, int sequence, const SequenceOptions& options) {
+  int ranks = 2;
+  if (config.model.mixers.at(kind.mixer).type == "attention" && options.softmax == SoftmaxMethod::ulysses)
+    while (sequence % ranks != 0) ++ranks;
+  return ranks;
+}
+
+LayerExchanges probe_exchanges(const Config& config, const LayerProbe& kind, int tensor, int sequence,
                                const SequenceOptions& options) {
   Config small = config;
   small.parallel.sequence_method = name_of(options.linear);
   small.parallel.softmax_sequence_method = name_of(options.softmax);
   small.model.vocab_size = kProbeVocabulary;
   few_experts(small, kind);
-  const auto one = counted(small, 1, kind, tensor), two = counted(small, 2, kind, tensor);
+  const Degrees degrees{.sequence = sequence, .tensor = tensor};
+  const auto one = counted(small, 1, kind, degrees), two = counted(small, 2, kind, degrees);
   const Exchanges layer = minus(two[0], one[0]), layer_long = minus(two[1], one[1]);
   LayerExchanges out{as_lines(layer, layer_long), as_lines(minus(one[0], layer), minus(one[1], layer_long))};
   const Options& mixer = config.model.mixers.at(kind.mixer);
@@ -76,8 +85,7 @@ LayerExchanges probe_exchanges(const Config& config, const LayerProbe& kind, int
 
 ExchangeCost cost_of(const Exchange& x, const SequenceOptions& options, int ranks, int hosts, const Link& inside,
                      const Link& link, double rows, double tokens) {
-  // Tensor exchanges were counted at their degree.
-  const double probed = x.axis == "tensor" ? ranks : kProbed, P = ranks;
+  const double probed = x.ranks, P = ranks;
   const double received = x.row_bytes * rows + x.token_bytes * tokens;
   const double each = received / x.calls;  // of a call, at the probed size
   const bool of_states = x.site.starts_with("mixer."), of_keys = x.of_keys;
@@ -105,7 +113,7 @@ ExchangeCost cost_of(const Exchange& x, const SequenceOptions& options, int rank
     default:
       break;
   }
-  // Messages. A ring goes round; gradients of a softmax layer's keys travel one hop more, home.
+  // Messages, counted over two ranks. A ring goes round; gradients of a softmax layer's keys travel one hop more, home.
   double hops = 1;
   if (of_keys && options.softmax == SoftmaxMethod::ring) hops = x.calls > 1 ? (2 * P - 1) / 3 : P - 1;
   if (of_states && options.linear == LinearMethod::ring) hops = P - 1;
@@ -113,7 +121,7 @@ ExchangeCost cost_of(const Exchange& x, const SequenceOptions& options, int rank
     hops = (std::bit_width(static_cast<unsigned>(ranks - 1)) + 1.0) / 2;
   // In a chain all but the ends receive and send.
   const bool chain = of_states && (options.linear == LinearMethod::lasp1 || options.linear == LinearMethod::zeco);
-  const double calls = chain && ranks > kProbed ? 2 * x.calls : hops * x.calls;
+  const double calls = chain && ranks > 2 ? 2 * x.calls : hops * x.calls;
   double seconds = hops * x.calls * link.message(each);
   if (of_states && options.linear == LinearMethod::lasp1) seconds = chain_seconds(link, ranks, received, 1);
   if (of_states && options.linear == LinearMethod::zeco) seconds = chain_seconds(link, ranks, received, kZecoBlocks);

@@ -1,5 +1,5 @@
-// What the layers of a model send over the sequence and tensor axes: counted in steps of small models at two sequence
-// ranks, by the methods of the config, and scaled to other degrees by what each method does.
+// What the layers of a model send over the sequence and tensor axes: counted in steps of small models on a few ranks,
+// by the methods of the config, and scaled to other degrees by what each method does.
 #pragma once
 
 #include "framework/train/cluster.h"
@@ -13,19 +13,21 @@ namespace og {
 struct Exchange {
   std::string axis, site;  // "sequence" | "tensor"
   Verb verb;
+  int ranks = 0;  // over which it was counted
   double calls = 0;
   // Received by the rank that gets most: of a row, and of each of a rank's tokens.
   double row_bytes = 0, token_bytes = 0;
   bool of_keys = false;  // keys and values of a softmax layer, also where they travel again (site "recompute")
 };
 
-// Counted at two sequence ranks.
 struct LayerExchanges {
   std::vector<Exchange> layer, ends;  // ends: embedding and head
 };
 
-// tensor: the degree. options: never auto.
-LayerExchanges probe_exchanges(const Config& config, const LayerProbe& kind, int tensor,
+// Over as few sequence ranks as show what this many send: two, but where heads must divide by them.
+int probed_sequence(const Config& config, const LayerProbe& kind, int sequence, const SequenceOptions& options);
+// tensor: the degree. sequence: as probed_sequence() says. options: never auto.
+LayerExchanges probe_exchanges(const Config& config, const LayerProbe& kind, int tensor, int sequence,
                                const SequenceOptions& options);
 
 // An exchange of this many ranks. Ulysses: as if its heads divided by them.

@@ -273,23 +273,26 @@ const ModelProbe& Planner::probe(int tensor) {
   return found->second;
 }
 
-const LayerExchanges& Planner::exchanges(const LayerProbe& kind, int tensor, const SequenceOptions& options) {
+const LayerExchanges& Planner::exchanges(const LayerProbe& kind, const Degrees& d, const SequenceOptions& options) {
   const bool softmax = config_.model.mixers.at(kind.mixer).type == "attention";
-  const std::string key = fmt::format("{}{} {} {}", kind.mixer, kind.channel, tensor,
+  const int sequence = probed_sequence(config_, kind, d.sequence, options);
+  const std::string key = fmt::format("{}{} {} {} {}", kind.mixer, kind.channel, d.tensor, sequence,
                                       softmax ? name_of(options.softmax) : name_of(options.linear));
   auto found = exchanges_.find(key);
-  if (found == exchanges_.end()) found = exchanges_.emplace(key, probe_exchanges(config_, kind, tensor, options)).first;
+  if (found == exchanges_.end())
+    found = exchanges_.emplace(key, probe_exchanges(config_, kind, d.tensor, sequence, options)).first;
   return found->second;
 }
 
 Forecast Planner::forecast(const Degrees& d) {
   const int hosts = std::clamp(d.sequence * d.tensor / cluster_.devices_per_node, 1, d.sequence);
   const SequenceOptions options =
-      choose_sequence_methods(config_, d.tensor, {.ranks = d.sequence, .hosts = hosts}).options;
+      d.sequence > 1 ? choose_sequence_methods(config_, d.tensor, {.ranks = d.sequence, .hosts = hosts}).options
+                     : SequenceOptions{};
   const ModelProbe& model = probe(d.tensor);
   std::vector<const LayerExchanges*> sent;
   if (d.sequence * d.tensor > 1)
-    for (const LayerProbe& kind : model.layers) sent.push_back(&exchanges(kind, d.tensor, options));
+    for (const LayerProbe& kind : model.layers) sent.push_back(&exchanges(kind, d, options));
   return Sum(config_, cluster_, d, options, hosts, model, std::move(sent)).run();
 }
 

@@ -46,11 +46,11 @@ class Planner {
 
  private:
   const ModelProbe& probe(int tensor);
-  const LayerExchanges& exchanges(const LayerProbe& kind, int tensor, const SequenceOptions& options);
+  const LayerExchanges& exchanges(const LayerProbe& kind, const Degrees& degrees, const SequenceOptions& options);
   Config config_;
   Cluster cluster_;
   std::map<int, ModelProbe> probes_;                 // by tensor degree
-  std::map<std::string, LayerExchanges> exchanges_;  // by kind of layer, tensor degree and method
+  std::map<std::string, LayerExchanges> exchanges_;  // by kind of layer, degrees probed and method
 };
 
 std::string layout_name(const Degrees& degrees);  // "data 2, sequence 4, expert 8"
