@@ -104,6 +104,27 @@ close() {
   esac
 }
 
+# Equality with one rank, for a test that has a train NAME RANKS KEYS... of its own: first references, then equal WHAT RANKS KEYS... for every
+# layout: losses, gradient norms and the columns in $also equal those of one rank to 1e-9 in f64 over all steps, to 1e-5 in f32 at the first. The
+# f64 run's folder: WHAT without punctuation.
+references() { train one 1 && train single 1 train.precision=f32 train.num_steps=1; }
+equal() {
+  local what=$1 n=$2 name column
+  shift 2
+  name=$(tr -dc 'a-z0-9_' <<<"$what")
+  train "$name" "$n" "$@" || return
+  for column in loss grad_norm ${also:-}; do close "$what: f64 $column" "$column" 1e-9 one/metrics.jsonl "$name/metrics.jsonl"; done
+  train "$name-f32" "$n" "$@" train.precision=f32 train.num_steps=1 || return
+  for column in loss grad_norm; do close "$what: f32 first $column" "$column" 1e-5 single/metrics.jsonl "$name-f32/metrics.jsonl" 1; done
+}
+# keys DEGREES: parallel.D for each of them.
+keys() { printf ' parallel.%s' $1; }
+# The tiny model on short documents, which the tests of layouts train: a test's train is train_tiny or has more keys.
+train_tiny() {
+  [ -e text.jsonl ] || make_jsonl
+  train_on "$1" "$2" "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" data.train=[text.jsonl] data.eval=[text.jsonl] "${@:3}"
+}
+
 finish() {
   printf '%d passed, %d failed\n' "$passed" "$failed"
   [ "$failed" -eq 0 ]

@@ -2,29 +2,17 @@
 # Pipelines through the program: losses, gradient norms and balance losses of one rank (f64 to 1e-9 over 20 steps, f32 to 1e-5 at the first
 # step), 1F1B and interleaved, beside every other axis; checkpoints move between pipelines and other layouts; wrong use refused.
 . "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
-make_text
-make_jsonl
 
-train() { train_on "$1" "$2" "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" data.train=[text.jsonl] data.eval=[text.jsonl] train.eval_every=10 "${@:3}"; } # NAME RANKS key=value...
+train() { train_tiny "$@" train.eval_every=10; }
 
-train one 1
-train single 1 train.precision=f32 train.num_steps=1
+references
+also='aux_loss eval_loss'
 interleaved="pipeline=2 pipeline_schedule=interleaved virtual_stages=2"
 for layout in "2 pipeline=2" "4 pipeline=4" "4 $interleaved sequence=2" "4 pipeline=2 tensor=2 expert=2" "8 pipeline=2 data=2 sequence=2 expert=4" \
   "8 pipeline=4 tensor=2 zero=1" "6 pipeline=3 sequence=2"; do
   read -r n degrees <<<"$layout"
-  keys="parallel.${degrees// / parallel.}"
-  name=$(tr -d ' =_' <<<"$degrees")
-  # shellcheck disable=SC2086
-  train "$name" "$n" $keys || continue
-  close "$degrees: f64 loss" loss 1e-9 one/metrics.jsonl "$name/metrics.jsonl"
-  close "$degrees: f64 gradient norm" grad_norm 1e-9 one/metrics.jsonl "$name/metrics.jsonl"
-  close "$degrees: f64 balance loss" aux_loss 1e-9 one/metrics.jsonl "$name/metrics.jsonl"
-  close "$degrees: evaluation" eval_loss 1e-9 one/metrics.jsonl "$name/metrics.jsonl"
-  # shellcheck disable=SC2086
-  train "$name-f32" "$n" $keys train.precision=f32 train.num_steps=1 || continue
-  close "$degrees: f32 first loss" loss 1e-5 single/metrics.jsonl "$name-f32/metrics.jsonl" 1
-  close "$degrees: f32 first gradient norm" grad_norm 1e-5 single/metrics.jsonl "$name-f32/metrics.jsonl" 1
+  # shellcheck disable=SC2046
+  equal "$degrees" "$n" $(keys "$degrees")
 done
 used "hidden states go on" send_recv pipeline.forward pipeline4
 used "their gradients come back" send_recv pipeline.backward pipeline2

@@ -2,28 +2,15 @@
 # train.segment_length through the program: losses and gradient norms of whole rows (f64 to 1e-9 over 20 steps, f32 to 1e-5 at the first
 # step), over any layout, with resume; what it does not go with is refused by name.
 . "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
-make_text
-make_jsonl
 
-train() { train_on "$1" "$2" "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" data.train=[text.jsonl] data.eval=[text.jsonl] "${@:3}"; } # NAME RANKS key=value...
+train() { train_tiny "$@"; }
 
-train one 1
-train single 1 train.precision=f32 train.num_steps=1
+references
+also=aux_loss
 for layout in "1 sequence=1" "2 sequence=2" "4 sequence=2 tensor=2 expert=4" "4 data=2 sequence=2 expert=2" "3 sequence=3"; do
   read -r n degrees <<<"$layout"
-  for length in 16 20; do
-    name=s$length-$(tr -d ' =' <<<"$degrees")
-    keys="train.segment_length=$length parallel.${degrees// / parallel.}"
-    # shellcheck disable=SC2086
-    train "$name" "$n" $keys || continue
-    close "segments of $length, $degrees: f64 loss" loss 1e-9 one/metrics.jsonl "$name/metrics.jsonl"
-    close "segments of $length, $degrees: f64 gradient norm" grad_norm 1e-9 one/metrics.jsonl "$name/metrics.jsonl"
-    close "segments of $length, $degrees: f64 balance loss" aux_loss 1e-9 one/metrics.jsonl "$name/metrics.jsonl"
-    # shellcheck disable=SC2086
-    train "$name-f32" "$n" $keys train.precision=f32 train.num_steps=1 || continue
-    close "segments of $length, $degrees: f32 first loss" loss 1e-5 single/metrics.jsonl "$name-f32/metrics.jsonl" 1
-    close "segments of $length, $degrees: f32 first gradient norm" grad_norm 1e-5 single/metrics.jsonl "$name-f32/metrics.jsonl" 1
-  done
+  # shellcheck disable=SC2046
+  for length in 16 20; do equal "segments of $length, $degrees" "$n" train.segment_length=$length $(keys "$degrees"); done
 done
 for method in lasp1 zeco scan ulysses megatron; do
   train "$method" 2 parallel.sequence=2 parallel.sequence_method=$method train.segment_length=20 &&
