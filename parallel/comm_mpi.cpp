@@ -79,7 +79,7 @@ struct Ranks {
 
 class MpiComm final : public Comm {
  public:
-  MpiComm(std::shared_ptr<MpiProgress> progress, std::shared_ptr<const MpiGroup> group, int rank, std::string axis,
+  MpiComm(std::shared_ptr<MpiProgress> progress, std::shared_ptr<MpiGroup> group, int rank, std::string axis,
           std::shared_ptr<CommCounters> counters, std::string host)
       : Comm(rank, static_cast<int>(group->world_ranks.size()), std::move(axis), std::move(counters)),
         progress_(std::move(progress)),
@@ -98,11 +98,7 @@ class MpiComm final : public Comm {
     auto group = std::make_shared<MpiGroup>();
     for (int r : members) group->world_ranks.push_back(group_->world_ranks[static_cast<size_t>(r)]);
     const auto place = std::find(members.begin(), members.end(), rank()) - members.begin();
-    {
-      const std::lock_guard lock(progress_->mutex());
-      check_mpi(MPI_Comm_split(group_->comm, color, key, &group->comm), "split of axis " + this->axis());
-      MPI_Comm_set_errhandler(group->comm, MPI_ERRORS_RETURN);
-    }
+    progress_->split(group_->comm, color, key, group, axis);
     auto child =
         std::make_unique<MpiComm>(progress_, std::move(group), static_cast<int>(place), axis, counters_, host_);
     child->profile = profile;
@@ -209,7 +205,7 @@ class MpiComm final : public Comm {
   std::unique_ptr<Operation> start_send_recv(std::vector<Message> sends, std::vector<Message> receives,
                                              Site site) override {
     const int tag = kPointToPoint | call_tag(Verb::send_recv, site, 0);
-    return start(site, tag, {[sends = std::move(sends), receives = std::move(receives)](MpiTask& task) {
+    return start(site, -1, tag, {[sends = std::move(sends), receives = std::move(receives)](MpiTask& task) {
                    for (const Message& m : receives) task.receive(m.peer, m.tensor, 0, m.tensor.bytes());
                    for (const Message& m : sends) task.send(m.peer, m.tensor, 0, m.tensor.bytes());
                  }});
@@ -219,21 +215,19 @@ class MpiComm final : public Comm {
   Ranks ranks() const { return {rank(), size()}; }
 
   std::unique_ptr<Operation> start(Site site, std::vector<Stage> stages) {
-    return start(site, call_tag(verb_, site, next_++), std::move(stages));
+    const int64_t number = group_->started++;
+    return start(site, number, call_tag(verb_, site, number), std::move(stages));
   }
 
-  std::unique_ptr<Operation> start(Site site, int tag, std::vector<Stage> stages) {
-    auto task = std::make_shared<MpiTask>(group_,
-                                          fmt::format("{} on axis {} at {}: rank {}", name_of(verb_), axis(), site.name,
-                                                      group_->world_ranks[ranks().index()]),
-                                          tag, std::move(stages));
+  std::unique_ptr<Operation> start(Site site, int64_t number, int tag, std::vector<Stage> stages) {
+    auto task = std::make_shared<MpiTask>(group_, fmt::format("{} on axis {} at {}", name_of(verb_), axis(), site.name),
+                                          group_->world_ranks[ranks().index()], number, tag, std::move(stages));
     progress_->start(task);
     return std::make_unique<MpiOperation>(progress_, std::move(task));
   }
 
   std::shared_ptr<MpiProgress> progress_;
-  std::shared_ptr<const MpiGroup> group_;
-  int64_t next_ = 0;
+  std::shared_ptr<MpiGroup> group_;
 };
 
 }  // namespace
@@ -267,6 +261,7 @@ std::unique_ptr<Comm> make_mpi_comm(double timeout_seconds) {
          "use the mpirun that belongs to it (onegather doctor names it)",
          launched, size);
   for (int r = 0; r < size; ++r) group->world_ranks.push_back(r);
+  progress->add(group, kWorldAxis);
   char host[MPI_MAX_PROCESSOR_NAME + 1] = {};
   gethostname(host, MPI_MAX_PROCESSOR_NAME);
   return std::make_unique<MpiComm>(std::move(progress), std::move(group), rank, kWorldAxis,

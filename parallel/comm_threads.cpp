@@ -166,12 +166,13 @@ class CollectiveOperation final : public Operation {
 
  private:
   std::string late(const Meeting& meeting) const {
-    std::vector<int> missing;
+    std::vector<int> arrived, missing;
     for (int r = 0; r < group_->size; ++r)
-      if (!meeting.from[static_cast<size_t>(r)].arrived) missing.push_back(r);
+      (meeting.from[static_cast<size_t>(r)].arrived ? arrived : missing).push_back(r);
     const Call& mine = meeting.from[static_cast<size_t>(rank_)].call;
-    return fmt::format("{} on axis {} at {}: rank {} of {} waited {} s for ranks {}", name_of(mine.verb), group_->axis,
-                       mine.site, rank_, group_->size, group_->world->options.timeout_seconds, list_of(missing));
+    return fmt::format("{} on axis {} at {}: rank {} of {} waited {} s; arrived: {}; not arrived: {}",
+                       name_of(mine.verb), group_->axis, mine.site, rank_, group_->size,
+                       group_->world->options.timeout_seconds, list_of(arrived), list_of(missing));
   }
 
   std::shared_ptr<Group> group_;
@@ -207,7 +208,7 @@ class ReceiveOperation final : public Operation {
             },
             [&] { return found->second.ready; },
             [&] {
-              return fmt::format("send_recv on axis {} at {}: rank {} of {} waited {} s for ranks {}", group_->axis,
+              return fmt::format("send_recv on axis {} at {}: rank {} of {} waited {} s; not arrived: {}", group_->axis,
                                  site_, rank_, group_->size, group_->world->options.timeout_seconds, e.peer);
             });
         letter = std::move(found->second);

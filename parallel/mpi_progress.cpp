@@ -9,6 +9,7 @@
 #include <set>
 
 #include "framework/core/profile.h"
+#include "parallel/deadline.h"
 
 namespace og {
 
@@ -24,6 +25,18 @@ constexpr double kEagerSeconds = 2e-3;
 constexpr auto kWaitInterval = std::chrono::microseconds(20);
 // How long the ranks of a failing program wait for each other before they take the rest down.
 constexpr double kFarewellSeconds = 1;
+// How long a rank whose time is up waits for the others' reports.
+constexpr double kReportSeconds = 1;
+// How often a process without messages under way looks whether another one's time is up.
+constexpr auto kIdlePoll = std::chrono::milliseconds(100);
+// How long a rank that learns of that still waits itself.
+constexpr double kLastWait = 0.2;
+
+std::string list_of(const std::vector<int>& ranks) {
+  std::string s;
+  for (int r : ranks) s += fmt::format("{}{}", s.empty() ? "" : ", ", r);
+  return s;
+}
 
 }  // namespace
 
@@ -40,7 +53,7 @@ void MpiTask::send(int peer, const Tensor& t, int64_t begin, int64_t bytes) {
     const int n = static_cast<int>(std::min(kLargestMessage, bytes - at));
     requests_.push_back(MPI_REQUEST_NULL);
     parts_.push_back({peer, -1});
-    check_mpi(MPI_Isend(t.raw() + begin + at, n, MPI_BYTE, peer, tag_, group_->comm, &requests_.back()), what_);
+    check_mpi(MPI_Isend(t.raw() + begin + at, n, MPI_BYTE, peer, tag_, group_->comm, &requests_.back()), what());
   }
 }
 
@@ -49,7 +62,7 @@ void MpiTask::receive(int peer, const Tensor& t, int64_t begin, int64_t bytes) {
     const int n = static_cast<int>(std::min(kLargestMessage, bytes - at));
     requests_.push_back(MPI_REQUEST_NULL);
     parts_.push_back({peer, n});
-    check_mpi(MPI_Irecv(t.raw() + begin + at, n, MPI_BYTE, peer, tag_, group_->comm, &requests_.back()), what_);
+    check_mpi(MPI_Irecv(t.raw() + begin + at, n, MPI_BYTE, peer, tag_, group_->comm, &requests_.back()), what());
   }
 }
 
@@ -60,9 +73,9 @@ void MpiTask::progress_messages() {
   int num = 0;
   const int code = MPI_Testsome(n, requests_.data(), &num, indices.data(), statuses.data());
   if (code == MPI_ERR_IN_STATUS) {
-    for (int i = 0; i < num; ++i) check_mpi(statuses[static_cast<size_t>(i)].MPI_ERROR, what_);
+    for (int i = 0; i < num; ++i) check_mpi(statuses[static_cast<size_t>(i)].MPI_ERROR, what());
   }
-  check_mpi(code, what_);
+  check_mpi(code, what());
   if (num == MPI_UNDEFINED) num = static_cast<int>(num_open_);
   for (int i = 0; i < num; ++i) {
     const Part& part = parts_[static_cast<size_t>(indices[static_cast<size_t>(i)])];
@@ -70,7 +83,7 @@ void MpiTask::progress_messages() {
     int bytes = 0;
     MPI_Get_count(&statuses[static_cast<size_t>(i)], MPI_BYTE, &bytes);
     if (bytes != part.bytes)
-      fail(Status::rank, "{}: expected {} bytes of rank {}, which sent {}", what_, part.bytes,
+      fail(Status::rank, "{}: expected {} bytes of rank {}, which sent {}", what(), part.bytes,
            group_->world_ranks[static_cast<size_t>(part.peer)], bytes);
   }
   num_open_ -= static_cast<size_t>(num);
@@ -100,22 +113,44 @@ double MpiTask::finished() const {
   return completed_;
 }
 
-std::string MpiTask::late(double seconds) const {
-  std::set<int> missing;
+std::string MpiTask::what() const { return fmt::format("{}: rank {}", call_, rank_); }
+
+std::vector<int> MpiTask::awaited(bool open) const {
+  std::set<int> ranks;
   for (size_t i = 0; i < requests_.size(); ++i)
-    if (requests_[i] != MPI_REQUEST_NULL) missing.insert(group_->world_ranks[static_cast<size_t>(parts_[i].peer)]);
-  std::string ranks;
-  for (int r : missing) ranks += fmt::format("{}{}", ranks.empty() ? "" : ", ", r);
-  return fmt::format("{}: waited {} s for ranks {}", what_, seconds, ranks);
+    if (!open || requests_[i] != MPI_REQUEST_NULL)
+      ranks.insert(group_->world_ranks[static_cast<size_t>(parts_[i].peer)]);
+  return {ranks.begin(), ranks.end()};
+}
+
+std::string MpiTask::missing() const { return fmt::format("{} for {}", call_, list_of(awaited(true))); }
+
+std::string MpiTask::late(double seconds, const std::map<int, RankReport>& reports) const {
+  const std::vector<int> open = awaited(true), all = number_ < 0 ? awaited(false) : group_->world_ranks;
+  std::vector<int> arrived, missing;
+  for (int r : all) {
+    const auto report = reports.find(r);
+    const bool sent = !requests_.empty() && std::find(open.begin(), open.end(), r) == open.end();
+    const bool here = report == reports.end() || number_ < 0 ? sent : report->second.started > number_;
+    (r == rank_ || here ? arrived : missing).push_back(r);
+  }
+  std::string others;
+  for (int r : missing.empty() ? open : missing)
+    others +=
+        fmt::format("{}{} ({})", others.empty() ? "" : ", ", r, reports.contains(r) ? reports.at(r).doing : "silent");
+  return fmt::format("{} waited {:.2g} s; arrived: {}; {}: {}", what(), seconds, list_of(arrived),
+                     missing.empty() ? "under way with" : "not arrived", others);
 }
 
 MpiProgress::MpiProgress(double timeout_seconds) : timeout_seconds_(timeout_seconds) {
   int is_initialised = 0, level = 0;
   MPI_Initialized(&is_initialised);
   if (is_initialised) fail(Status::internal, "MPI is initialised once in a process");
+  const Deadline deadline("MPI_Init, where the ranks find each other", timeout_seconds);
   check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &level), "MPI_Init_thread");
   if (level < MPI_THREAD_SERIALIZED) fail(Status::rank, "this MPI was built without threads (MPI_THREAD_SERIALIZED)");
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  reports_.open();
   thread_ = std::thread([this] { poll_in_background(); });
 }
 
@@ -123,9 +158,11 @@ MpiProgress::~MpiProgress() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
+    doing_ = "has ended";
   }
   outstanding_.notify_all();
   thread_.join();
+  const Deadline deadline("MPI_Finalize, where the ranks part", 2 * timeout_seconds_);
   if (!failed_) {
     const bool failing = std::uncaught_exceptions() > 0 || !active_.empty();
     if (!leave_together(failing ? kFarewellSeconds : timeout_seconds_)) {
@@ -133,7 +170,9 @@ MpiProgress::~MpiProgress() {
       MPI_Abort(MPI_COMM_WORLD, static_cast<int>(Status::rank));
     }
   }
-  if (active_.empty()) MPI_Finalize();  // else messages are under way that nobody will take
+  if (!active_.empty()) return;  // messages are under way that nobody will take
+  reports_.close();
+  MPI_Finalize();
 }
 
 // Whether all ranks get here in time. A rank alone in MPI_Finalize would hang.
@@ -144,6 +183,7 @@ bool MpiProgress::leave_together(double seconds) {
   bool works = MPI_Ibarrier(MPI_COMM_WORLD, &request) == MPI_SUCCESS;
   while (works && !together && now_seconds() < limit) {
     works = MPI_Test(&request, &together, MPI_STATUS_IGNORE) == MPI_SUCCESS;
+    reports_.poll([this] { return doing_; });
     if (!together) std::this_thread::sleep_for(kWaitInterval);
   }
   return together != 0;
@@ -152,13 +192,18 @@ bool MpiProgress::leave_together(double seconds) {
 void MpiProgress::progress_all() {
   for (const auto& task : active_) task->progress();
   if (std::erase_if(active_, [](const auto& task) { return task->done(); }) > 0) last_event_ = now_seconds();
+  reports_.poll([this] { return waiting_ ? "waits in " + waiting_->missing() : doing_; });
 }
 
 void MpiProgress::poll_in_background() {
   std::unique_lock lock(mutex_);
   while (true) {
-    outstanding_.wait(lock, [&] { return stop_ || (!active_.empty() && !waiting_); });
+    const bool work = outstanding_.wait_for(lock, kIdlePoll, [&] { return stop_ || (!active_.empty() && !waiting_); });
     if (stop_) return;
+    if (!work) {
+      if (!waiting_) progress_all();
+      continue;
+    }
     const double interval = std::clamp((now_seconds() - last_event_) / 10, kShortestPoll, kLongestPoll);
     lock.unlock();
     std::this_thread::sleep_for(std::chrono::duration<double>(interval));
@@ -179,33 +224,60 @@ void MpiProgress::start(const std::shared_ptr<MpiTask>& task) {
   if (wake) outstanding_.notify_one();
 }
 
+double MpiProgress::patience() const { return std::max(timeout_seconds_ / 2, timeout_seconds_ - 3); }
+
 double MpiProgress::finish(MpiTask& task) {
   std::unique_lock lock(mutex_);
-  waiting_ = true;
+  waiting_ = &task;
   const double begin = now_seconds();
-  bool in_time = true;
-  while (!task.done() && in_time) {
+  const auto poll = [&](auto&& give_way) {
     progress_all();
-    if (task.done()) break;
-    const double waited = now_seconds() - begin;
-    in_time = waited < timeout_seconds_;
+    if (task.done()) return;
     lock.unlock();
-    if (waited < kEagerSeconds) {
-      sched_yield();
-    } else {
-      std::this_thread::sleep_for(kWaitInterval);
-    }
+    give_way();
     lock.lock();
-  }
-  waiting_ = false;
-  const bool wake = !active_.empty();
-  if (!in_time && !task.done()) {
-    const std::string message = task.late(timeout_seconds_);
+  };
+  double waited = 0;
+  const auto late = [&] {
+    waited = now_seconds() - begin;
+    return waited >= patience() || (reports_.asked_at() > 0 && now_seconds() > reports_.asked_at() + kLastWait);
+  };
+  while (!task.done() && !late())
+    poll([&] {
+      if (waited < kEagerSeconds)
+        sched_yield();
+      else
+        std::this_thread::sleep_for(kWaitInterval);
+    });
+  if (!task.done()) {
+    reports_.ask(task.group());
+    const double limit = now_seconds() + std::min(kReportSeconds, timeout_seconds_ / 4);
+    while (!reports_.complete() && now_seconds() < limit)
+      poll([] { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
+    doing_ = "gave up waiting in " + task.missing();
+    const std::string message = task.late(waited, reports_.answers());
+    waiting_ = nullptr;
     throw Error(Status::rank, message);
   }
+  waiting_ = nullptr;
+  const bool wake = !active_.empty();
   lock.unlock();
   if (wake) outstanding_.notify_one();
   return task.finished();
+}
+
+void MpiProgress::add(const std::shared_ptr<MpiGroup>& group, const std::string& axis) {
+  const std::lock_guard lock(mutex_);
+  reports_.add(group, axis);
+}
+
+void MpiProgress::split(MPI_Comm parent, int color, int key, const std::shared_ptr<MpiGroup>& group,
+                        const std::string& axis) {
+  const Deadline deadline("the split of the ranks into groups of axis " + axis, timeout_seconds_);
+  const std::lock_guard lock(mutex_);
+  check_mpi(MPI_Comm_split(parent, color, key, &group->comm), "split into groups of axis " + axis);
+  MPI_Comm_set_errhandler(group->comm, MPI_ERRORS_RETURN);
+  reports_.add(group, axis);
 }
 
 void MpiProgress::abort(const std::string& reason) {
@@ -217,6 +289,7 @@ void MpiProgress::abort(const std::string& reason) {
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   std::fprintf(stderr, "onegather: rank %d failed and stops the others: %s\n", rank, reason.c_str());
   std::fflush(stderr);
+  const Deadline deadline("MPI_Abort, which ends the others", kFarewellSeconds);
   MPI_Abort(MPI_COMM_WORLD, static_cast<int>(Status::rank));
   std::_Exit(static_cast<int>(Status::rank));
 }

@@ -1,10 +1,11 @@
 // One rank of a real MPI world, started by mpirun (tests/mpirun.sh): mpi_ranks verbs|overlap|wrong|throw|die|hang|
-// differ|refuse|launcher. Not a *_test.cpp: alone it would only see a world of one.
+// absent|stop|differ|refuse|launcher. Not a *_test.cpp: alone it would only see a world of one.
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 
+#include "parallel/launcher.h"
 #include "tests/comm_verbs.h"
 
 namespace og {
@@ -48,6 +49,11 @@ int run(Comm& comm, const std::string& what) {
   if (what == "throw" && comm.rank() == 1) fail(Status::data, "bad data on rank {}", comm.rank());
   if (what == "die" && comm.rank() == 1) std::raise(SIGKILL);
   if (what == "hang" && comm.rank() == 1) compute_for(20);
+  if (what == "stop") {
+    const std::unique_ptr<Comm> pair = comm.split(comm.rank() / 2, comm.rank(), "pair");
+    if (comm.rank() == 3) std::raise(SIGSTOP);
+    pair->barrier({"pair"});
+  }
   if (what == "wrong") {
     EXPECT_EQ(comm.rank(), 0);
   }
@@ -70,9 +76,10 @@ int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   const std::string what = argc > 1 ? argv[1] : "verbs";
   if (what == "launcher") setenv("OMPI_COMM_WORLD_SIZE", "3", 1);
+  if (what == "absent" && og::launched_rank() == 1) std::raise(SIGSTOP);
   std::unique_ptr<og::Comm> comm;
   try {
-    comm = og::make_mpi_comm(what == "hang" || what == "differ" ? 1 : 30);
+    comm = og::make_mpi_comm(what == "hang" || what == "differ" || what == "absent" ? 1 : what == "stop" ? 2 : 30);
     return og::run(*comm, what);
   } catch (const og::Error& e) {
     std::fprintf(stderr, "%s\n", e.what());
