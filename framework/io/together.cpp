@@ -1,6 +1,8 @@
 #include "framework/io/together.h"
 
+#include <chrono>
 #include <exception>
+#include <future>
 
 namespace og {
 
@@ -21,6 +23,16 @@ void together(Comm& world, Site site, const std::function<void()>& work) {
     const std::string message = all[r].substr(all[r].find(' ') + 1);
     throw_error(status, world.size() > 1 ? fmt::format("rank {}: {}", r, message) : message);
   }
+}
+
+void together_at_length(Comm& world, Site site, const std::function<void()>& work) {
+  together(world, site, [&] {
+    std::future<void> result = std::async(std::launch::async, work);
+    const auto is_done = [&] { return result.wait_for(std::chrono::milliseconds(200)) == std::future_status::ready; };
+    while (world.max(is_done() ? 0 : 1, site) > 0) {
+    }
+    result.get();
+  });
 }
 
 }  // namespace og

@@ -13,7 +13,7 @@ namespace {
 std::vector<LoaderSource> prepare(const std::vector<DataConfig::Source>& sources, const Tokenizer& tokenizer,
                                   const std::string& text_field, Comm& world) {
   std::vector<LoaderSource> prepared;
-  together(world, Site{"startup"}, [&] {
+  together_at_length(world, Site{"startup"}, [&] {
     if (world.rank() != 0) return;
     for (const DataConfig::Source& s : sources) {
       LoaderSource source{{}, s.weight};
