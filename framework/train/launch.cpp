@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "framework/core/log.h"
+#include "parallel/agreement.h"
 #include "parallel/launcher.h"
 
 namespace og {
@@ -35,9 +36,17 @@ std::unique_ptr<Comm> join_world(double timeout_seconds) {
   return world;
 }
 
+namespace {
+std::string& build_text() {
+  static std::string text = "unknown";
+  return text;
+}
+}  // namespace
+
 int run_in_world(double timeout_seconds, const std::function<int(Comm&)>& body) {
   const std::unique_ptr<Comm> world = join_world(timeout_seconds);
   try {
+    check_agreement(*world, "the build", build());
     return body(*world);
   } catch (const std::exception& e) {
     const std::string message = message_of(e);
@@ -57,13 +66,6 @@ int report_failure(const std::exception& error) {
   log::error("{}", message_of(error));
   return static_cast<int>(status_of(error));
 }
-
-namespace {
-std::string& build_text() {
-  static std::string text = "unknown";
-  return text;
-}
-}  // namespace
 
 void set_build(std::string build) { build_text() = std::move(build); }
 const std::string& build() { return build_text(); }

@@ -6,6 +6,7 @@
 
 #include "framework/kernels/matmul.h"
 #include "framework/train/sequence_choice.h"
+#include "parallel/agreement.h"
 
 namespace og {
 
@@ -55,6 +56,7 @@ StepOptions step_options(const Config& config) {
 
 Session::Session(const Config& config, Comm& world, const Degrees& degrees)
     : world_(world), precision_(resolve_precision(config.train.precision)) {
+  check_agreement(world, "the config", to_yaml(config));
   cx_.stream.backend = precision_.backend;
   cx_.stream.products = precision_.products;
   cx_.stream.num_threads = resolve_threads(config, world);

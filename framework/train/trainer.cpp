@@ -222,7 +222,6 @@ void Trainer::finish(Status status) {
 }
 
 Status Trainer::run() {
-  check_agreement(world_, "the build", options_.build);
   check_agreement(world_, "the config", to_yaml(config_));
   corpus_ = open_corpus(config_, world_);
   open_run_folder();

@@ -11,7 +11,6 @@ namespace og {
 struct TrainOptions {
   std::string resume = "auto";  // auto, never, or the path of a checkpoint
   std::string init;             // weights to start from, without optimizer state; empty: none
-  std::string build;            // commit and back ends, compared between ranks
 };
 
 // Collective over the world. Status::ok when the run is done, Status::interrupted when it was asked to stop and has

@@ -16,7 +16,6 @@ int train_command(const std::vector<std::string>& args) {
   std::string path;
   std::vector<std::string> overrides;
   TrainOptions options;
-  options.build = build();
   bool dry_run = false;
   line.add("CONFIG", path, "YAML file", Need::required);
   line.add("key=value", overrides, "values that go before the file's, e.g. train.num_steps=50");
@@ -25,8 +24,8 @@ int train_command(const std::vector<std::string>& args) {
   line.add("--init", options.init, "start from the weights of this checkpoint, without optimizer state");
   if (!line.parse(args)) return 0;
 
+  catch_stop_signals();  // also what comes before the first step is answered after it
   const Config config = load_config(path, overrides, config_rules(std::max(1, launched_ranks()), true));
-  catch_stop_signals();
   return run_in_world(config.run.timeout_seconds, [&](Comm& world) {
     if (!dry_run) return static_cast<int>(train(config, world, options));
     const std::string plan = describe_plan(config, world);
