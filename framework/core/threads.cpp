@@ -1,6 +1,9 @@
 #include "framework/core/threads.h"
 
+#include <sched.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <thread>
 
@@ -10,7 +13,27 @@
 
 namespace og {
 
-int hardware_threads() { return static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); }
+std::vector<int> usable_processors() {
+  std::vector<int> found;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+      if (CPU_ISSET(cpu, &set)) found.push_back(cpu);
+  }
+  // A machine with more processors than the set has bits.
+  if (found.empty())
+    for (int cpu = 0; cpu < static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); ++cpu)
+      found.push_back(cpu);
+  return found;
+}
+
+int hardware_threads() { return static_cast<int>(usable_processors().size()); }
+
+int requested_threads() {
+  const char* text = std::getenv("OMP_NUM_THREADS");
+  return text ? std::max(0, std::atoi(text)) : 0;
+}
 
 #ifdef OG_OPENMP
 

@@ -5,11 +5,16 @@
 
 #include <cstdint>
 #include <type_traits>
+#include <vector>
 
 namespace og {
 
-// The number of threads this rank may use (>= 1). `auto` in the config: cores divided by the ranks of this host.
+// The processors that this process may run on (taskset, mpirun --bind-to, Slurm and containers' cpusets narrow them),
+// and their number (>= 1).
+std::vector<int> usable_processors();
 int hardware_threads();
+// OMP_NUM_THREADS; of a list (nested levels) the first. 0: not set.
+int requested_threads();
 // Makes oneDNN and OpenMP use this many threads when called from the calling thread.
 void set_thread_count(int num_threads);
 

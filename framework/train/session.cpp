@@ -28,11 +28,17 @@ Precision resolve_precision(const std::string& precision) {
 
 int resolve_threads(const Config& config, Comm& world) {
   if (config.train.threads > 0) return config.train.threads;
+  // Ranks of one host that may run on the same processors share them; where the launcher gave each its own, nobody
+  // shares. Every rank joins the gather, also one that was told its number: not all need have been.
   char host[256] = {};
   gethostname(host, sizeof host - 1);
-  const std::vector<std::string> hosts = world.gather_text(host, Site{"startup"});
-  const auto ranks_here = static_cast<int>(std::count(hosts.begin(), hosts.end(), std::string(host)));
-  return std::max(1, hardware_threads() / ranks_here);
+  const std::vector<int> processors = usable_processors();
+  std::string place = host;
+  for (int p : processors) place += fmt::format(" {}", p);
+  const std::vector<std::string> places = world.gather_text(place, Site{"startup"});
+  if (const int requested = requested_threads()) return requested;
+  const auto sharing = static_cast<int>(std::count(places.begin(), places.end(), place));
+  return std::max(1, static_cast<int>(processors.size()) / sharing);
 }
 
 Degrees resolve_degrees(const Config& config, int world_size) {

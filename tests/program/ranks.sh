@@ -120,6 +120,22 @@ if [ -n "$commit" ]; then
 else
   echo "not run: ranks of different builds (this one knows no commit)"
 fi
+# threads NAME EXPECTED COMMAND...: of one step of two ranks.
+threads() { expect "threads: $1" 0 " $2 threads a rank" "${@:3}" train.num_steps=1 train.threads=auto "run.dir=threads-$2-$RANDOM"; }
+one_step=("$ONEGATHER" train tiny.yaml parallel.sequence=2)
+cpu=$(taskset -cp $$ | sed 's/.*: *\([0-9]*\).*/\1/')
+threads "OMP_NUM_THREADS says how many" 3 ranks 2 -x OMP_NUM_THREADS=3 "${one_step[@]}"
+unset OMP_NUM_THREADS
+threads "the processors, shared by the ranks of the host" $(($(nproc) < 4 ? 1 : $(nproc) / 2)) ranks 2 "${one_step[@]}"
+threads "one processor under taskset" 1 taskset -c "$cpu" "$ONEGATHER" train tiny.yaml
+[ "$(nproc)" -lt 2 ] || threads "a processor for each rank is not shared" 1 mpirun -np 2 --bind-to core "${one_step[@]}"
+[ "$(nproc)" -lt 2 ] || threads "all of them alone" "$(nproc)" "$ONEGATHER" train tiny.yaml
+export OMP_NUM_THREADS=1
+
+# What srun sets: a shell that it started is one task without MPI; two tasks without MPI would be two runs of one rank.
+expect "in a shell that srun started: alone" 0 'one rank' env SLURM_STEP_NUM_TASKS=1 SLURM_PROCID=0 "$ONEGATHER" train tiny.yaml train.num_steps=1 run.dir=shell
+expect "two tasks of srun without MPI: refused" 5 'srun started 2 ranks, but its --mpi does not fit' env SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=0 \
+  "$ONEGATHER" train tiny.yaml train.num_steps=1 run.dir=shells
 expect "a run folder that cannot be written" 3 '/proc/run' "$ONEGATHER" train tiny.yaml run.dir=/proc/run
 bad=(train tiny.yaml train.precision=f32 train.optimizer.learning_rate=1000 train.schedule.warmup_steps=0 train.max_grad_norm=0 checkpoint.every=1 checkpoint.keep=99)
 expect "numbers that go bad: the step and the layer" 4 'step [0-9]+: .* layer [0-9]' "$ONEGATHER" "${bad[@]}" run.dir=bad
