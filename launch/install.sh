@@ -10,8 +10,9 @@ packages=(
   libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev
   libxxhash-dev libzstd-dev zlib1g-dev libsentencepiece-dev
   gnuplot-nox                                    # loss.png
+  iproute2 openssh-client util-linux procps      # several hosts: routes, starting ranks there; pgrep, setsid, lscpu
 )
-[[ ${1:-} = test* ]] && packages+=(libgtest-dev clang-format zstd gzip iproute2 python3-minimal)
+[[ ${1:-} = test* ]] && packages+=(libgtest-dev clang-format zstd gzip python3-minimal)
 [ "${1:-}" = test-full ] && packages+=(slurm-wlm munge debootstrap)
 
 missing=()

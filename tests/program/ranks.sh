@@ -18,6 +18,25 @@ same() {
 }
 
 expect "launch/mpirun.sh trains on two ranks" 0 'done' "${launch[@]}" run.dir=whole
+said "what was shown lies in the run folder" '^done: 80 steps' whole/launch.log
+mkdir "a b"
+"$root/launch/mpirun.sh" tiny.yaml --ranks 2 train.num_steps=2 "run.dir=a b/x" 2>printed.txt
+rm -r "a b"
+expect "the printed command can be pasted" 0 'done: 2 steps' env -u OMPI_ALLOW_RUN_AS_ROOT -u OMPI_ALLOW_RUN_AS_ROOT_CONFIRM bash -c "$(sed -n 's/^+ //p' printed.txt)"
+# lscpu of a machine with two memory nodes, which this one need not be: each rank gets cores of its own; too many ranks share them all.
+mkdir numa
+printf '#!/bin/sh\nfor i in $(seq 0 %d); do echo $i,$i,$((i %% 2)); done\n' $(($(nproc) - 1)) >numa/lscpu
+chmod +x numa/lscpu
+if [ "$(nproc)" -ge 2 ]; then
+  expect "ranks are bound near their memory" 0 '^\+ OMP_NUM_THREADS=1 .*--map-by slot:PE=1 --bind-to core' env "PATH=$PWD/numa:$PATH" OMP_NUM_THREADS=1 \
+    "${launch[@]}" train.num_steps=1 run.dir=bound
+  expect "more ranks than cores are not" 0 '^\+ .*--bind-to none --oversubscribe' env "PATH=$PWD/numa:$PATH" OMP_NUM_THREADS=$(nproc) \
+    "${launch[@]}" train.num_steps=1 run.dir=unbound
+else
+  echo "not run: binding (one processor)"
+fi
+expect "ports: too few" 2 'ONEGATHER_PORTS 20000-20001: 3 are needed on this host.* 2 are free' env ONEGATHER_PORTS=20000-20001 "${launch[@]}"
+expect "ports: not a range" 2 'expected FIRST-LAST, found 20000' env ONEGATHER_PORTS=20000 "${launch[@]}"
 expect "launch/mpirun.sh: a user's mistake keeps its status" 2 'num_step.*num_steps' "${launch[@]}" train.num_step=3
 expect "launch/mpirun.sh: no number" 2 'whole number' "$root/launch/mpirun.sh" tiny.yaml --ranks many
 
@@ -44,6 +63,8 @@ same "the killed run's losses are the uninterrupted run's" whole/metrics.jsonl k
 
 # Four ranks over two axes, the third of them killed. Nothing stays behind in shared memory.
 four=("$root/launch/mpirun.sh" tiny.yaml --ranks 4 parallel.data=2 parallel.sequence=2 parallel.expert=4 train.num_steps=400 checkpoint.every=7)
+# Of another run, which lives: a file that is not ours to remove.
+touch "/dev/shm/vader_segment.other.$(id -u).0000abcd.0"
 segments() { find /dev/shm -name "vader_segment.*.$(id -u).*" 2>/dev/null | wc -l; }
 before=$(segments)
 "${four[@]}" run.dir=four >four.txt 2>&1 &
@@ -57,6 +78,8 @@ said "the message names rank 2" 'rank 2 died' four.txt
 within "all four stop within seconds" $((SECONDS - begin)) 10
 sleep 1.5
 if [ "$(segments)" -le "$before" ]; then pass "no shared memory stays behind"; else fail "no shared memory stays behind" "$(segments) segments, $before before"; fi
+if [ -e "/dev/shm/vader_segment.other.$(id -u).0000abcd.0" ]; then pass "another run's is left alone"; else fail "another run's is left alone"; fi
+rm -f "/dev/shm/vader_segment.other.$(id -u).0000abcd.0"
 if pgrep -f 'run.dir=[f]our' >/dev/null; then fail "no rank stays behind" "$(pgrep -af 'run.dir=[f]our')"; else pass "no rank stays behind"; fi
 
 # Killed as a whole, again and again, while it saves every step.
@@ -98,6 +121,24 @@ for _ in 1 2 3; do kill -TERM $child; done
 wait $child
 status "SIGTERM, repeated: 130" 130 $? twice.txt
 expect "SIGTERM, repeated: it saved" 0 'step' "$ONEGATHER" inspect twice
+
+# Before the ranks are up, and while they come up: 130 at once and nothing trained, or after a step that was saved.
+for seconds in 0.05 0.1 0.2 0.3; do
+  "${launch[@]}" train.num_steps=4000 "run.dir=early-$seconds" >early.txt 2>&1 &
+  child=$!
+  sleep "$seconds"
+  kill -TERM $child
+  wait $child
+  status "SIGTERM $seconds s after the start: 130" 130 $? early.txt
+done
+# A terminal that goes away.
+"${launch[@]}" train.num_steps=4000 run.dir=hangup >hangup.txt 2>&1 &
+child=$!
+after hangup/metrics.jsonl 10
+kill -HUP $child
+wait $child
+status "SIGHUP to launch/mpirun.sh: 130" 130 $? hangup.txt
+if pgrep -f 'run.dir=[h]angup' >/dev/null; then fail "SIGHUP: no rank stays behind" "$(pgrep -af 'run.dir=[h]angup')"; else pass "SIGHUP: no rank stays behind"; fi
 
 # Saved at one layout, loaded at another.
 "${launch[@]}" run.dir=half >half.txt 2>&1 &

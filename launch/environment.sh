@@ -1,0 +1,57 @@
+# Sourced by launch/mpirun.sh and launch/slurm.sbatch: what Open MPI needs to be told on any machine, and which processors and ports a run gets.
+# Containers without ptrace rights cannot copy between processes directly.
+export OMPI_MCA_btl_vader_single_copy_mechanism=${OMPI_MCA_btl_vader_single_copy_mechanism:-none}
+[ "$(id -u)" -ne 0 ] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+
+# The processors that this script may use; nproc alone would say OMP_NUM_THREADS.
+processors=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
+
+# refuse MESSAGE: a mistake of the user's.
+refuse() {
+  echo "$launcher: $*" >&2
+  exit 2
+}
+
+# print_command COMMAND...: a line that can be pasted into a shell and does the same.
+print_command() {
+  local name
+  for name in OMP_NUM_THREADS "${!OMPI_@}"; do [ -z "${!name:-}" ] || printf '%s=%q ' "$name" "${!name}"; done
+  printf '%q ' "$@"
+  echo
+}
+
+# interface_to ADDRESS OPTION: interface: the subnet of the route there, for MPI; where this host alone is in its subnet (/32), the device. OPTION names
+# it instead.
+interface_to() {
+  local device
+  command -v ip >/dev/null || refuse "ip is missing, which finds the network between the hosts: apt-get install iproute2, or name the network with $2"
+  device=$(ip -o route get "${1:-0.0.0.0}" 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+  interface=$(ip -o -4 addr show dev "${device:-none}" 2>/dev/null | awk 'NR == 1 { print $4 }')
+  case $interface in */32) interface=$device ;; esac
+}
+
+# use_ports RANKS: ONEGATHER_PORTS=FIRST-LAST is what MPI may listen on, where a firewall lets only some through. Each rank and each host's daemon
+# takes one that is free, so runs can share a range; without it the system chooses.
+use_ports() {
+  local first last taken needed=$(($1 + 1))
+  [ -n "${ONEGATHER_PORTS:-}" ] || return 0
+  [[ $ONEGATHER_PORTS =~ ^([1-9][0-9]{0,4})-([1-9][0-9]{0,4})$ ]] || refuse "ONEGATHER_PORTS: expected FIRST-LAST, found $ONEGATHER_PORTS"
+  first=${BASH_REMATCH[1]} last=${BASH_REMATCH[2]}
+  [ "$first" -ge 1024 ] && [ "$last" -le 65535 ] && [ "$first" -le "$last" ] || refuse "ONEGATHER_PORTS: expected ports from 1024 to 65535, found $ONEGATHER_PORTS"
+  # Local addresses in hexadecimal, of sockets that listen (0A).
+  taken=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "0A" { n = split($2, a, ":"); print a[n] }' | sort -u |
+    while read -r port; do port=$((16#$port)); [ $port -lt "$first" ] || [ $port -gt "$last" ] || echo $port; done | wc -l)
+  [ $((last - first + 1 - taken)) -ge "$needed" ] ||
+    refuse "ONEGATHER_PORTS $ONEGATHER_PORTS: $needed are needed on this host, a rank's each and the launcher's, $((last - first + 1 - taken)) are free"
+  export OMPI_MCA_btl_tcp_port_min_v4=$first OMPI_MCA_btl_tcp_port_range_v4=$((last - first + 1)) OMPI_MCA_oob_tcp_dynamic_ipv4_ports=$first-$last
+}
+
+# binding_of RANKS THREADS: binding: options of mpirun. On a machine with several memory nodes each rank gets cores of its own if there are enough, and
+# its memory is near; else the system places threads, better than a rank's on one core. mpirun counts cores, not the threads that they offer.
+binding_of() {
+  local cpus cores nodes
+  binding=(--bind-to none --oversubscribe)
+  read -r cpus cores nodes < <(lscpu -p=CPU,CORE,NODE 2>/dev/null | awk -F, '!/^#/ { n++; cores += !core[$2]++; nodes += !node[$3]++ } END { print n + 0, cores + 0, nodes + 0 }')
+  [ "${nodes:-1}" -gt 1 ] && [ "$cpus" -eq "$processors" ] && [ $(($1 * $2)) -le "$cores" ] || return 0
+  binding=(--map-by "slot:PE=$2" --bind-to core)
+}

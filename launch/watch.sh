@@ -1,0 +1,80 @@
+# Sourced by launch/mpirun.sh: runs the command, passes signals on, ends a run that does not end itself, and leaves nothing behind.
+# What mpirun does not do: it waits for ever for a daemon whose host it cannot hear, and for a quarter of an hour for one behind a link that died.
+
+# The seconds in which the ranks must have found each other, and those that mpirun has to end once a rank has said that the run failed.
+start_seconds=${ONEGATHER_START_SECONDS:-60}
+readonly clean_up_seconds=5
+run_id=$$-$RANDOM-$RANDOM # every rank has it as ONEGATHER_RUN
+interrupted=0 job='' forced=0
+
+# watch COMMAND...: runs it. status: its exit status; interrupted, forced: 1 if it was; errors: the file that its standard
+# error is added to, which is shown too.
+watch() {
+  local child log failed_at='' started=0 begin=$SECONDS
+  trap 'interrupted=1' INT TERM USR1 HUP
+  # What ends this script's process group or its terminal must not end the one that writes down why the run ended.
+  exec {log}> >(trap '' INT TERM USR1 HUP; exec tee -p -a "$errors" >&2)
+  local writer=$!
+  # A session of its own, so that the terminal's Ctrl-C reaches this script alone. A SIGUSR1 that comes before mpirun listens must not kill it.
+  (trap '' USR1; ONEGATHER_RUN=$run_id exec setsid "$@") </dev/null 2>&"$log" {log}>&- &
+  child=$!
+  exec {log}>&-
+  while kill -0 "$child" 2>/dev/null; do
+    # Again and again: mpirun passes on nothing before its ranks are up.
+    [ $interrupted -eq 0 ] || kill -USR1 "$child" 2>/dev/null
+    sleep 1 </dev/null >/dev/null 2>&1 &
+    wait -n "$child" $! 2>/dev/null
+    [ -n "$job" ] || find_job "$child"
+    if [ -z "$failed_at" ]; then
+      grep -qsE 'failed and stops the others|exited on signal|not done within|a rank ends before the others' "$errors" && failed_at=$SECONDS
+    elif [ $((SECONDS - failed_at)) -ge $clean_up_seconds ]; then
+      end_it "$child" "mpirun does not end within $clean_up_seconds s of the failure"
+    fi
+    [ $started -eq 1 ] || ! grep -qs 'ranks\{0,1\} over MPI' "$errors" || started=1
+    if [ $started -eq 0 ] && [ $((SECONDS - begin)) -ge "$start_seconds" ]; then
+      end_it "$child" "the ranks have not found each other within $start_seconds s${host_names[1]:+; do ${host_names[*]} reach each other over $interface?}"
+    fi
+  done
+  wait "$child"
+  status=$?
+  for _ in $(seq 20); do kill -0 "$writer" 2>/dev/null || break; sleep 0.05; done
+  [ $forced -eq 0 ] || end_ranks
+  remove_segments
+}
+
+# find_job MPIRUN: job: the number by which the run's shared memory is named, known to its ranks alone.
+find_job() {
+  local pid
+  for pid in $(pgrep -P "$1"); do
+    job=$(tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | sed -n 's/^OMPI_MCA_ess_base_jobid=//p')
+    [ -z "$job" ] || return
+  done
+}
+
+end_it() {
+  [ $forced -eq 0 ] || return
+  forced=1
+  echo "launch/mpirun.sh: $2: ending it" >&2
+  kill -KILL -- -"$1"
+}
+
+# end_ranks: kills what is left of this run on this machine and on every host that answers.
+end_ranks() {
+  local host kill_them pids=()
+  kill_them="for p in /proc/[0-9]*; do grep -qsz '^ONEGATHER_RUN=$run_id\$' \$p/environ && kill -KILL \${p#/proc/}; done; true"
+  for host in "${host_names[@]:1}"; do
+    on_host "$host" "$kill_them" >/dev/null 2>&1 &
+    pids+=($!)
+  done
+  sh -c "$kill_them" 2>/dev/null
+  [ ${#pids[@]} -eq 0 ] || wait "${pids[@]}"
+}
+
+# Ranks that were killed leave their shared memory behind.
+remove_segments() {
+  local segment
+  [ -n "$job" ] || return
+  for segment in /dev/shm/vader_segment.*."$(printf '%s.%08x' "$(id -u)" "$job")".*; do
+    [ ! -e "$segment" ] || rm -f "$segment"
+  done
+}
