@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# What launch/slurm.sbatch decides, held against stand-ins for srun and scontrol: when it queues again and by which number, with which status it
+# ends, and what signals do before and after the ranks are up. The real Slurm is in tests/cluster/slurm.sh.
+. "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
+mkdir bin "a tree"
+ln -s "$root/launch" "a tree/launch"
+# srun: what it was told to be, after SRUN_SECONDS; SIGUSR1 ends it with SRUN_SIGNALLED. An empty step takes STEP_SECONDS.
+cat >bin/srun <<'END'
+#!/usr/bin/env bash
+case "$*" in
+  --mpi=list) echo "MPI plugin types are..."; for i in $(seq 5000); do echo "	none"; done; echo "	pmix"; exit ;;
+  *' true') sleep "${STEP_SECONDS:-0}"; exit ;;
+esac
+# As the real one it starts deaf to SIGUSR1, and then listens.
+if [ -z "${LISTENS:-}" ]; then
+  echo "$*" >>started
+  sleep "${SRUN_DEAF:-0}"
+  LISTENS=1 exec env --default-signal=USR1 "$0" "$@"
+fi
+trap 'kill $! 2>/dev/null; exit ${SRUN_SIGNALLED:-130}' USR1
+sleep "${SRUN_SECONDS:-0}" & wait
+exit "${SRUN_STATUS:-0}"
+END
+cat >bin/scontrol <<'END'
+#!/usr/bin/env bash
+case $1-$2 in
+  requeue-*) echo "$2" >>requeued ;;
+  show-job) echo "   Command=$TREE/launch/slurm.sbatch tiny.yaml run.dir=x" ;;
+  show-config) echo "TaskPlugin              = task/affinity" ;;
+esac
+END
+chmod +x bin/*
+unset OMP_NUM_THREADS
+export TREE="$PWD/a tree"
+
+# job NAME STATUS QUEUED-AGAIN VARIABLE=VALUE... [-- SIGNAL AFTER-SECONDS...]: of one node and two ranks. started, requeued: what it did.
+job() {
+  local name=$1 expected=$2 again=$3 variables=() child
+  shift 3
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do variables+=("$1"); shift; done
+  rm -f started requeued
+  env PATH="$PWD/bin:$PATH" ONEGATHER=/bin/true SLURM_JOB_ID=7 SLURM_JOB_NODELIST=h1 SLURM_JOB_NUM_NODES=1 SLURM_NTASKS=2 SLURM_CPUS_ON_NODE=2 \
+    SLURM_SUBMIT_DIR=/nowhere "${variables[@]}" bash "$root/launch/slurm.sbatch" tiny.yaml 'run.dir=x{task}' >job.txt 2>&1 &
+  child=$!
+  [ $# -eq 0 ] || shift
+  while [ $# -gt 0 ]; do sleep "$2"; kill "-$1" $child; shift 2; done
+  wait $child
+  status "$name: $expected" "$expected" $? job.txt
+  if [ "$(cat requeued 2>/dev/null)" = "$again" ]; then pass "$name: queued again: ${again:-no}"; else fail "$name: queued again" "$(cat requeued 2>/dev/null), expected ${again:-no}" "$(cat job.txt)"; fi
+}
+now=ONEGATHER_REQUEUE_SECONDS=0
+job "done" 0 ''
+said "srun's line can be pasted" '^\+ OMP_NUM_THREADS=1 .*srun --mpi=pmix --ntasks 2 --cpus-per-task 1 --cpu-bind=none .*/bin/true train tiny.yaml run.dir=x $' job.txt
+job "a user's mistake" 2 '' SRUN_STATUS=2 $now
+job "numbers go bad" 4 '' SRUN_STATUS=4 $now
+for status in 5 137 139; do
+  job "srun returns $status at once" 5 '' SRUN_STATUS=$status
+  job "srun returns $status" 0 7 SRUN_STATUS=$status $now
+  rm -f .onegather-*
+  job "srun returns $status, no more starts" 5 '' SRUN_STATUS=$status $now ONEGATHER_REQUEUES=0
+done
+job "time limits do not count as failures" 0 7 SRUN_STATUS=5 $now SLURM_RESTART_COUNT=9 ONEGATHER_REQUEUES=2
+job "a second failure" 0 7 SRUN_STATUS=5 $now SLURM_RESTART_COUNT=10 ONEGATHER_REQUEUES=2
+job "a third is one too many" 5 '' SRUN_STATUS=5 $now SLURM_RESTART_COUNT=11 ONEGATHER_REQUEUES=2
+said "and is counted" '3 times in this job; ONEGATHER_REQUEUES allows no more' job.txt
+job "an array's task" 0 5_3 SRUN_STATUS=5 $now SLURM_ARRAY_JOB_ID=5 SLURM_ARRAY_TASK_ID=3
+said "its number in the arguments" 'run.dir=x3' started
+
+job "warned" 0 7 SRUN_SECONDS=9 -- USR1 1
+job "warned while srun does not listen yet" 0 7 SRUN_SECONDS=9 SRUN_DEAF=2 -- USR1 1
+job "warned, a rank did not listen yet" 0 7 SRUN_SECONDS=9 SRUN_SIGNALLED=138 -- USR1 1
+job "warned before srun" 0 7 SLURM_RESTART_COUNT=1 STEP_SECONDS=2 -- USR1 1
+if [ ! -e started ]; then pass "the ranks were not started"; else fail "the ranks were not started" "$(cat started)"; fi
+job "cancelled" 130 '' SRUN_SECONDS=9 -- TERM 1
+job "cancelled before srun" 130 '' SLURM_RESTART_COUNT=1 STEP_SECONDS=2 -- TERM 1
+if [ ! -e started ]; then pass "the ranks were not started"; else fail "the ranks were not started" "$(cat started)"; fi
+job "cancelled after the warning" 130 '' SRUN_SECONDS=9 SRUN_DEAF=2 -- USR1 0.5 TERM 0.5
+job "cancelled, and a rank dies of it" 130 '' SRUN_SECONDS=9 SRUN_SIGNALLED=137 $now -- TERM 1
+
+job "no number of tasks" 0 '' SLURM_NTASKS= SLURM_JOB_NUM_NODES=1
+said "no number of tasks: it says so" 'no --ntasks: 1 rank on 1 node' job.txt
+finish
