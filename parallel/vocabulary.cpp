@@ -14,7 +14,6 @@ namespace og {
 
 namespace {
 
-constexpr int64_t kBlockRows = 1024;
 const Placement kTokens{{Axis::data, Place::varying}, {Axis::sequence, Place::varying}};
 
 struct VocabularyLoss final : Function {
@@ -142,8 +141,8 @@ Value vocabulary_loss(Tape& tape, Mesh& mesh, const Value& hidden_BTD, const Val
                    gradients ? function->dw.template rows<T>() : View<T, 2>()};
     const Tensor flat = x.tensor().reshape({rows, x.size(2)});
     const Tensor dx = gradients ? function->dx.reshape({rows, x.size(2)}) : Tensor();
-    for (int64_t begin = 0; begin < rows; begin += kBlockRows) {
-      const int64_t end = std::min(rows, begin + kBlockRows);
+    for (int64_t begin = 0; begin < rows; begin += kLossBlockRows) {
+      const int64_t end = std::min(rows, begin + kLossBlockRows);
       block.run(flat.slice(begin, end).template rows<const T>(),
                 {targets_BT.data<const int32_t>() + begin, {end - begin}}, losses.slice(begin, end).template flat<T>(),
                 gradients ? dx.slice(begin, end).template rows<T>() : View<T, 2>());

@@ -14,8 +14,10 @@ Value vocabulary_embedding(Tape& tape, Mesh& mesh, const Value& weight_VD, const
 // This rank's part of it, partial on tensor: the sum over the tensor ranks is the embedding.
 Value vocabulary_embedding_part(Tape& tape, Mesh& mesh, const Value& weight_VD, const Tensor& tokens_BT);
 
+inline constexpr int64_t kLossBlockRows = 1024;
+
 // Sum over this rank's tokens of -log p(target), [1]: partial over data and sequence, invariant on tensor. hidden [B,
-// T, D] invariant on tensor; targets_BT i32, -1: no target. The logits exist for some hundred rows at a time only:
+// T, D] invariant on tensor; targets_BT i32, -1: no target. The logits exist for kLossBlockRows rows at a time only:
 // while a tape records, their gradient is formed with them, for a loss gradient of 1, and scaled in backward.
 // token_losses: if given, receives -log p of every token [B, T], 0 where there is no target.
 Value vocabulary_loss(Tape& tape, Mesh& mesh, const Value& hidden_BTD, const Value& weight_VD, const Tensor& targets_BT,

@@ -5,10 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
+#include <set>
 
-#include "framework/train/bench_step.h"
+#include "framework/train/config_problems.h"
 #include "framework/train/plan_published.h"
+#include "framework/train/random_rows.h"
 #include "framework/train/row_probe.h"
+#include "framework/train/session.h"
+#include "framework/train/step.h"
 #include "tests/files.h"
 #include "tests/world.h"
 
@@ -60,6 +65,42 @@ TEST(ClusterFile, MistakesNameFileLineAndKey) {
   EXPECT_TRUE(contains(message("nodes:", "nods:"), "c.yaml:2: unknown key nods; did you mean nodes?"));
   EXPECT_TRUE(contains(message("nodes: 2", "nodes: 1.5"), "c.yaml:2: nodes: expected a whole number >= 1"));
   EXPECT_TRUE(contains(message("activation_passes: 4\n", ""), "missing activation_passes"));
+  EXPECT_TRUE(contains(message("device: core", "device: tpu"), "c.yaml:3: device: expected core or gpu, found"));
+  for (const char* number : {"nan", "inf", "-inf", "1e999", "4x"})
+    EXPECT_TRUE(contains(message("bandwidth: 1e+10", fmt::format("bandwidth: {}", number)),
+                         "c.yaml:13: inside.bandwidth: expected a number >= 1, found"))
+        << number;
+  EXPECT_TRUE(contains(message("nodes: 2", "nodes: 4294967297"), "nodes: expected a whole number >= 1 and <= 1048576"));
+  EXPECT_TRUE(contains(message("nodes: 2", "nodes: 1048576"), "at most 1048576 devices, found 1048576 x 4"));
+  EXPECT_TRUE(contains(message("nodes: 2", "nodes: 2\nnodes: 3"), "c.yaml:3: nodes is given twice"));
+  EXPECT_TRUE(contains(message("inside: {latency: 1e-05, bandwidth: 1e+10}", "inside: 5"),
+                       "c.yaml:13: inside: expected keys with values, found 5"));
+  write_file(path, "");
+  EXPECT_TRUE(contains(message_of(Status::usage, [&] { read_cluster(path); }), "c.yaml: missing name, device, nodes"));
+}
+
+TEST(Places, GpusAreOneARankAndCoresAreShared) {
+  Cluster c = some_cluster();  // two nodes of four
+  EXPECT_EQ(Places(c, 1).width(), 4) << "the cores of one node";
+  EXPECT_EQ(Places(c, 2).ranks_per_node(), 1);
+  EXPECT_EQ(Places(c, 4).width(), 2);
+  EXPECT_EQ(&Places(c, 2).link(2, 1), &c.across) << "one rank on each node";
+  EXPECT_EQ(&Places(c, 4).link(2, 1), &c.inside);
+  EXPECT_EQ(&Places(c, 4).link(2, 2), &c.across);
+  c.device = Device::gpu;
+  EXPECT_EQ(Places(c, 1).width(), 1);
+  EXPECT_EQ(&Places(c, 4).link(4, 1), &c.inside) << "the first node is filled";
+}
+
+TEST(Places, GroupsThatStraddleANode) {
+  Cluster c = some_cluster();
+  c.device = Device::gpu, c.nodes = 3;
+  EXPECT_EQ(Places(c, 12).nodes(4, 1), 1);
+  EXPECT_EQ(Places(c, 12).nodes(3, 1), 2) << "ranks 3, 4, 5";
+  EXPECT_EQ(Places(c, 12).nodes(6, 1), 2);
+  EXPECT_EQ(Places(c, 12).nodes(6, 2), 3);
+  EXPECT_EQ(Places(c, 12).nodes(3, 4), 3);
+  EXPECT_EQ(&Places(c, 12).link(3, 1), &c.across);
 }
 
 TEST(ClusterFile, ReadsWhatItWrites) {
@@ -71,8 +112,7 @@ TEST(ClusterFile, ReadsWhatItWrites) {
   EXPECT_EQ(read.devices(), 8);
   EXPECT_EQ(read.memory, c.memory);
   EXPECT_EQ(read.across.latency, c.across.latency);
-  EXPECT_EQ(&read.link(4, 1), &read.inside);
-  EXPECT_EQ(&read.link(4, 2), &read.across);
+  EXPECT_EQ(read.device, c.device);
 }
 
 Config model(const char* mixer, const char* channel, int64_t length, int64_t tokens, const char* extra = "") {
@@ -90,33 +130,84 @@ const char* const kSoftmax = "{type: attention, num_attention_heads: 2, num_key_
 const char* const kMlp = "{type: mlp, intermediate_size: 128}";
 const char* const kMoe = "{type: moe, num_experts: 4, num_experts_per_tok: 2, moe_intermediate_size: 64}";
 
-// The forecast is for the rank that takes the most.
-void expect_memory(const Config& config, const Degrees& degrees, const char* what) {
-  const double forecast = Planner(config, some_cluster()).forecast(degrees).memory.total();
-  double measured = 0;
-  world(degrees.world(), [&](Comm& comm) {
-    Config own = config;
-    own.parallel.degrees = degrees;
-    own.parallel.data_auto = false;
-    const StepBenchResult r = bench_step(own, comm, {.steps = 1, .warmup = 2});
-    if (comm.rank() == 0) measured = static_cast<double>(r.peak_memory_bytes);
+Config with(Config config, const std::function<void(Config&)>& change) {
+  change(config);
+  return config;
+}
+
+// Peak bytes of the rank that takes most, over three optimizer steps.
+double measured_peak(const Config& config) {
+  double peak = 0;
+  world(config.parallel.degrees.world(), [&](Comm& comm) {
+    Session session(config, comm, config.parallel.degrees);
+    Context& cx = session.context();
+    AdamW optimizer(session.store(), config.train.adamw, config.optimizer_sharding());
+    TrainStep step(cx, session.mesh(), session.store(), session.model(), optimizer, step_options(config));
+    const RowSource rows = [&](int64_t first, int64_t count) {
+      return random_rows(*cx.pool, first, count, config.data.sequence_length, config.model.vocab_size);
+    };
+    for (int64_t s = 0; s < 3; ++s) step.run(s + 1, s * config.rows_per_step(), rows, 1e-4, false);
+    const double most = comm.max(static_cast<double>(cx.pool->stats().peak_bytes), Site{"metrics"});
+    if (comm.rank() == 0) peak = most;
   });
-  EXPECT_NEAR(forecast / measured, 1, 0.10) << what << ": " << forecast << " forecast, " << measured << " measured";
+  return peak;
+}
+
+void expect_memory(const Config& config, const Layout& layout, const char* what) {
+  const double forecast = Planner(config, some_cluster()).forecast(layout).memory.total();
+  const double measured = measured_peak(with_layout(config, layout));
+  EXPECT_NEAR(forecast / measured, 1, 0.10)
+      << what << ", " << layout_name(layout) << ": " << forecast << " forecast, " << measured << " measured";
 }
 
 TEST(Memory, WithinTenPercentOfTheMeasuredPeak) {
   expect_memory(model(kGla, kMoe, 512, 1024), {}, "gla, experts");
   expect_memory(model(kDelta, kMlp, 512, 1024, ", micro_batch_size: 2"), {}, "delta rule, MLP");
-  expect_memory(model(kSoftmax, kMlp, 1024, 1024), {.sequence = 2}, "softmax over a sequence");
-  expect_memory(model(kGla, kMlp, 1024, 2048), {.data = 2}, "data");
-  expect_memory(model(kDelta, kMlp, 512, 1024), {.tensor = 2}, "tensor");
+  expect_memory(model(kSoftmax, kMlp, 1024, 1024), {{.sequence = 2}}, "softmax over a sequence");
+  expect_memory(model(kGla, kMlp, 1024, 2048), {{.data = 2}}, "data");
+  expect_memory(model(kDelta, kMlp, 512, 1024), {{.tensor = 2}}, "tensor");
   expect_memory(model(kGla, kMlp, 2048, 2048, ", recompute: block"), {}, "recomputed");
+}
+
+TEST(Memory, OfALargeVocabulary) {
+  const auto vocabulary = [](int64_t rows) { return [rows](Config& c) { c.model.vocab_size = rows; }; };
+  expect_memory(with(model(kGla, kMlp, 256, 256), vocabulary(65536)), {}, "65536 rows");
+  expect_memory(with(model(kGla, kMlp, 1536, 1536), vocabulary(16384)), {}, "16384 rows, two blocks of logits");
+  expect_memory(with(model(kGla, kMlp, 256, 256), vocabulary(16384)), {{.tensor = 2}}, "16384 rows");
+  expect_memory(with(model(kGla, kMlp, 256, 512), vocabulary(16384)), {{.pipeline = 2}}, "16384 rows");
+  expect_memory(with(model(kGla, kMlp, 256, 512),
+                     [](Config& c) { c.model.vocab_size = 16384, c.model.tie_word_embeddings = true; }),
+                {{.pipeline = 2}}, "16384 rows, tied");
+}
+
+TEST(Memory, OfPipelines) {
+  const auto layers = [](int64_t n) { return [n](Config& c) { c.model.num_hidden_layers = n; }; };
+  expect_memory(with(model(kGla, kMlp, 512, 2048), layers(4)), {{.pipeline = 2}}, "even");
+  expect_memory(model(kGla, kMlp, 512, 2048), {{.pipeline = 2}}, "uneven");
+  expect_memory(with(model(kGla, kMlp, 512, 4096), layers(5)), {{.pipeline = 4}}, "uneven");
+  expect_memory(with(model(kDelta, kMlp, 256, 1024), layers(4)), {{.pipeline = 2}, 0, 2}, "interleaved");
+  expect_memory(with(model(kGla, kMlp, 256, 2048), layers(8)), {{.data = 2, .pipeline = 2}, 1, 2}, "interleaved");
+  expect_memory(model(kGla, kMlp, 2048, 2048, ", segment_length: 256"), {{.pipeline = 2}}, "segments");
+}
+
+TEST(Memory, OfCutOptimizersSegmentsExpertsAndDoubles) {
+  const Config wide = with(model(kGla, kMlp, 128, 256), [](Config& c) { c.model.hidden_size = 256; });
+  expect_memory(wide, {{.data = 2}, 1}, "wide");
+  expect_memory(wide, {{.sequence = 2}, 1}, "wide");
+  expect_memory(with(model(kGla, kMoe, 128, 512), [](Config& c) { c.model.hidden_size = 256; }),
+                {{.data = 4, .expert = 2}, 1}, "wide experts");
+  expect_memory(model(kGla, kMoe, 512, 1024), {{.sequence = 2, .expert = 2}}, "experts");
+  expect_memory(model(kGla, kMoe, 512, 1024), {{.data = 2, .expert = 2}}, "experts");
+  expect_memory(model(kGla, kMlp, 4096, 4096, ", segment_length: 256"), {}, "segments");
+  expect_memory(model(kDelta, kMlp, 2048, 2048, ", segment_length: 512"), {{.sequence = 2}}, "segments");
+  expect_memory(model(kSoftmax, kMlp, 2048, 2048, ", segment_length: 256"), {}, "segments, softmax");
+  expect_memory(with(model(kGla, kMlp, 128, 256), [](Config& c) { c.train.precision = "f64"; }), {{.data = 2}}, "f64");
 }
 
 // Every kind of call over the sequence and tensor axes, as a micro step of the same model on these ranks counts it.
 void expect_exchanges(Config config, const Degrees& degrees, const std::string& method) {
   config.parallel.sequence_method = config.parallel.softmax_sequence_method = method;
-  const Forecast forecast = Planner(config, some_cluster()).forecast(degrees);
+  const Forecast forecast = Planner(config, some_cluster()).forecast({degrees});
   config.parallel.degrees = degrees;
   const auto counted = probe_rows(config, degrees, {config.data.sequence_length}).front().collectives;
   int compared = 0;
@@ -126,7 +217,7 @@ void expect_exchanges(Config config, const Degrees& degrees, const std::string& 
     for (const CollectiveForecast& f : forecast.collectives)
       if (f.axis == c.axis && f.verb == c.verb && f.site == c.site) bytes += f.bytes, calls += f.calls;
     const std::string what =
-        fmt::format("{}, {}: {} {} {}", method, layout_name(degrees), c.axis, name_of(c.verb), c.site);
+        fmt::format("{}, {}: {} {} {}", method, layout_name({degrees}), c.axis, name_of(c.verb), c.site);
     EXPECT_NEAR(bytes / static_cast<double>(c.bytes), 1, 1e-6) << what;
     EXPECT_EQ(calls, static_cast<double>(c.calls)) << what;
     compared += 1;
@@ -156,7 +247,7 @@ TEST(Exchanges, HeadsThatDoNotDivideByTwo) {
 }
 
 TEST(Exchanges, WhatAutoTakesIsForecast) {
-  const Forecast forecast = Planner(model(kSoftmax, kMlp, 512, 512), some_cluster()).forecast({.sequence = 2});
+  const Forecast forecast = Planner(model(kSoftmax, kMlp, 512, 512), some_cluster()).forecast({{.sequence = 2}});
   EXPECT_EQ(forecast.sequence.softmax, SoftmaxMethod::ulysses);
   EXPECT_EQ(forecast.collectives.front().verb, Verb::all_to_all);
 }
@@ -166,7 +257,8 @@ TEST(Memory, ActivationsOfWideLayersAreCounted) {
   Config wide = model("{type: gla, num_heads: 8, head_k_dim: 32, head_v_dim: 32}", kMoe, 512, 512);
   wide.model.hidden_size = 256;
   Planner planner(wide, some_cluster());
-  const double one = planner.forecast({}).memory.activations, four = planner.forecast({.tensor = 4}).memory.activations;
+  const double one = planner.forecast({{}}).memory.activations,
+               four = planner.forecast({{.tensor = 4}}).memory.activations;
   EXPECT_GT(four, 0.25 * one);
   EXPECT_LT(four, one);
 }
@@ -178,7 +270,7 @@ TEST(Planner, ListsEveryLegalLayoutBestFirst) {
   for (size_t i = 1; i < plans.size(); ++i) EXPECT_LE(plans[i - 1].step_seconds(), plans[i].step_seconds());
   int with_experts = 0;
   for (const Forecast& f : plans) {
-    const Degrees& d = f.degrees;
+    const Degrees& d = f.layout.degrees;
     EXPECT_EQ(d.world(), 4);
     EXPECT_LE(d.tensor, 2) << "two heads";
     with_experts += d.expert > 1;
@@ -190,10 +282,90 @@ TEST(Planner, ListsEveryLegalLayoutBestFirst) {
   EXPECT_GT(with_experts, 0);
 }
 
+// Every tuple there is, against the same rules: what a search that steps over factors could lose.
+TEST(Planner, SearchesEveryLegalLayout) {
+  const Config config = with(model(kGla, kMoe, 512, 2048), [](Config& c) { c.model.num_hidden_layers = 6; });
+  const Cluster cluster = some_cluster();
+  for (int ranks : {1, 4, 6, 8}) {
+    std::set<std::string> every, found;
+    for (int i = 0; i < 8 * 8 * 8 * 8 * 8; ++i) {
+      const Degrees d{.data = 1 + i % 8,
+                      .sequence = 1 + i / 8 % 8,
+                      .tensor = 1 + i / 64 % 8,
+                      .expert = 1 + i / 512 % 8,
+                      .pipeline = 1 + i / 4096};
+      if (!check_degrees(d, ranks).empty()) continue;
+      for (int zero : {0, 1})
+        for (int chunks : {1, 2}) {
+          const bool same = (zero == 1 && d.data * d.sequence == 1 && d.data * d.sequence * d.tensor == d.expert) ||
+                            (chunks == 2 && d.pipeline == 1);
+          Problems problems;
+          check_config(with_layout(config, {d, zero, chunks}), config_rules(ranks), problems);
+          if (!same && !problems.any()) every.insert(layout_name({d, zero, chunks}));
+        }
+    }
+    for (const Layout& layout : search_layouts(config, cluster, ranks).legal) found.insert(layout_name(layout));
+    EXPECT_EQ(found, every) << ranks << " ranks";
+    EXPECT_EQ(found.size(), search_layouts(config, cluster, ranks).legal.size());
+  }
+}
+
+TEST(Planner, NoLegalLayoutNamesTheNearestProblem) {
+  const char* const sliding = "{type: attention, num_attention_heads: 3, num_key_value_heads: 3, head_dim: 16}";
+  Config config = model(sliding, kMlp, 512, 1536);
+  config.parallel.softmax_sequence_method = "ulysses";
+  config.parallel.degrees.pipeline = 3;  // searched, not taken
+  const std::string message = message_of(Status::usage, [&] { Planner(config, some_cluster()).all(7); });
+  EXPECT_TRUE(contains(message, "no layout of 7 ranks is legal; the nearest is data 7: ")) << message;
+  EXPECT_TRUE(contains(message, "train.tokens_per_step: 3 rows a step")) << message;
+}
+
+// Layers take all the time: nothing for the head, nothing for links.
+Cluster slow_mixers() {
+  Cluster c = some_cluster();
+  c.mixers = 1e6, c.products = 1e15, c.activation_passes = 0, c.memory = 1e15;
+  c.inside = c.across = {1e-12, 1e15};
+  return c;
+}
+
+TEST(Planner, TheBubbleIsWhatTheSlowestStageWaits) {
+  const auto bubble = [](int64_t layers, const Layout& layout, const char* train = "") {
+    const Config config =
+        with(model(kGla, kMlp, 512, 2048, train), [&](Config& c) { c.model.num_hidden_layers = layers; });
+    const Forecast f = Planner(config, slow_mixers()).forecast(layout);
+    return f.bubble_seconds / f.compute_seconds;
+  };
+  // (P - 1) / (m V) of even stages, m = 4 micro steps.
+  EXPECT_NEAR(bubble(4, {{.pipeline = 2}}), 1.0 / 4, 1e-3);
+  EXPECT_NEAR(bubble(4, {{.pipeline = 4}}), 3.0 / 4, 1e-3);
+  EXPECT_NEAR(bubble(4, {{.data = 2, .pipeline = 2}}), 1.0 / 2, 1e-3);
+  EXPECT_NEAR(bubble(4, {{.pipeline = 2}, 0, 2}), 1.0 / 8, 1e-3);
+  // Of 2 and 1 layers: the stage of two waits for a micro step of one.
+  EXPECT_NEAR(bubble(3, {{.pipeline = 2}}), 1.0 / 8, 1e-3);
+  // Segments: each row fills the pipeline again.
+  EXPECT_NEAR(bubble(4, {{.pipeline = 2}}, ", segment_length: 128"), 1.0 / 4, 1e-3);
+  EXPECT_EQ(bubble(4, {}), 0);
+}
+
+TEST(Planner, OneGpuHasTheMemoryOfOne) {
+  Cluster c = some_cluster();
+  const Config config = model(kGla, kMlp, 512, 2048);
+  c.device = Device::gpu;
+  c.memory_bytes = 0.75 * Planner(config, c).forecast({}).memory.total();
+  EXPECT_FALSE(Planner(config, c).forecast({}).fits);
+  c.device = Device::core;
+  EXPECT_TRUE(Planner(config, c).forecast({}).fits) << "a rank has the memory of four cores";
+}
+
 TEST(Planner, MoreMemoryThanThereIsDoesNotFit) {
   Cluster small = some_cluster();
   small.memory_bytes = 1e5;
-  for (const Forecast& f : Planner(model(kGla, kMlp, 512, 2048), small).all(4)) EXPECT_FALSE(f.fits);
+  const Config config = model(kGla, kMlp, 512, 2048);
+  const std::vector<Forecast> plans = Planner(config, small).all(4);
+  for (const Forecast& f : plans) EXPECT_FALSE(f.fits);
+  const std::string text = describe(plans, config, small, 3);
+  EXPECT_TRUE(contains(text, "no layout fits into memory; the one that takes least: "));
+  EXPECT_TRUE(contains(text, "activations"));
 }
 
 TEST(Published, VerifiedTablesAreReproduced) {

@@ -8,11 +8,15 @@
 
 namespace og {
 
+enum class Device { core, gpu };
+
 struct Cluster {
   std::string name;
   int nodes = 1;
-  int devices_per_node = 1;  // GPUs, or the cores of a machine without
-  double memory_bytes = 0;   // of one device
+  // A rank runs on one GPU, or on its share of the cores of a node.
+  Device device = Device::core;
+  int devices_per_node = 1;
+  double memory_bytes = 0;  // of one device
   // What one device reaches, not what its data sheet says.
   double products = 0;   // FLOP/s of matrix products in the run's precision
   double mixers = 0;     // FLOP/s of recurrences, model FLOPs
@@ -24,8 +28,24 @@ struct Cluster {
   Link inside, across;          // of two devices in one node, in two nodes
 
   int devices() const { return nodes * devices_per_node; }
-  // The link that limits a group of ranks that lie `stride` devices apart.
-  const Link& link(int ranks, int stride) const { return ranks * stride > devices_per_node ? across : inside; }
+};
+
+// Where the ranks of a run lie, in their order, node by node. GPUs: a rank has one, nodes are filled. Cores: all nodes
+// have as many ranks (the last one what is left), which share its cores evenly.
+class Places {
+ public:
+  Places(const Cluster& cluster, int world);  // keeps a reference to `cluster`; world: at most devices()
+  int ranks_per_node() const { return per_node_; }
+  double width() const { return width_; }  // devices of a rank
+  // Of the groups of `ranks` ranks that lie `stride` apart, as the mesh cuts all ranks into them: the most nodes that
+  // one of them lies on, and the link that limits it.
+  int nodes(int ranks, int stride) const;
+  const Link& link(int ranks, int stride) const { return nodes(ranks, stride) > 1 ? cluster_.across : cluster_.inside; }
+
+ private:
+  const Cluster& cluster_;
+  int world_, per_node_;
+  double width_;
 };
 
 // Error(Status::usage) naming file, line and key.

@@ -95,7 +95,7 @@ ExchangeCost cost_of(const Exchange& x, const SequenceOptions& options, int rank
       const double n = each / (probed - 1);
       if (of_states && options.linear == LinearMethod::hierarchical && hosts > 1) {
         // Inside a host, one summary a host across, a state to the host's other ranks.
-        const int local = ranks / hosts;
+        const int local = (ranks + hosts - 1) / hosts;
         return {x.calls, x.calls * n * (local - 1 + hosts - 1 + (local > 1 ? 1 : 0)),
                 x.calls * (all_gather_seconds(inside, local, n) + all_gather_seconds(link, hosts, n) +
                            (local > 1 ? inside.message(n) : 0))};

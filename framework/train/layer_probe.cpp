@@ -1,9 +1,11 @@
 #include "framework/train/layer_probe.h"
 
 #include <algorithm>
+#include <array>
 
 #include "framework/train/row_probe.h"
 #include "framework/train/session.h"
+#include "parallel/vocabulary.h"
 
 namespace og {
 
@@ -24,7 +26,8 @@ void probe_layer(const Config& whole, LayerProbe& kind, int tensor) {
   const double expert_scale = few_experts(config, kind);
   const Options& channel = config.model.channels.at(kind.channel);
   if (channel.type == "moe")
-    kind.routed_bytes = static_cast<double>(channel.integer("num_experts_per_tok") * config.model.hidden_size) * 4;
+    kind.routed_bytes = static_cast<double>(channel.integer("num_experts_per_tok") * config.model.hidden_size *
+                                            size_of(resolve_precision(config.train.precision).dtype));
 
   // Elements by how they are shared, and FLOPs at the real length, from the records of one layer on one rank.
   const auto self = make_self_comm();
@@ -79,6 +82,54 @@ double few_experts(Config& config, const LayerProbe& kind) {
   return static_cast<double>(experts) / static_cast<double>(visited);
 }
 
+namespace {
+
+constexpr int64_t kEnds[] = {2048, 4096};  // vocabularies between which the ends are a line
+
+// Peak of the ends alone at both lengths, without their weights and gradients.
+std::array<double, 2> ends_bytes(const Config& config, const LayerProbe& any, int64_t vocabulary, int tensor,
+                                 double bytes_of_weights) {
+  Config ends = probe_config(plain(config), 0, any.mixer, any.channel);
+  ends.model.vocab_size = vocabulary;
+  const auto rows = probe_rows(ends, {.tensor = tensor}, {kShort, kLong});
+  return {rows[0].peak_bytes - bytes_of_weights, rows[1].peak_bytes - bytes_of_weights};
+}
+
+void probe_ends(const Config& config, ModelProbe& probe, int tensor) {
+  const auto hidden = static_cast<double>(config.model.hidden_size);
+  const auto whole = static_cast<double>(config.model.padded_vocab_size());
+  double bytes[2][2], width[2];  // [vocabulary][length]
+  for (size_t v : {0, 1}) {
+    ModelConfig model = config.model;
+    // A small one as it is, and half of it.
+    const int64_t step = int64_t{64} * tensor;
+    model.vocab_size =
+        whole > 4096 ? (kEnds[v] + step - 1) / step * step
+                     : std::max(step, (v == 0 ? model.vocab_size / 2 + step - 1 : model.vocab_size) / step * step);
+    const auto rows = static_cast<double>(model.padded_vocab_size());
+    width[v] = rows / tensor;
+    const double built = (probe.end_matrices * rows / tensor + 1) * hidden;
+    const auto measured =
+        ends_bytes(config, probe.layers.front(), model.vocab_size, tensor, probe.bytes_per_element * built);
+    std::copy(measured.begin(), measured.end(), bytes[v]);
+  }
+  const double apart = width[1] - width[0], longer = kLong - kShort;
+  EndsLine& e = probe.ends;
+  e.width = whole / tensor;
+  const double slope[2] = {(bytes[0][1] - bytes[0][0]) / longer, (bytes[1][1] - bytes[1][0]) / longer};
+  e.per_logit = apart > 0 ? std::max(0.0, (slope[1] - slope[0]) / apart) : 0;
+  e.per_token = std::max(0.0, slope[1] - e.per_logit * width[1]);
+  const double fixed[2] = {bytes[0][0] - slope[0] * kShort, bytes[1][0] - slope[1] * kShort};
+  const double per_row = apart > 0 ? std::max(0.0, (fixed[1] - fixed[0]) / apart) : 0;
+  e.fixed = fixed[1] + per_row * (e.width - width[1]);
+}
+
+}  // namespace
+
+double EndsLine::at(double tokens) const {
+  return fixed + per_token * tokens + per_logit * width * std::min(tokens, static_cast<double>(kLossBlockRows));
+}
+
 ModelProbe probe_model(const Config& config, int tensor) {
   ModelProbe probe;
   for (int64_t i = 0; i < config.model.num_hidden_layers; ++i) {
@@ -93,29 +144,22 @@ ModelProbe probe_model(const Config& config, int tensor) {
       found = probe.layers.end() - 1;
     }
     found->count += 1;
+    probe.order.push_back(static_cast<size_t>(found - probe.layers.begin()));
   }
   for (LayerProbe& kind : probe.layers) probe_layer(plain(config), kind, tensor);
 
-  const auto vocabulary = static_cast<double>(config.model.padded_vocab_size());
-  const double matrices = config.model.tie_word_embeddings ? 1 : 2;
-  probe.ends_elements = (matrices * vocabulary + 1) * static_cast<double>(config.model.hidden_size);
+  probe.end_matrices = config.model.tie_word_embeddings ? 1 : 2;
+  probe.norm_elements = static_cast<double>(config.model.hidden_size);
+  probe.matrix_elements = static_cast<double>(config.model.padded_vocab_size() * config.model.hidden_size);
   probe.head_flops = 2.0 * static_cast<double>(config.model.vocab_size * config.model.hidden_size);
   double bytes = 0, elements = 0;
   for (const LayerProbe& kind : probe.layers) bytes += kind.layer_fixed, elements += kind.built_elements;
   if (elements > 0) probe.bytes_per_element = bytes / elements;
   // Layers were probed between the ends of a small vocabulary.
   for (LayerProbe& kind : probe.layers)
-    kind.working.fixed -= probe.bytes_per_element * (matrices * kProbeVocabulary + 1) *
-                          static_cast<double>(config.model.hidden_size) / tensor;
-  const LayerProbe& any = probe.layers.front();
-  Config ends = probe_config(plain(config), 0, any.mixer, any.channel);
-  ends.model.vocab_size = std::min<int64_t>(config.model.vocab_size, 8192);
-  const double built = (matrices * static_cast<double>(ends.model.padded_vocab_size()) + 1) *
-                       static_cast<double>(config.model.hidden_size);
-  const auto rows = probe_rows(ends, {.tensor = tensor}, {kShort, kLong});
-  const double low = rows[0].peak_bytes, high = rows[1].peak_bytes;
-  probe.ends.per_token = std::max(0.0, (high - low) / (kLong - kShort));
-  probe.ends.fixed = low - probe.ends.per_token * kShort - probe.bytes_per_element * built / tensor;
+    kind.working.fixed -= probe.bytes_per_element * (probe.end_matrices * kProbeVocabulary / tensor + 1) *
+                          static_cast<double>(config.model.hidden_size);
+  probe_ends(config, probe, tensor);
   return probe;
 }
 

@@ -16,6 +16,14 @@ struct Line {
   double at(double tokens) const { return fixed + per_token * tokens; }
 };
 
+// Bytes of embedding, head and loss beside their weights and gradients. The logits of a block of rows and what is
+// formed beside the head's gradient grow with the vocabulary.
+struct EndsLine {
+  double fixed = 0, per_token = 0, per_logit = 0;
+  double width = 0;  // rows of the head on this rank
+  double at(double tokens) const;
+};
+
 struct LayerProbe {
   char mixer = 0, channel = 0;  // letters of the patterns
   int64_t count = 0;            // layers of this kind
@@ -33,10 +41,12 @@ struct LayerProbe {
 
 struct ModelProbe {
   std::vector<LayerProbe> layers;
-  Line ends;                     // bytes without layers: embedding, head, loss
-  double ends_elements = 0;      // of embedding, head, final norm
-  double bytes_per_element = 8;  // weights and gradients
-  double head_flops = 0;         // a token, forward
+  std::vector<size_t> order;  // the kind of each layer of the model
+  EndsLine ends;
+  double end_matrices = 2;                        // embedding and head; 1: tied
+  double matrix_elements = 0, norm_elements = 0;  // of one of them; of the final norm
+  double bytes_per_element = 8;                   // weights and gradients
+  double head_flops = 0;                          // a token, forward
 };
 
 // tensor: the degree that layers are probed at (ranks are threads of this process). Of a layer with very many experts

@@ -1,7 +1,4 @@
-// The plan of a run: what every legal layout of its degrees takes in memory, bytes and time on a cluster.
-//   step  = compute + exposed communication + pipeline bubble + overhead
-//   compute = FLOPs by part / the cluster's rates, saved bytes x passes and the optimizer's bytes / its memory rate
-//   exposed = what of a collective is longer than the local work it can hide behind
+// The plan of a run: what every legal layout of its ranks takes in memory, bytes and time on a cluster.
 // Memory comes from probes (layer_probe.h), what layers send to others too (exchange_probe.h: by the sequence methods
 // of the config, and for `auto` those that a run would choose), times from the cluster's rates and links (cost.h).
 #pragma once
@@ -9,39 +6,19 @@
 #include <map>
 
 #include "framework/io/json.h"
-#include "framework/train/cluster.h"
 #include "framework/train/exchange_probe.h"
+#include "framework/train/forecast.h"
+#include "framework/train/layout_search.h"
 
 namespace og {
-
-struct CollectiveForecast {
-  std::string axis, site;
-  Verb verb;
-  double calls = 0, bytes = 0, seconds = 0, exposed = 0;  // of a step on one rank
-};
-
-struct MemoryForecast {  // bytes of one rank
-  double weights = 0, gradients = 0, optimizer = 0, activations = 0, states = 0, buffers = 0;
-  double total() const { return weights + gradients + optimizer + activations + states + buffers; }
-};
-
-struct Forecast {
-  Degrees degrees;
-  SequenceOptions sequence;  // the methods that it counts with, if degrees.sequence > 1
-  MemoryForecast memory;
-  std::vector<CollectiveForecast> collectives;
-  double compute_seconds = 0, exposed_seconds = 0, bubble_seconds = 0, overhead_seconds = 0;
-  double tokens_per_second = 0;
-  bool fits = true;
-  double step_seconds() const { return compute_seconds + exposed_seconds + bubble_seconds + overhead_seconds; }
-};
 
 class Planner {
  public:
   // vocab_size is known by now.
   Planner(Config config, Cluster cluster) : config_(std::move(config)), cluster_(std::move(cluster)) {}
-  Forecast forecast(const Degrees& degrees);
-  // Every layout of this many ranks that the config accepts: those that fit first, the fastest of them first.
+  Forecast forecast(const Layout& layout);
+  // Every legal layout of this many ranks: those that fit first, the fastest of them first. None is legal:
+  // Error(Status::usage) naming the nearest and what is wrong with it.
   std::vector<Forecast> all(int world_size);
 
  private:
@@ -53,7 +30,6 @@ class Planner {
   std::map<std::string, LayerExchanges> exchanges_;  // by kind of layer, degrees probed and method
 };
 
-std::string layout_name(const Degrees& degrees);  // "data 2, sequence 4, expert 8"
 std::string describe(const std::vector<Forecast>& plans, const Config& config, const Cluster& cluster, size_t rows);
 Json to_json(const Forecast& forecast);
 

@@ -62,9 +62,9 @@ std::vector<Validation> validate_plans(Comm& world) {
     const Config config = parse_config(text, c.name, {}, config_rules(world.size()));
     const Degrees degrees = resolve_degrees(config, world.size());
     Validation row;
-    row.name = fmt::format("{}; {}", c.name, layout_name(degrees));
+    row.name = fmt::format("{}; {}", c.name, layout_name({degrees}));
     world.barrier(Site{"metrics"});
-    const Forecast forecast = Planner(config, cluster).forecast(degrees);
+    const Forecast forecast = Planner(config, cluster).forecast({degrees});
     const StepBenchResult bench = bench_step(config, world, {.steps = 5, .warmup = 2});
     row.forecast_bytes = forecast.memory.total();
     row.measured_bytes = static_cast<double>(bench.peak_memory_bytes);

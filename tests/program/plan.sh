@@ -6,10 +6,20 @@ cluster=$root/configs/clusters/h100.yaml
 plan=("$ONEGATHER" plan tiny.yaml train.precision=f32)
 
 expect "every legal layout, the best first, with its reason" 0 '^best: .*(less|first|fit)' "${plan[@]}" --cluster "$cluster" --ranks 4
-expect "collectives by name" 0 'all_gather +mixer.forward' "${plan[@]}" --cluster "$cluster" --ranks 4 train.tokens_per_step=48 train.micro_batch_size=1
+expect "collectives by name" 0 '"verb": "all_gather", "site": "mixer.forward"' "${plan[@]}" --cluster "$cluster" --ranks 4 --json
 expect "JSON" 0 '^\{"cluster": .*"layouts": \[\{"data": ' "${plan[@]}" --cluster "$cluster" --ranks 2 --json
+expect "pipelines and ZeRO-1 are searched" 0 'pipeline 2, ZeRO-1' "${plan[@]}" --cluster "$cluster" --ranks 4 --rows 1000
+sed 's/^memory_bytes:.*/memory_bytes: 1.0e+5/' "$cluster" >little.yaml
+expect "one rank has the memory of one GPU" 0 'no layout fits into memory; the one that takes least: one rank' "${plan[@]}" --cluster little.yaml --ranks 1
 expect "more ranks than devices" 2 '17 ranks on the 16 devices' "${plan[@]}" --cluster "$cluster" --ranks 17
 expect "no cluster" 2 'expected CONFIG and --cluster' "${plan[@]}"
+expect "ranks beyond an int" 2 '4294967297' "${plan[@]}" --cluster "$cluster" --ranks 4294967297
+expect "no legal layout: the nearest, by key" 2 'no layout of 7 ranks is legal; the nearest is .*: .*(train|parallel|model)\.[a-z_.]+: ' "${plan[@]}" --cluster "$cluster" --ranks 7 parallel.sequence_method=ulysses parallel.softmax_sequence_method=ulysses
+ranks 2 "${plan[@]}" --cluster "$cluster" --ranks 2 >twice.txt 2>&1
+if [ "$(grep -c '^best: ' twice.txt)" = 1 ]; then pass "two processes print one plan"; else fail "two processes print one plan" "$(head -n 5 twice.txt)"; fi
+sed 's/bandwidth: 3.*e+11/bandwidth: nan/' "$cluster" >nan.yaml
+expect "a bandwidth that is no number" 2 'nan.yaml:[0-9]+: inside.bandwidth: expected a number >= 1, found nan' "${plan[@]}" --cluster nan.yaml
+expect "--validate beside a config" 2 '--validate takes neither CONFIG nor --cluster' "${plan[@]}" --validate
 expect "a missing cluster file" 3 'nowhere.yaml' "${plan[@]}" --cluster nowhere.yaml
 sed 's/devices_per_node/devices_per_nod/' "$cluster" >misspelt.yaml
 expect "a misspelt key of the cluster" 2 'misspelt.yaml:[0-9]+: unknown key devices_per_nod; did you mean devices_per_node' "${plan[@]}" --cluster misspelt.yaml

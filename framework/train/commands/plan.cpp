@@ -8,17 +8,23 @@
 #include "framework/train/plan.h"
 #include "framework/train/plan_published.h"
 #include "framework/train/plan_validate.h"
+#include "parallel/launcher.h"
 
 namespace og {
 
 int plan_command(const std::vector<std::string>& args) {
-  CommandLine line("onegather plan",
-                   "Memory, bytes and time of a step for every legal layout of a config on a cluster, the best first.");
+  CommandLine line(
+      "onegather plan",
+      "Memory, bytes and time of a step for every legal layout of a config on a cluster, the best first.\n"
+      "Searched: data, sequence, expert and pipeline over the factors of the ranks, tensor within a node,\n"
+      "ZeRO 0 and 1, pipelines by 1F1B and interleaved with two chunks a stage (and the config's own\n"
+      "virtual_stages). Held as the config has them: sequence methods (auto: as a run would choose) and\n"
+      "order, micro_batch_size, recompute, segment_length, sequence_norms, precision.");
   std::string path, cluster_path;
   std::vector<std::string> overrides;
   int64_t rows = 12, ranks = 0;
   bool json = false, validate = false;
-  line.add("CONFIG", path, "YAML file");
+  line.add("CONFIG", path, "YAML file: model, data, batch and methods; what it says of degrees is not read");
   line.add("key=value", overrides, "config values");
   line.add("--cluster", cluster_path, "YAML file of the cluster: configs/clusters/, or one from doctor --measure");
   line.add("--ranks", ranks, "how many ranks; default: all devices of the cluster", Bound::positive);
@@ -26,7 +32,9 @@ int plan_command(const std::vector<std::string>& args) {
   line.add_flag("--json", json, "end with one line of JSON: every layout, the best first");
   line.add_flag("--validate", validate, "hold forecasts against steps measured here, and against published tables");
   if (!line.parse(args)) return 0;
-  if (validate)
+  if (validate) {
+    if (!path.empty() || !cluster_path.empty())
+      fail(Status::usage, "onegather plan: --validate takes neither CONFIG nor --cluster: it has configs of its own");
     return run_in_world(300, [](Comm& world) {
       const std::vector<Validation> held = validate_plans(world);
       if (world.rank() != 0) return 0;
@@ -34,17 +42,16 @@ int plan_command(const std::vector<std::string>& args) {
       for (const PublishedFit& fit : fit_published_tables()) std::puts(describe(fit).c_str());
       return 0;
     });
+  }
   if (path.empty() || cluster_path.empty()) fail(Status::usage, "onegather plan: expected CONFIG and --cluster FILE");
+  if (launched_rank() > 0) return 0;  // there is one plan, whoever asks
   const Cluster cluster = read_cluster(cluster_path);
   Config config = load_config(path, overrides, config_rules());
   if (config.model.vocab_size == 0) config.model.vocab_size = make_tokenizer(config.data.tokenizer)->vocab_size();
+  if (ranks > cluster.devices())
+    fail(Status::usage, "--ranks: {} ranks on the {} devices of {}", ranks, cluster.devices(), cluster_path);
   const int world = ranks > 0 ? static_cast<int>(ranks) : cluster.devices();
-  if (world > cluster.devices())
-    fail(Status::usage, "--ranks: {} ranks on the {} devices of {}", world, cluster.devices(), cluster_path);
   const std::vector<Forecast> plans = Planner(config, cluster).all(world);
-  if (plans.empty())
-    fail(Status::usage, "{}: no layout of {} ranks is legal: rows, heads or experts do not divide; see train --dry-run",
-         path, world);
   std::fputs(describe(plans, config, cluster, static_cast<size_t>(rows)).c_str(), stdout);
   if (!json) return 0;
   Json all = Json::array();
