@@ -120,11 +120,14 @@ ExchangeCost cost_of(const Exchange& x, const SequenceOptions& options, int rank
   if (of_states && options.linear == LinearMethod::scan)
     hops = (std::bit_width(static_cast<unsigned>(ranks - 1)) + 1.0) / 2;
   // In a chain all but the ends receive and send.
-  const bool chain = of_states && (options.linear == LinearMethod::lasp1 || options.linear == LinearMethod::zeco);
-  const double calls = chain && ranks > 2 ? 2 * x.calls : hops * x.calls;
+  const bool chain_of_states =
+      of_states && (options.linear == LinearMethod::lasp1 || options.linear == LinearMethod::zeco);
+  const double calls = chain_of_states && ranks > 2 ? 2 * x.calls : hops * x.calls;
   double seconds = hops * x.calls * link.message(each);
-  if (of_states && options.linear == LinearMethod::lasp1) seconds = chain_seconds(link, ranks, received, 1);
-  if (of_states && options.linear == LinearMethod::zeco) seconds = chain_seconds(link, ranks, received, kZecoBlocks);
+  if (chain_of_states) {
+    const int blocks = x.blocks > 0 ? x.blocks : options.linear == LinearMethod::zeco ? kZecoBlocks : 1;
+    seconds = chain_seconds(link, ranks, received, blocks);
+  }
   return {calls, hops * received, seconds};
 }
 

@@ -37,7 +37,7 @@ if [ "${ONEGATHER_FULL:-0}" = 1 ]; then
   else
     fail "memory forecasts within 10 % of five measured steps" "$(head -n 8 validate.txt)"
   fi
-  if grep -q 'LASP-2, table 6' validate.txt; then pass "the published tables are printed"; else fail "the published tables are printed"; fi
+  if grep -q '2502.07563, table 6' validate.txt; then pass "the published tables are printed"; else fail "the published tables are printed"; fi
 else
   echo "not run: forecasts against measured steps (give --full)"
 fi
