@@ -5,10 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <functional>
 #include <set>
 
+#include "framework/train/cluster_probe.h"
 #include "framework/train/config_problems.h"
+#include "framework/train/host_memory.h"
 #include "framework/train/plan_published.h"
 #include "framework/train/random_rows.h"
 #include "framework/train/row_probe.h"
@@ -113,6 +116,40 @@ TEST(ClusterFile, ReadsWhatItWrites) {
   EXPECT_EQ(read.memory, c.memory);
   EXPECT_EQ(read.across.latency, c.across.latency);
   EXPECT_EQ(read.device, c.device);
+}
+
+TEST(MeasuredLinks, InsideAHostAndAcrossAreMeasuredApart) {
+  for (int per_host : {0, 2}) {
+    Cluster c;
+    c.inside = c.across = {};
+    world(4,
+          [&](Comm& comm) {
+            Cluster own;
+            measure_links(comm, own);
+            EXPECT_GT(own.inside.latency, 0);
+            EXPECT_GT(own.across.bandwidth, 1e6);
+            if (comm.rank() == 0) c = own;
+          },
+          {.ranks_per_host = per_host});
+    EXPECT_EQ(c.inside.latency == c.across.latency, per_host == 0);
+    EXPECT_EQ(c.inside.bandwidth == c.across.bandwidth, per_host == 0);
+  }
+}
+
+TEST(HostMemory, IsWhatTheControlGroupsAllow) {
+  const TemporaryFolder folder;
+  const std::string groups = folder / "sys/fs/cgroup";
+  std::filesystem::create_directories(folder / "proc/self");
+  std::filesystem::create_directories(groups + "/job/step");
+  std::filesystem::create_directories(groups + "/memory/old");
+  write_file(folder / "proc/self/cgroup", "0::/job/step\n");
+  EXPECT_EQ(total_memory_bytes(folder / ""), total_memory_bytes("/nowhere"));
+  write_file(groups + "/job/step/memory.max", "max\n");
+  write_file(groups + "/job/memory.max", "1048576\n");
+  EXPECT_EQ(total_memory_bytes(folder / ""), 1048576) << "of a group above";
+  write_file(folder / "proc/self/cgroup", "3:cpu:/x\n7:memory:/old\n");
+  write_file(groups + "/memory/old/memory.limit_in_bytes", "65536\n");
+  EXPECT_EQ(total_memory_bytes(folder / ""), 65536) << "version 1";
 }
 
 Config model(const char* mixer, const char* channel, int64_t length, int64_t tokens, const char* extra = "") {
