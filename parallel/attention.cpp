@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "framework/ops/rows.h"
 #include "parallel/attention_methods.h"
@@ -115,13 +116,16 @@ struct SequenceAttention final : Function {
         differentiate(cx, x.of(rows), rows.own(d_o), first(earlier.k), first(earlier.v), piece(rows, g, count),
                       part(rows, dq.tensor, Put::add), {first(dk_earlier), put}, {first(dv_earlier), put});
       }
-      const auto collect = [&](const Slot::Target& target, const Tensor& own, const Tensor& others) {
-        if (!target.tensor.defined()) return;
+      std::optional<SumToOwners> dk_sum, dv_sum;
+      if (dk.tensor.defined()) dk_sum.emplace(cx, dk_earlier, seq, kAttentionBackward);
+      if (dv.tensor.defined()) dv_sum.emplace(cx, dv_earlier, seq, kAttentionBackward);
+      const auto collect = [&](const Slot::Target& target, const Tensor& own, std::optional<SumToOwners>& others) {
+        if (!others) return;
         put_heads(target.tensor, g, own, target.put);
-        put_heads(target.tensor, g, sum_to_owners(cx, others, seq, kAttentionBackward), Put::add);
+        put_heads(target.tensor, g, others->finish(), Put::add);
       };
-      collect(dk, dk_own, dk_earlier);
-      collect(dv, dv_own, dv_earlier);
+      collect(dk, dk_own, dk_sum);
+      collect(dv, dv_own, dv_sum);
     }
   }
 };

@@ -4,6 +4,7 @@
 //   all_gather_kv  N (P - 1) / P rows of K and V                again, and as much of dK, dV
 //   ring           the same, in P - 1 hops                      K, V in P - 1 hops, dK, dV in P
 //   ulysses        C (P - 1) / P rows of q, k, v and o (heads)  the same
+//   megatron       N (P - 1) / P rows of q, k, v and o          the same
 //
 // N tokens of a row, C = N / P of them on a rank.
 #pragma once
@@ -24,9 +25,17 @@ Value gathered_attention(Tape& tape, const Value& q, const Value& k, const Value
 // Ring Attention (arXiv 2310.01889).
 Value ring_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
                      const SequenceAttentionOptions& options, const SeqContext& seq);
-// DeepSpeed-Ulysses (arXiv 2309.14509). The query heads must divide by the ranks.
+// DeepSpeed-Ulysses (arXiv 2309.14509), and Megatron-LM's sequence parallelism (arXiv 2205.05198) for a layer without
+// its projections. Any number of heads: the shares of the ranks differ by at most one and may be empty.
 Value ulysses_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
                         const SequenceAttentionOptions& options, const SeqContext& seq);
+Value megatron_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
+                         const SequenceAttentionOptions& options, const SeqContext& seq);
+
+// Linear attention without a gate by left products, (Q K^T) V block by block without softmax: how the LASP-2 paper ran
+// its rivals. seq.options.linear: ring, ulysses or megatron. As many key heads as query heads, no earlier state.
+Value left_product_attention(Tape& tape, const Value& q, const Value& k, const Value& v, double scale,
+                             const SeqContext& seq);
 
 // Rows in memory whose queries begin at the same place of their sequences: all of them in contiguous order, one by one
 // in zigzag order.

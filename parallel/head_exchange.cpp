@@ -60,6 +60,12 @@ HeadExchange::HeadExchange(Context& cx, const Tensor& x, const std::vector<HeadR
     });
   received_ = cx.empty({std::reduce(received.begin(), received.end())}, x.dtype());
   pending_ = seq.comm->all_to_all(received_, received, out, counts, site);
+  if (!seq.options.overlap) wait();
+}
+
+void HeadExchange::wait() {
+  if (pending_) pending_->wait();
+  pending_.reset();
 }
 
 HeadExchange HeadExchange::to_heads(Context& cx, const Tensor& x, const std::vector<HeadRange>& heads,
@@ -75,7 +81,7 @@ HeadExchange HeadExchange::to_heads(Context& cx, const Tensor& x, const std::vec
 }
 
 Tensor HeadExchange::finish_heads(Context& cx) {
-  pending_.wait();
+  wait();
   const HeadRange mine{0, heads_[rank_].count()};
   const Tensor y = cx.empty({batch_, first_.back(), mine.count(), width_}, received_.dtype());
   const int64_t size = size_of(y.dtype());
@@ -103,7 +109,7 @@ HeadExchange HeadExchange::to_tokens(Context& cx, const Tensor& y, const std::ve
 }
 
 void HeadExchange::finish_tokens(const Tensor& x, Put put) {
-  pending_.wait();
+  wait();
   if (put == Put::write) x.fill(0);
   visit_real(x.dtype(), [&](auto zero) {
     using T = decltype(zero);

@@ -3,6 +3,7 @@
 // to each, and on the way back (gradients) their parts are summed in the order of the ranks.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "framework/core/context.h"
@@ -20,7 +21,7 @@ Tensor take_heads(Context& cx, const Tensor& x, int64_t begin, int64_t end);
 // Heads [begin, ..) of x become, or grow by, those of y [B, T, n, D].
 void put_heads(const Tensor& x, int64_t begin, const Tensor& y, Put put);
 
-// A started all-to-all; finish() once.
+// A started all-to-all; finish once.
 class HeadExchange {
  public:
   // x [B, T local, H, D] -> [B, T, heads[rank], D]
@@ -42,12 +43,14 @@ class HeadExchange {
   HeadExchange(Context& cx, const Tensor& x, const std::vector<HeadRange>& heads, const SeqContext& seq,
                const std::vector<Part>& sent, const std::vector<int64_t>& received, Site site);
 
+  void wait();
+
   std::vector<HeadRange> heads_;
   std::vector<int64_t> first_;
   size_t rank_ = 0;
   int64_t batch_ = 0, width_ = 0;
-  Tensor received_;  // flat, by rank
-  Pending pending_;
+  Tensor received_;                 // flat, by rank
+  std::optional<Pending> pending_;  // none: waited for
 };
 
 }  // namespace og

@@ -70,7 +70,7 @@ Tensor SequenceGather::rows(Context& cx, int64_t end) {
   return out;
 }
 
-Tensor sum_to_owners(Context& cx, const Tensor& part, const SeqContext& seq, Site site) {
+SumToOwners::SumToOwners(Context& cx, const Tensor& part, const SeqContext& seq, Site site) {
   const int64_t end = part.size(1), inner = part.shape().count_from(2);
   const int64_t token = inner * size_of(part.dtype());
   Tensor flat;
@@ -84,9 +84,15 @@ Tensor sum_to_owners(Context& cx, const Tensor& part, const SeqContext& seq, Sit
   }
   Shape shape = with_rows(part.shape(), seq.local_length());
   shape.set(0, seq.num_rows);
-  const Tensor own = cx.empty(shape, part.dtype());
-  seq.comm->reduce_scatter(own.reshape({shape[0] * shape[1], inner}), flat, tokens_of_ranks(seq), site).wait();
-  return own;
+  own_ = cx.empty(shape, part.dtype());
+  pending_ = seq.comm->reduce_scatter(own_.reshape({shape[0] * shape[1], inner}), flat, tokens_of_ranks(seq), site);
+  if (!seq.options.overlap) finish();
+}
+
+Tensor SumToOwners::finish() {
+  if (pending_) pending_->wait();
+  pending_.reset();
+  return own_;
 }
 
 Tensor gather_starts(Context& cx, const SeqContext& seq, Site site) {

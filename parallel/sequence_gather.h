@@ -23,9 +23,17 @@ class SequenceGather {
   std::optional<Pending> pending_;  // none: waited for
 };
 
-// The adjoint. part [B, end, ..]: this rank's contribution to tokens [0, end); nothing to the others. Returns the sum
-// of all ranks' contributions to this rank's tokens, [num_rows, T, ..].
-Tensor sum_to_owners(Context& cx, const Tensor& part, const SeqContext& seq, Site site);
+// The adjoint, started: part [B, end, ..] is this rank's contribution to tokens [0, end); nothing to the others.
+class SumToOwners {
+ public:
+  SumToOwners(Context& cx, const Tensor& part, const SeqContext& seq, Site site);
+  // Waits. The sum of all ranks' contributions to this rank's tokens, [num_rows, T, ..].
+  Tensor finish();
+
+ private:
+  Tensor own_;
+  std::optional<Pending> pending_;  // none: waited for
+};
 
 // Starts of documents of whole rows of the batch, [B, length], as places in the row.
 Tensor gather_starts(Context& cx, const SeqContext& seq, Site site);

@@ -1,80 +1,24 @@
 #include "parallel/sequence_heads.h"
 
-#include <optional>
-
 #include "parallel/collectives.h"
-#include "parallel/head_exchange.h"
+#include "parallel/head_transport.h"
 #include "parallel/sequence_gather.h"
 
 namespace og {
 
 namespace {
 
-// A stream on its way from this rank's tokens of all heads to all tokens of this rank's heads.
-class ToHeads {
- public:
-  ToHeads(Context& cx, const Tensor& x, const std::vector<HeadRange>& heads, const SeqContext& seq, Site site)
-      : own_(heads[static_cast<size_t>(seq.comm->rank())]), rank_(x.shape().rank()), length_(seq.length) {
-    if (!x.defined()) return;
-    const Tensor x4 = x.reshape({x.size(0), x.size(1), x.size(2), x.shape().count_from(3)});
-    if (seq.options.linear == LinearMethod::ulysses)
-      exchange_ = HeadExchange::to_heads(cx, x4, heads, seq, site);
-    else
-      gather_.emplace(cx, x4, seq, site);
-  }
-  Tensor finish(Context& cx) {
-    if (!exchange_ && !gather_) return {};
-    const Tensor y =
-        exchange_ ? exchange_->finish_heads(cx) : take_heads(cx, gather_->rows(cx, length_), own_.begin, own_.end);
-    return rank_ == 3 ? y.reshape({y.size(0), y.size(1), y.size(2)}) : y;
-  }
-
- private:
-  HeadRange own_;
-  int rank_;
-  int64_t length_;
-  std::optional<HeadExchange> exchange_;
-  std::optional<SequenceGather> gather_;
-};
-
-// The way back: y [B, T, own heads, ..] into x [B, T local, H, ..].
-class ToTokens {
- public:
-  ToTokens(Context& cx, const Tensor& y, int64_t num_heads, const std::vector<HeadRange>& heads, const SeqContext& seq,
-           Site site) {
-    const Tensor y4 = y.reshape({y.size(0), y.size(1), y.size(2), y.shape().count_from(3)});
-    if (seq.options.linear == LinearMethod::ulysses) {
-      exchange_ = HeadExchange::to_tokens(cx, y4, heads, seq, site);
-      return;
-    }
-    const Tensor whole = cx.zeros({y4.size(0), y4.size(1), num_heads, y4.size(3)}, y.dtype());
-    if (y.count() > 0) put_heads(whole, heads[static_cast<size_t>(seq.comm->rank())].begin, y4, Put::write);
-    summed_ = sum_to_owners(cx, whole, seq, site);
-  }
-  void finish(const Tensor& x, Put put) {
-    const Tensor x4 = x.reshape({x.size(0), x.size(1), x.size(2), x.shape().count_from(3)});
-    if (exchange_)
-      exchange_->finish_tokens(x4, put);
-    else
-      put_heads(x4, 0, summed_, put);
-  }
-
- private:
-  std::optional<HeadExchange> exchange_;
-  Tensor summed_;
-};
-
 struct ScanByHeads final : Function {
   Recurrence recurrence;
   SeqContext seq;
-  std::vector<HeadRange> heads;
+  HeadPlan heads;
   int64_t num_heads = 0, key_size = 0, value_size = 0;
   double scale = 1;
   Tensor q, k, v, g, beta, start;  // the whole sequence, this rank's heads
   Tensor entry;
 
   const char* name() const override { return "scan_by_heads"; }
-  HeadRange own() const { return heads[static_cast<size_t>(seq.comm->rank())]; }
+  HeadRange own() const { return heads.of[static_cast<size_t>(seq.comm->rank())]; }
   Shape state_shape() const { return {seq.num_rows, own().count(), key_size, value_size}; }
 
   template <class T>
@@ -118,7 +62,7 @@ struct ScanByHeads final : Function {
         const Tensor work = cx.empty({kernel.workspace(cx.stream, in, ScanCall::forward)}, v.dtype());
         kernel.forward(cx.stream, o.view<T, 4>(), exit.view<T, 4>(), work.flat<T>(), in, entry.view<const T, 4>());
       });
-    ToTokens(cx, o, num_heads, heads, seq, site).finish(o_local, Put::write);
+    ToTokens(cx, o, heads, seq, site).finish(o_local, Put::write);
     if (final_state.defined()) share(final_state, exit, site);
   }
 
@@ -151,7 +95,7 @@ struct ScanByHeads final : Function {
       });
     std::vector<std::pair<size_t, ToTokens>> back;
     for (size_t i = 0; i < 5; ++i)
-      if (input(i)) back.emplace_back(i, ToTokens(cx, gradients[i], num_heads, heads, seq, site));
+      if (input(i)) back.emplace_back(i, ToTokens(cx, gradients[i], heads, seq, site));
     for (auto& [i, exchange] : back) {
       const auto [target, put] = input(i)->open(cx);
       exchange.finish(target, put);
@@ -175,8 +119,7 @@ ScanOutput scan_by_heads(Tape& tape, const Recurrence& recurrence, const ScanStr
   function->seq = seq;
   function->num_heads = s.q.size(2), function->key_size = s.q.size(3), function->value_size = s.v.size(3);
   function->scale = s.scale;
-  const std::vector<int64_t> first = split_evenly(s.q.size(2), seq.comm->size());
-  for (size_t r = 0; r + 1 < first.size(); ++r) function->heads.push_back({first[r], first[r + 1]});
+  function->heads = {transport_of(seq.options.linear), s.q.size(2), shares_of_heads(s.q.size(2), seq.comm->size())};
 
   const std::initializer_list<Value> inputs{s.q, s.k, s.v, s.g, s.beta, initial_state};
   ScanOutput out;

@@ -19,7 +19,8 @@ struct SequenceOptions {
   SoftmaxMethod softmax = SoftmaxMethod::all_gather_kv;
   SequenceOrder order = SequenceOrder::contiguous;
   bool overlap = true;  // false: every transfer is waited for where it starts, to measure what overlap buys
-  // bench sequence alone: linear attention by left products, block by block, as the LASP-2 paper ran Ring Attention.
+  // bench sequence alone: ring, ulysses or megatron by left products (attention_methods.h), as the LASP-2 paper ran
+  // them.
   bool left_products = false;
 };
 

@@ -4,6 +4,7 @@
 
 #include "framework/autograd/recompute.h"
 #include "parallel/attention_methods.h"
+#include "parallel/sequence.h"
 #include "tests/split_sequence.h"
 
 namespace og {
@@ -17,22 +18,24 @@ struct Method {
   const char* name;
   Run run;
 };
-const Method kMethods[] = {
-    {"all_gather_kv", gathered_attention}, {"ring", ring_attention}, {"ulysses", ulysses_attention}};
+const Method kMethods[] = {{"all_gather_kv", gathered_attention},
+                           {"ring", ring_attention},
+                           {"ulysses", ulysses_attention},
+                           {"megatron", megatron_attention}};
 
 struct Heads {
   int64_t queries, keys;
 };
-// Splits of 13 tokens, and heads that divide by their ranks: one key head for several ranks, several for one, and
-// queries of one key head on two ranks beside others (6 over 3 on 2 ranks, 12 over 3 on 4).
+// Splits of 13 tokens, and heads: one key head for several ranks, several for one, queries of one key head on two ranks
+// beside others (6 over 3 on 2 ranks, 12 over 3 on 4), shares that differ (5 on 2 ranks) and empty ones (3 on 4).
 struct Case {
   std::vector<std::vector<int64_t>> splits;
   std::vector<Heads> heads;
 };
 const Case kCases[] = {
-    {{{0, 7, 13}, {0, 13, 13}, {0, 0, 13}, {0, 1, 13}}, {{4, 2}, {6, 3}, {4, 1}}},
+    {{{0, 7, 13}, {0, 13, 13}, {0, 0, 13}, {0, 1, 13}}, {{4, 2}, {6, 3}, {4, 1}, {5, 5}}},
     {{{0, 5, 9, 13}, {0, 0, 6, 13}, {0, 6, 6, 13}, {0, 2, 13, 13}}, {{6, 3}, {6, 2}, {3, 1}}},
-    {{{0, 4, 7, 10, 13}, {0, 0, 9, 9, 13}, {0, 1, 2, 12, 13}}, {{8, 2}, {12, 3}, {4, 4}}},
+    {{{0, 4, 7, 10, 13}, {0, 0, 9, 9, 13}, {0, 1, 2, 12, 13}}, {{8, 2}, {12, 3}, {4, 4}, {3, 3}, {6, 3}}},
     {{{0, 2, 4, 6, 8, 10, 12, 13}, {0, 0, 3, 3, 3, 11, 13, 13}}, {{7, 7}, {14, 2}, {7, 1}}},
 };
 
@@ -143,6 +146,32 @@ TEST(AttentionMethods, RecomputedEqualsKept) {
   }
 }
 
+// Left products are the scan without a gate, by whatever moves the streams: on odd splits, with documents, with fewer
+// heads than ranks.
+TEST(AttentionMethods, LeftProductsEqualTheScan) {
+  const double scale = 0.4;
+  const Body linear_scan = [&](Tape& t, const SeqContext& seq, std::span<const Value> x, std::span<const Value>) {
+    return scan(t, {.chunk = 4}, {.q = x[0], .k = x[1], .v = x[2], .scale = scale}, seq, {}, false).o;
+  };
+  for (const LinearMethod method : {LinearMethod::ring, LinearMethod::ulysses, LinearMethod::megatron})
+    for (const bool overlap : {true, false}) {
+      const Body left = [&](Tape& t, const SeqContext& seq, std::span<const Value> x, std::span<const Value>) {
+        SeqContext left_seq = seq;
+        left_seq.options = {.linear = method, .overlap = overlap, .left_products = true};
+        return left_product_attention(t, x[0], x[1], x[2], scale, left_seq);
+      };
+      for (const bool many : {false, true})
+        for (const Case& c : kCases)
+          for (const auto& first : c.splits) {
+            const Whole one = run({0, kLength}, documents_of(many), DType::f64, streams({3, 3}), {}, linear_scan);
+            const Whole split = run(first, documents_of(many), DType::f64, streams({3, 3}), {}, left);
+            for (size_t i = 0; i < one.shards.size(); ++i)
+              EXPECT_LT(distance(split.shards[i], one.shards[i]), 1e-12)
+                  << name_of(method) << " on " << first.size() - 1 << " ranks, tensor " << i;
+          }
+    }
+}
+
 struct Received {
   int64_t forward = 0, backward = 0, forward_calls = 0, backward_calls = 0;
 };
@@ -182,6 +211,12 @@ TEST(AttentionMethods, BytesAreThoseOfTheTable) {
       EXPECT_EQ(r.forward_calls, 3);
       EXPECT_EQ(r.backward, 3 * head * 2 * g + 4 * head * 2 * g);
       EXPECT_EQ(r.backward_calls, 3 + 4);
+    }
+    for (const Received& r : received(kMethods[3], heads)) {
+      EXPECT_EQ(r.forward, 3 * head * (2 * h + 2 * g));
+      EXPECT_EQ(r.forward_calls, 4);
+      EXPECT_EQ(r.backward, 3 * head * (2 * h + 2 * g));
+      EXPECT_EQ(r.backward_calls, 4);
     }
     // Of every shard each rank takes H / P query heads and max(1, G / P) key heads; o and the gradients are the same
     // again, where the owner of a key head that several ranks hold receives a part from each.
