@@ -58,6 +58,26 @@ TEST(Segments, WorkBesideOtherOptions) {
   });
 }
 
+// A capacity counts a row by itself, the balance loss all rows of all data ranks: each with what its own segments
+// before brought, with one and with four rows at once.
+TEST(Segments, KeepWhatCapacityCountsApartFromWhatTheLossCounts) {
+  const std::vector<std::string> both{"model.channels.M.capacity_factor=1.1",
+                                      "model.channels.M.aux_loss_scope=micro_step"};
+  for (const auto& [degrees, micro] : {std::pair{Degrees{.data = 2, .expert = 2}, 4},
+                                       {Degrees{.data = 2}, 1},
+                                       {Degrees{.sequence = 2, .expert = 2}, 4}})
+    world(2, [&, d = degrees, m = micro](Comm& comm) {
+      const Outcome whole = run(comm, d, 3, false, m, both);
+      EXPECT_GT(whole.steps.back().tokens_dropped, 0);
+      for (const int64_t length : {3, 5}) {
+        const Outcome cut = run(comm, d, 3, false, m, segment(length, both));
+        expect_same(cut, whole, 1e-10, fmt::format("segments of {}", length));
+        for (size_t s = 0; s < cut.steps.size(); ++s)
+          EXPECT_EQ(cut.steps[s].tokens_dropped, whole.steps[s].tokens_dropped);
+      }
+    });
+}
+
 // One AllGather a linear layer, segment and direction; its bytes do not depend on the segment's length.
 TEST(Segments, GatherStatesOnceASegmentAndDirection) {
   world(2, [&](Comm& comm) {

@@ -42,9 +42,13 @@ struct LayerContext {
 // Rows that are trained in segments: what must be known of the whole row.
 struct SegmentedRow {
   int64_t length = 0;
-  // By channel part: i32 choices of experts in the segments so far, [B, E] or [1, E]. One tensor for all segments: when
-  // the last of them has been routed, each finds the row's counts in it.
-  std::map<const void*, Tensor> choices{};
+  // Choices of experts in the segments so far, i32. One tensor for all segments: when the last of them has been routed,
+  // each finds the row's counts in it.
+  struct Choices {
+    Tensor of_rows_BE;   // what capacities count: each row of the batch by itself, over the ranks that hold parts of it
+    Tensor of_scope_GE;  // what the balance loss counts: as of_rows_BE, or [1, E] of all rows of all data ranks
+  };
+  std::map<const void*, Choices> choices{};  // by channel part
 };
 
 // Per micro step, shared by all layers.

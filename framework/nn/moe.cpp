@@ -24,8 +24,20 @@ Tensor sum_of_rows(Context& cx, const Tensor& x_BE) {
   return sum;
 }
 
-void add_counts(const Tensor& to, const Tensor& more) {
-  for (int64_t i = 0; i < to.count(); ++i) to.data<int32_t>()[i] += more.data<const int32_t>()[i];
+// Row r of `to` grows by row r / rows_of_one of `more`: in zigzag order two rows in memory are one of the batch.
+void add_counts(const Tensor& to, const Tensor& more, int64_t rows_of_one = 1) {
+  OG_CHECK(to.size(0) == more.size(0) * rows_of_one && to.size(1) == more.size(1),
+           "moe: counts {} grow by {} with {} rows for one", to.shape().str(), more.shape().str(), rows_of_one);
+  const int64_t num_experts = to.size(1);
+  for (int64_t r = 0; r < to.size(0); ++r)
+    for (int64_t e = 0; e < num_experts; ++e)
+      to.data<int32_t>()[r * num_experts + e] += more.data<const int32_t>()[r / rows_of_one * num_experts + e];
+}
+
+// Adds to what earlier segments brought, if there were any.
+void add_segment(Context& cx, Tensor& sum, const Tensor& segment) {
+  if (!sum.defined()) sum = cx.zeros(segment.shape(), DType::i32);
+  add_counts(sum, segment);
 }
 
 }  // namespace
@@ -62,13 +74,6 @@ Moe::Moe(const LayerContext& context, const MoeOptions& options)
   load_E_ = cx_.zeros({e}, DType::i64);
 }
 
-// The choices in the segments of the row before this one; null where there are none.
-const Tensor* Moe::earlier_choices(const StepContext& step) const {
-  if (step.row == nullptr) return nullptr;
-  const auto found = step.row->choices.find(this);
-  return found == step.row->choices.end() ? nullptr : &found->second;
-}
-
 Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRows rows, SideOutputs& side) {
   Pins* pins = step.tape.pins;
   if (pins != nullptr && pins->replaying()) {
@@ -82,6 +87,7 @@ Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRo
   if (!step.training) {
     decision.received_PE = exchange_counts(step.tape, decision.experts_NK, num_experts, mesh_.expert());
   } else {
+    SegmentedRow::Choices* row = step.row ? &step.row->choices[this] : nullptr;
     ExpertLoad load(step.tape, decision.experts_NK, rows, step.seq, num_experts, mesh_);
     const Tensor own =
         count_choices(cx_, decision.experts_NK, {0, std::max<int64_t>(1, decision.experts_NK.size(0))}, 1, num_experts);
@@ -90,22 +96,19 @@ Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRo
       const double mean = static_cast<double>(k * step.row_length()) / static_cast<double>(num_experts);
       const auto capacity = static_cast<int64_t>(std::ceil(*options_.capacity_factor * mean - 1e-9));
       const Tensor before = load.before_RE();
-      if (const Tensor* earlier = earlier_choices(step)) add_counts(before, *earlier);
+      if (row && row->of_rows_BE.defined()) add_counts(before, row->of_rows_BE, step.seq.shards_of_rank());
       side.tokens_dropped += drop_over_capacity(decision.experts_NK, rows, before, capacity);
     }
     decision.received_PE = exchange_counts(step.tape, decision.experts_NK, num_experts, mesh_.expert());
     decision.total_GE = load.total_BE();
+    if (row) add_segment(cx_, row->of_rows_BE, decision.total_GE);
     if (options_.aux_loss_scope == MoeOptions::Scope::micro_step) {
       decision.total_GE = sum_of_rows(cx_, decision.total_GE);
       mesh_.data().all_reduce(decision.total_GE, Reduce::sum, forward_site(step.tape, {"moe.balance"})).wait();
     }
-    if (step.row) {
-      if (const Tensor* earlier = earlier_choices(step)) {
-        add_counts(*earlier, decision.total_GE);
-        decision.total_GE = *earlier;
-      } else {
-        step.row->choices[this] = decision.total_GE;
-      }
+    if (row) {
+      add_segment(cx_, row->of_scope_GE, decision.total_GE);
+      decision.total_GE = row->of_scope_GE;
     }
     const Tensor all = sum_of_rows(cx_, decision.total_GE);
     const auto* loads = all.data<const int32_t>();

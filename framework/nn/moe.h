@@ -52,7 +52,6 @@ class Moe final : public ChannelPart {
 
  private:
   struct Decision;
-  const Tensor* earlier_choices(const StepContext& step) const;
   Decision decide(StepContext& step, const RouterScores& router, TokenRows rows, SideOutputs& side);
   void add_losses(StepContext& step, const RouterScores& router, const Decision& decision, TokenRows rows,
                   SideOutputs& side);
