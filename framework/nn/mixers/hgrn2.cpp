@@ -25,18 +25,22 @@ class Hgrn2 final : public SequenceMixer {
         i_(context, "i_proj", num_heads_ * head_v_dim_),
         out_(context, num_heads_, head_v_dim_, norm_of(options), gate_of(options), 1e-5) {
     if (!options.boolean("lower_bound")) return;
-    // One row a layer, shared by all HGRN2 layers of the model.
-    const std::string name = "model.hgrn2_lower_bounds";
+    // One row a layer, shared by all HGRN2 layers of this width: layers of another width have bounds of their own.
+    const int64_t width = num_heads_ * head_k_dim_;
+    std::string name = "model.hgrn2_lower_bounds";
     bounds_ = context.store.find(name);
+    if (bounds_ != nullptr && bounds_->record.global_shape[1] != width) {
+      name += fmt::format("_{}", width);
+      bounds_ = context.store.find(name);
+    }
     if (bounds_ == nullptr)
       bounds_ = &context.store.add({.name = name,
-                                    .global_shape = {context.num_layers, num_heads_ * head_k_dim_},
+                                    .global_shape = {context.num_layers, width},
                                     .shard = Shard::tensor,
                                     .shard_dim = 1,
                                     .init = Init::zeros(),
                                     .decay = false,
                                     .on_all_stages = true});
-    OG_CHECK(bounds_->record.global_shape[1] == num_heads_ * head_k_dim_, "hgrn2 layers of different widths");
   }
 
   Value forward(StepContext& step, const Value& x_BTD, MixerState* state) override {
