@@ -18,7 +18,7 @@ std::vector<Bucket> lay_out_buckets(std::span<const BucketItem> items, int64_t b
   std::unordered_map<Comm*, size_t> filling;
   for (size_t i = items.size(); i-- > 0;) {
     const BucketItem& item = items[i];
-    if (item.group->size() == 1) continue;
+    if (item.group->size() == 1 || item.count == 0) continue;
     auto [found, first] = filling.try_emplace(item.group, buckets.size());
     if (!first) {
       const Bucket& b = buckets[found->second];

@@ -42,7 +42,8 @@ struct Bucket {
 };
 
 // A bucket holds items of one group and one type, an item larger than bucket_bytes alone. Items whose group is this
-// rank alone are in none.
+// rank alone are in none, nor are empty ones: another pipeline stage's, which no backward pass of this one would ever
+// report as complete.
 std::vector<Bucket> lay_out_buckets(std::span<const BucketItem> items, int64_t bucket_bytes = kBucketBytes);
 
 }  // namespace og

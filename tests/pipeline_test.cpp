@@ -1,5 +1,8 @@
 // Pipelines against one rank beside the options that touch several stages (train_step_test has every tuple of degrees):
 // interleaved chunks, uneven stages, tied embeddings, parameters that several stages share, ZeRO-1, recompute.
+#include <algorithm>
+
+#include "framework/train/pipeline.h"
 #include "tests/step_outcome.h"
 
 namespace og {
@@ -32,6 +35,44 @@ TEST(Pipeline, Interleaved) {
   expect_pipeline({.pipeline = 4}, {"model.num_hidden_layers=8"}, two);
 }
 
+// What several chunks of a stage use is complete only when the last of them has walked back.
+TEST(Pipeline, ChunksShareBounds) {
+  const std::vector<std::string> two{"parallel.pipeline_schedule=interleaved", "parallel.virtual_stages=2"};
+  expect_pipeline({.data = 2, .pipeline = 2},
+                  {"model.layer_pattern=G", "model.mixers.G.type=hgrn2", "model.tie_word_embeddings=true"}, two);
+  expect_pipeline({.data = 2, .pipeline = 2}, {"model.layer_pattern=G", "model.mixers.G.type=hgrn2"}, two, true);
+}
+
+// The sums over the gradients of a stage's last chunk start while its first chunk has micro steps to walk back. Layers
+// 0 and 1, the stages' first chunks, are linear: each of the two micro steps left says mixer.backward.
+TEST(Pipeline, AChunksGradientsAreSummedUnderTheBackwardOfTheChunkBefore) {
+  world(4, [&](Comm& comm) {
+    const Config config = tiny({});
+    Context cx;
+    cx.stream.backend = Backend::ref;
+    cx.profile.keep_events(true);
+    comm.profile = &cx.profile;
+    Mesh mesh(comm, {.data = 2, .pipeline = 2});
+    mesh.virtual_stages = 2;
+    ParameterStore store(cx, mesh, DType::f64, 3);
+    HybridLM model(store, config.model);
+    GradientReducer reducer(cx, mesh, GradientReducer::Sums::whole, 1);
+    for (const Parameter& p : store.all()) reducer.add(p.value, *p.gradient_group);
+    std::vector<Batch> batches;
+    for (int64_t m = 0; m < 4; ++m) batches.push_back(make_rows(*cx.pool, 2 * m + mesh.data().rank(), 1, 13));
+    SideOutputs side;
+    cx.profile.reset();
+    reducer.begin();
+    train_pipeline(cx, mesh, model, batches, {.rows_in_step = 8}, 1, side, [&](Slot& slot) { reducer.ready(slot); });
+    reducer.finish();
+    const auto& events = cx.profile.events();
+    const auto first =
+        std::find_if(events.begin(), events.end(), [](const TimedEvent& e) { return e.name == "gradients start"; });
+    EXPECT_GE(std::count_if(first, events.end(), [](const TimedEvent& e) { return e.name == "mixer.backward start"; }),
+              2);
+  });
+}
+
 TEST(Pipeline, UnevenStages) {
   expect_pipeline({.pipeline = 2}, {"model.num_hidden_layers=5"});
   expect_pipeline({.sequence = 2, .pipeline = 4}, {"model.num_hidden_layers=7"});
@@ -42,6 +83,9 @@ TEST(Pipeline, StagesShareTiedEmbeddingsAndBounds) {
        {Degrees{.pipeline = 2}, Degrees{.tensor = 2, .pipeline = 4}, Degrees{.data = 2, .sequence = 2, .pipeline = 2}})
     expect_pipeline(d, {"model.tie_word_embeddings=true"});
   expect_pipeline({.sequence = 2, .pipeline = 2}, {"model.mixers.G.type=hgrn2"});
+  // Layers of two widths: bounds of each, whichever stage has met which first.
+  expect_pipeline({.tensor = 2, .pipeline = 2},
+                  {"model.mixers.G.type=hgrn2", "model.mixers.D.type=hgrn2", "model.mixers.D.head_k_dim=8"});
   expect_pipeline({.data = 2, .pipeline = 2}, {"model.tie_word_embeddings=true"}, {"parallel.zero=1"});
 }
 

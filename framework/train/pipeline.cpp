@@ -63,15 +63,17 @@ class Pipeline {
   int owner(int chunk) const { return chunk % stages(); }
   SegmentedRows& rows(const Unit& u) { return rows_[static_cast<size_t>(u.micro)]; }
 
+  // Leaves are reported in the last backward pass of each chunk, so that the sums over a chunk's gradients are under
+  // way while the chunks before it still walk back. What several chunks use has uses on the tapes of those until then.
   template <class UnitOf>
   void walk(const std::vector<PipelineAction>& actions, UnitOf&& unit_of, SideOutputs& side,
             const std::function<void(Slot&)>& on_leaf_ready) {
-    for (size_t i = 0; i < actions.size(); ++i) {
-      if (actions[i].forward)
-        forward(unit_of(actions[i]), actions[i].chunk, side);
+    const int64_t last = actions.back().micro;
+    for (const PipelineAction& a : actions) {
+      if (a.forward)
+        forward(unit_of(a), a.chunk, side);
       else
-        backward(unit_of(actions[i]), actions[i].chunk,
-                 i + 1 == actions.size() ? on_leaf_ready : std::function<void(Slot&)>());
+        backward(unit_of(a), a.chunk, a.micro == last ? on_leaf_ready : std::function<void(Slot&)>());
     }
   }
 
