@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <system_error>
 
 #include "framework/train/metrics.h"
 
@@ -38,15 +40,23 @@ std::string quoted(const std::string& text) {
   return out + "'";
 }
 
-// what: the name of the picture, for messages.
-std::string draw(const std::string& script, const std::string& what) {
+// script: what draws the picture, behind `set output`. what: the name of the picture, for messages. A gnuplot that
+// cannot open its output goes on and writes the picture to the terminal, so it draws beside the path, and what it says
+// on its own is dropped.
+std::string draw(const std::string& script, const std::string& path, const std::string& what) {
   if (std::system("command -v gnuplot >/dev/null 2>&1") != 0)
     return "gnuplot is not installed, so there is no " + what + ": apt-get install gnuplot-nox";
-  FILE* pipe = popen("gnuplot 2>/dev/null", "w");
+  FILE* pipe = popen("gnuplot >/dev/null 2>&1", "w");
   if (pipe == nullptr) return "gnuplot could not be started, so there is no " + what;
-  std::fwrite(script.data(), 1, script.size(), pipe);
+  const std::string part = path + ".part";
+  const std::string all =
+      "set terminal pngcairo size 1000,600 font 'Sans,11'\nset output " + quoted(part) + "\n" + script;
+  std::fwrite(all.data(), 1, all.size(), pipe);
   const int status = pclose(pipe);
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return "gnuplot failed, so there is no " + what;
+  std::error_code error;
+  const bool drawn = WIFEXITED(status) && WEXITSTATUS(status) == 0 && std::filesystem::exists(part, error);
+  if (drawn) std::filesystem::rename(part, path, error);
+  if (!drawn || error) return fmt::format("gnuplot could not write {}, so there is no {}", path, what);
   return "";
 }
 
@@ -56,15 +66,14 @@ std::string plot_loss(const std::string& metrics_path, const std::string& png_pa
   const Series loss = read_series(metrics_path, "loss"), eval = read_series(metrics_path, "eval_loss");
   if (loss.steps.size() < 2) return "";
   std::string script = data_block("loss", loss) + data_block("smooth", smooth(loss)) + data_block("eval", eval);
-  script += "set terminal pngcairo size 1000,600 font 'Sans,11'\nset output " + quoted(png_path) + "\nset title " +
-            quoted(title) +
+  script += "set title " + quoted(title) +
             " noenhanced\nset xlabel 'step'\nset ylabel 'loss (nats per token)'\n"
             "set grid lc rgb '#dddddd'\nset key top right\nset border 3\nset tics nomirror\n"
             "plot $loss with lines lc rgb '#b7cfe8' title 'training', $smooth with lines lw 2 lc rgb '#1f5fa8' title "
             "'training, smoothed'";
   if (!eval.steps.empty()) script += ", $eval with linespoints pt 7 ps 0.8 lc rgb '#c8442c' title 'evaluation'";
   script += "\n";
-  return draw(script, "loss.png");
+  return draw(script, png_path, "loss.png");
 }
 
 std::string plot_speed(const std::vector<SpeedLine>& lines, const std::string& png_path, const std::string& title) {
@@ -78,13 +87,12 @@ std::string plot_speed(const std::vector<SpeedLine>& lines, const std::string& p
                          i, quoted(lines[i].name));
   }
   if (plots.empty()) return "nothing was measured, so there is no " + png_path;
-  script += "set terminal pngcairo size 1000,600 font 'Sans,11'\nset output " + quoted(png_path) + "\nset title " +
-            quoted(title) +
+  script += "set title " + quoted(title) +
             " noenhanced\nset xlabel 'sequence length (tokens)'\nset ylabel 'tokens a second'\n"
             "set logscale x 2\nset logscale y\nset format x '%.0b%B'\nset grid lc rgb '#dddddd'\nset key outside right "
             "top\nset border 3\nset tics nomirror\nplot " +
             plots + "\n";
-  return draw(script, png_path);
+  return draw(script, png_path, png_path);
 }
 
 }  // namespace og
