@@ -1,82 +1,151 @@
-// Points of `bench sequence` as JSON, and the methods by name.
+#include "framework/train/sequence_points.h"
+
 #include <algorithm>
 
 #include "framework/core/error.h"
-#include "framework/core/nearest.h"
+#include "framework/kernels/dispatch.h"
 #include "framework/train/bench_sequence.h"
+#include "framework/train/config.h"
+#include "framework/train/launch.h"
+#include "framework/train/session.h"
 
 namespace og {
 
 namespace {
-constexpr const char* kBlocking = "-blocking";
-constexpr const char* kRingLeft = "ring-left";  // the quadratic form, for the mixer without a gate
+
+// "1,1,2": ranks of each host, in the order of the ranks.
+std::string ranks_by_host(Comm& world) {
+  const std::vector<std::string> hosts = world.gather_text(world.host(), Site{"bench"});
+  std::string text;
+  for (size_t begin = 0, end = 0; begin < hosts.size(); begin = end) {
+    while (end < hosts.size() && hosts[end] == hosts[begin]) ++end;
+    text += fmt::format("{}{}", text.empty() ? "" : ",", end - begin);
+  }
+  return text;
+}
+
+std::string shown(const Json& value) { return value.kind() == Json::Kind::string ? value.string() : value.dump(); }
+
+SequencePoint point_of(const Json& j) {
+  SequencePoint p;
+  p.ranks = static_cast<int>(j["ranks"].integer());
+  p.method = j["method"].string();
+  p.extent = {j["length"].integer(), j["rows"].integer()};
+  p.status = "measured";
+  p.estimated = {j["estimated_seconds"].real(), j["estimated_bytes"].real(), j["estimated_memory_bytes"].real()};
+  p.check_error = j["check_error"].real();
+  p.checked = {j["check_length"].integer(), j["check_rows"].integer()};
+  p.held_against = j["held_against"].string();
+  p.held_error = j["held_error"].real();
+  p.tokens_per_second = j["tokens_per_second"].real();
+  p.least = j["tokens_per_second_min"].real();
+  p.most = j["tokens_per_second_max"].real();
+  p.cost = {j["seconds"].real(), j["bytes_received"].real(), j["peak_memory_bytes"].real()};
+  p.exposed_seconds = j["exposed_seconds"].real();
+  p.taken_over = true;
+  return p;
+}
+
 }  // namespace
 
-std::vector<std::string> built_sequence_methods(const SubjectOptions& subject) {
-  const bool softmax = subject.config.empty() && subject.mixer == "attention";
-  if (softmax) return {std::begin(kSoftmaxMethods), std::end(kSoftmaxMethods)};
-  std::vector<std::string> names{std::begin(kLinearMethods), std::end(kLinearMethods)};
-  if (subject.config.empty() && subject.mixer == "linear") names.emplace_back(kRingLeft);
-  return names;
-}
-
-SequenceMethod sequence_method_named(const SubjectOptions& subject, const std::string& name) {
-  SequenceMethod method{name, {}};
-  std::string base = name;
-  if (base.ends_with(kBlocking)) {
-    base.resize(base.size() - std::string(kBlocking).size());
-    method.options.overlap = false;
-  }
-  const std::vector<std::string> built = built_sequence_methods(subject);
-  if (std::find(built.begin(), built.end(), base) == built.end()) {
-    std::string list;
-    for (const std::string& b : built) list += (list.empty() ? "" : ", ") + b;
-    fail(Status::usage, "bench sequence --methods: {} is not built for {}; there are {} (each also with {})", name,
-         subject.config.empty() ? subject.mixer : subject.config, list, kBlocking);
-  }
-  method.options.left_products = base == kRingLeft;
-  method.options.linear = value_named(kLinearMethods, base, method.options.linear);
-  method.options.softmax = value_named(kSoftmaxMethods, base, method.options.softmax);
-  return method;
-}
-
-Json to_json(const SequenceBench& b, const std::vector<SequencePoint>& points) {
+Json sweep_settings(const SequenceBench& b, Comm& world) {
   constexpr const char* kModes[] = {"strong", "weak", "fixed"};
+  Json settings = Json::object({{"mode", kModes[static_cast<size_t>(b.mode)]},
+                                {"tokens_per_rank", b.tokens_per_rank},
+                                {"threads", b.subject.threads},
+                                {"label", b.label},
+                                {"ranks_by_host", ranks_by_host(world)},
+                                {"build", build()},
+                                {"isa", name_of(best_isa())}});
+  // The lengths of a weak sweep belong to its largest group.
+  if (b.mode == ScalingMode::weak) settings.set("ranks", b.ranks.back());
+  if (b.subject.config.empty()) {
+    settings.set("mixer", b.subject.mixer);
+    settings.set("heads", b.subject.heads);
+    settings.set("head_dim", b.subject.head_dim);
+    return settings;
+  }
+  const Config config = load_config(b.subject.config, b.subject.overrides, config_rules());
+  settings.set("precision", resolve_precision(config.train.precision).name);
+  Json values = Json::object();
+  for (const auto& [key, value] : list_values(config))
+    if (key.starts_with("model.") || key.starts_with("train.") || key.starts_with("parallel.") ||
+        key == "data.tokenizer")
+      values.set(key, value);
+  settings.set("config", values);
+  return settings;
+}
+
+Json to_json(const Json& settings, const std::vector<SequencePoint>& points) {
   Json list = Json::array();
   for (const SequencePoint& p : points) {
     Json point = Json::object({{"ranks", p.ranks},
                                {"method", p.method},
-                               {"length", p.length},
-                               {"rows", p.rows},
+                               {"length", p.extent.length},
+                               {"rows", p.extent.rows},
                                {"status", p.status},
                                {"reason", p.reason},
-                               {"estimated_seconds", p.estimated_seconds},
-                               {"estimated_bytes", p.estimated_bytes},
-                               {"estimated_memory_bytes", p.estimated_memory},
-                               {"check_error", p.check_error}});
+                               {"estimated_seconds", p.estimated.seconds},
+                               {"estimated_bytes", p.estimated.bytes},
+                               {"estimated_memory_bytes", p.estimated.memory},
+                               {"check_error", p.check_error},
+                               {"check_length", p.checked.length},
+                               {"check_rows", p.checked.rows},
+                               {"held_against", p.held_against},
+                               {"held_error", p.held_error}});
     if (p.status == "measured") {
       point.set("tokens_per_second", p.tokens_per_second);
       point.set("tokens_per_second_min", p.least);
       point.set("tokens_per_second_max", p.most);
-      point.set("seconds", p.seconds);
-      point.set("bytes_received", p.bytes_received);
+      point.set("seconds", p.cost.seconds);
+      point.set("bytes_received", p.cost.bytes);
       point.set("exposed_seconds", p.exposed_seconds);
-      point.set("peak_memory_bytes", p.peak_memory);
+      point.set("peak_memory_bytes", p.cost.memory);
     }
     list.push(point);
   }
-  std::string overrides;
-  for (const std::string& o : b.subject.overrides) overrides += (overrides.empty() ? "" : " ") + o;
-  return Json::object({{"benchmark", "sequence"},
-                       {"settings", Json::object({{"mode", kModes[static_cast<size_t>(b.mode)]},
-                                                  {"tokens_per_rank", b.tokens_per_rank},
-                                                  {"mixer", b.subject.config.empty() ? b.subject.mixer : ""},
-                                                  {"heads", b.subject.heads},
-                                                  {"head_dim", b.subject.head_dim},
-                                                  {"config", b.subject.config},
-                                                  {"overrides", overrides},
-                                                  {"threads", b.subject.threads}})},
-                       {"points", list}});
+  return Json::object({{"benchmark", "sequence"}, {"settings", settings}, {"points", list}});
+}
+
+std::vector<SequencePoint> resumed_points(const std::string& text, const std::string& path, const Json& settings) {
+  const Json file = Json::parse(text, path);
+  const Json* theirs = file.find("settings");
+  const Json* points = file.find("points");
+  if (theirs == nullptr || theirs->kind() != Json::Kind::object || points == nullptr)
+    fail(Status::data, "{}: expected a file that bench sequence --json wrote, found no settings and points", path);
+
+  std::string differ;
+  const auto compare = [&](const Json& there, const Json& here, const std::string& prefix) {
+    const auto say = [&](const std::string& key, const std::string& a, const std::string& b) {
+      if (a != b) differ += fmt::format("\n  {}{}: {} there, {} here", prefix, key, a, b);
+    };
+    const auto value = [](const Json& from, const std::string& key) {
+      const Json* found = from.find(key);
+      return found == nullptr ? std::string("nothing") : shown(*found);
+    };
+    for (const auto& [key, mine] : here.members())
+      if (mine.kind() != Json::Kind::object) say(key, value(there, key), shown(mine));
+    for (const auto& [key, other] : there.members())
+      if (here.find(key) == nullptr && other.kind() != Json::Kind::object) say(key, shown(other), "nothing");
+  };
+  compare(*theirs, settings, "");
+  const Json none = Json::object();
+  const Json* their_config = theirs->find("config");
+  const Json* config = settings.find("config");
+  compare(their_config != nullptr ? *their_config : none, config != nullptr ? *config : none, "");
+  if (!differ.empty())
+    fail(Status::usage,
+         "bench sequence --resume: {} was measured with other settings; give another file, or remove it{}", path,
+         differ);
+
+  std::vector<SequencePoint> out;
+  try {
+    for (const Json& point : points->items())
+      if (point["status"].string() == "measured") out.push_back(point_of(point));
+  } catch (const Error& e) {
+    fail(Status::data, "{}: not a file of this program's bench sequence: {}", path, e.what());
+  }
+  return out;
 }
 
 }  // namespace og

@@ -8,11 +8,13 @@
 #include <vector>
 
 #include "framework/core/context.h"
+#include "framework/train/sequence_estimate.h"
 #include "parallel/sequence_method.h"
 
 namespace og {
 
 class Comm;
+struct SequenceMethod;
 
 struct SubjectOptions {
   std::string mixer = "gla";  // a name of subject_mixers()
@@ -25,21 +27,38 @@ struct SubjectOptions {
 // linear, simple_gla, gla, delta_net, gated_delta_net: the scans; attention: full softmax attention.
 const std::vector<std::string>& subject_mixers();
 
+// What a pass found: a layer's output and gradients, each with its largest magnitude over the whole sequence, or the
+// numbers of a step.
+struct SequenceResult {
+  std::vector<Tensor> parts;
+  std::vector<double> largest;
+};
+
+// Largest difference, relative to the largest value of each part of the reference; NaN counts as infinite. Of this
+// rank's tokens.
+double difference(const SequenceResult& found, const SequenceResult& reference);
+
 class SequenceSubject {
  public:
   virtual ~SequenceSubject() = default;
-  virtual void use(const SequenceOptions& options) = 0;
+  virtual void use(const SequenceMethod& method) = 0;
   virtual void run() = 0;  // collective
+  // A pass whose result is kept; the first pass of a subject that repeats() is false for.
+  virtual SequenceResult run_and_keep() = 0;
+  // This rank's part of what one rank alone found over the same rows, copied.
+  virtual SequenceResult part_of(const SequenceResult& whole) const = 0;
+  // Whether every pass computes the same; a step leaves other weights behind.
+  virtual bool repeats() const = 0;
   virtual Pool& pool() = 0;
-  // After one run of each, keep_results(true) before: the largest difference from what one rank found, relative to its
-  // largest value; of this rank.
-  virtual void keep_results(bool keep) = 0;
-  virtual double difference_from(const SequenceSubject& one) const = 0;
   // What rounding explains.
   virtual double allowed_difference() const = 0;
 };
 
-// Collective over comm, which outlives it. rows x length tokens, cut evenly.
-std::unique_ptr<SequenceSubject> make_subject(const SubjectOptions& options, Comm& comm, int64_t rows, int64_t length);
+// Collective over comm, which outlives it. Tokens are cut evenly. method: null for one rank alone.
+std::unique_ptr<SequenceSubject> make_subject(const SubjectOptions& options, const SequenceMethod* method, Comm& comm,
+                                              const Extent& extent);
+// Why this subject cannot be split so; empty: nothing speaks against it.
+std::string subject_problem(const SubjectOptions& options, const SequenceMethod& method, int ranks,
+                            const Extent& extent);
 
 }  // namespace og

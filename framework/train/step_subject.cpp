@@ -1,9 +1,10 @@
 #include "framework/train/step_subject.h"
 
-#include <algorithm>
 #include <cmath>
 
+#include "framework/core/error.h"
 #include "framework/data/tokenizer.h"
+#include "framework/train/bench_methods.h"
 #include "framework/train/random_rows.h"
 #include "framework/train/session.h"
 #include "framework/train/step.h"
@@ -12,83 +13,114 @@ namespace og {
 
 namespace {
 
-Config config_for(const SubjectOptions& o, int ranks, int64_t rows, int64_t length) {
-  std::vector<std::string> overrides = o.overrides;
-  overrides.push_back(fmt::format("data.sequence_length={}", length));
-  overrides.push_back(fmt::format("train.tokens_per_step={}", rows * length));
-  overrides.emplace_back("train.micro_batch_size=1");
-  overrides.push_back(fmt::format("train.threads={}", o.threads));
-  overrides.emplace_back("parallel.data=1");
+constexpr int64_t kMicroStepsPerStage = 4;
+
+// Rows are taken together, all or as many as a segment has tokens: what is in memory at once does not depend on the
+// length. A pipeline needs several micro steps.
+int64_t rows_at_once(const Config& file, const Extent& e) {
+  int64_t most = e.rows;
+  if (file.parallel.degrees.pipeline > 1) most = e.rows / (kMicroStepsPerStage * file.parallel.degrees.pipeline);
+  if (file.train.segment_length > 0) most = std::min(most, file.train.segment_length / e.length);
+  for (; most > 1; --most)
+    if (e.rows % most == 0) return most;
+  return 1;
+}
+
+Config config_for(const SubjectOptions& o, const SequenceMethod* method, int ranks, const Extent& e) {
+  std::vector<std::string> keys = o.overrides;
+  const auto set = [&](const char* key, const auto& value) { keys.push_back(fmt::format("{}={}", key, value)); };
+  set("data.sequence_length", e.length);
+  set("train.tokens_per_step", e.rows * e.length);
+  set("train.micro_batch_size", 1);
+  set("train.threads", o.threads);
+  set("parallel.data", 1);
+  Config file = load_config(o.config, keys, config_rules());
   if (ranks == 1) {
-    for (const char* axis : {"tensor", "expert", "pipeline"}) overrides.push_back(fmt::format("parallel.{}=1", axis));
-    overrides.emplace_back("parallel.sequence=1");
+    file.parallel.degrees = {};
+    for (const char* axis : {"tensor", "expert", "pipeline", "sequence", "virtual_stages"})
+      keys.push_back(fmt::format("parallel.{}=1", axis));
+    set("parallel.pipeline_schedule", "1f1b");
+    set("parallel.sequence_norms", "false");
   } else {
-    overrides.push_back(fmt::format("parallel.sequence={}", ranks));
+    const int others = file.parallel.degrees.tensor * file.parallel.degrees.pipeline;
+    if (ranks % others != 0)
+      fail(Status::usage, "{} ranks do not divide by parallel.tensor x parallel.pipeline = {}", ranks, others);
+    set("parallel.sequence", ranks / others);
+    if (method != nullptr && method->linear) set("parallel.sequence_method", name_of(*method->linear));
+    if (method != nullptr && method->softmax) set("parallel.softmax_sequence_method", name_of(*method->softmax));
   }
-  Config config = load_config(o.config, overrides, config_rules(ranks));
-  // Rows are taken together, all or as many as a segment has tokens: what is in memory at once does not depend on the
-  // length.
-  if (config.train.segment_length == 0) config.train.micro_batch_size = rows;
-  for (int64_t at_once = config.train.segment_length / length; at_once > 1; --at_once)
-    if (rows % at_once == 0) {
-      config.train.micro_batch_size = at_once;
-      break;
-    }
+  set("train.micro_batch_size", rows_at_once(file, e));
+  Config config = load_config(o.config, keys, config_rules(ranks));
   if (config.model.vocab_size == 0) config.model.vocab_size = make_tokenizer(config.data.tokenizer)->vocab_size();
   return config;
 }
 
 class StepSubject final : public SequenceSubject {
  public:
-  StepSubject(const SubjectOptions& o, Comm& comm, int64_t rows, int64_t length)
-      : config_(config_for(o, comm.size(), rows, length)),
+  StepSubject(const SubjectOptions& o, const SequenceMethod* method, Comm& comm, const Extent& extent)
+      : config_(config_for(o, method, comm.size(), extent)),
         session_(config_, comm, resolve_degrees(config_, comm.size())),
         optimizer_(session_.store(), config_.train.adamw, config_.optimizer_sharding()),
         step_(session_.context(), session_.mesh(), session_.store(), session_.model(), optimizer_,
               step_options(config_)),
-        precision_(session_.precision().name) {}
-
-  void use(const SequenceOptions& options) override {
-    SequenceOptions& own = session_.mesh().sequence_options;
-    own.linear = options.linear;
-    own.overlap = options.overlap;
+        own_(session_.mesh().sequence_options) {
+    if (method != nullptr) use(*method);
   }
+
+  void use(const SequenceMethod& method) override { session_.mesh().sequence_options = method.on(own_); }
   Pool& pool() override { return *session_.context().pool; }
-  void keep_results(bool) override {}
+  bool repeats() const override { return false; }
   double allowed_difference() const override {
-    return precision_ == "f64" ? 1e-9 : precision_ == "bf16" ? 1.0 / 64 : 1e-4;
+    const std::string& precision = session_.precision().name;
+    return precision == "f64" ? 1e-9 : precision == "bf16" ? 1.0 / 64 : 1e-4;
   }
 
-  void run() override {
+  void run() override { step(); }
+
+  // Loss and gradient norm: sums over all tokens, the same on every rank.
+  SequenceResult run_and_keep() override {
+    const StepResult result = step();
+    SequenceResult kept;
+    for (double x : {result.loss, result.grad_norm}) {
+      kept.parts.push_back(Tensor::zeros(*numbers_, {1}, DType::f64));
+      *kept.parts.back().data<double>() = x;
+      kept.largest.push_back(std::abs(x));
+    }
+    return kept;
+  }
+  SequenceResult part_of(const SequenceResult& whole) const override { return whole; }
+
+ private:
+  StepResult step() {
     const RowSource rows = [&](int64_t first, int64_t count) {
       return random_rows(pool(), first, count, config_.data.sequence_length, config_.model.vocab_size);
     };
-    result_ = step_.run(++number_, 0, rows, 1e-4, false);
+    return step_.run(++number_, 0, rows, 1e-4, false);
   }
 
-  // Loss and gradient norm of the first step.
-  double difference_from(const SequenceSubject& other) const override {
-    const StepResult& one = static_cast<const StepSubject&>(other).result_;
-    const double worst = std::max(std::abs(result_.loss - one.loss) / std::abs(one.loss),
-                                  std::abs(result_.grad_norm - one.grad_norm) / one.grad_norm);
-    return std::isnan(worst) ? HUGE_VAL : worst;
-  }
-
- private:
   Config config_;
   Session session_;
   AdamW optimizer_;
   TrainStep step_;
-  std::string precision_;
+  SequenceOptions own_;  // what the config says, or chose
+  std::shared_ptr<Pool> numbers_ = Pool::create();
   int64_t number_ = 0;
-  StepResult result_;
 };
 
 }  // namespace
 
-std::unique_ptr<SequenceSubject> make_step_subject(const SubjectOptions& options, Comm& comm, int64_t rows,
-                                                   int64_t length) {
-  return std::make_unique<StepSubject>(options, comm, rows, length);
+std::unique_ptr<SequenceSubject> make_step_subject(const SubjectOptions& options, const SequenceMethod* method,
+                                                   Comm& comm, const Extent& extent) {
+  return std::make_unique<StepSubject>(options, method, comm, extent);
+}
+
+std::string step_problem(const SubjectOptions& options, const SequenceMethod& method, int ranks, const Extent& extent) {
+  try {
+    config_for(options, &method, ranks, extent);
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
 }
 
 }  // namespace og

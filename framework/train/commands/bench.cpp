@@ -1,7 +1,9 @@
 #include "framework/train/commands/bench.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 
 #include "framework/core/error.h"
@@ -86,22 +88,41 @@ std::string draw(const std::vector<SequencePoint>& points, const std::string& pa
     const std::string name = fmt::format("{}, {} ranks", p.method, p.ranks);
     auto line = std::find_if(lines.begin(), lines.end(), [&](const SpeedLine& l) { return l.name == name; });
     if (line == lines.end()) line = lines.insert(lines.end(), {name, {}});
-    line->points.emplace_back(static_cast<double>(p.length), p.tokens_per_second);
+    line->points.emplace_back(static_cast<double>(p.extent.length), p.tokens_per_second);
   }
   for (SpeedLine& line : lines) std::sort(line.points.begin(), line.points.end());
   return plot_speed(lines, path, title);
+}
+
+// Whether a file can be written there; empty: it can. Nothing is left behind.
+std::string unwritable(const std::string& option, const std::string& path) {
+  if (path.empty()) return "";
+  const bool there = std::filesystem::exists(path);
+  if (std::FILE* file = std::fopen(path.c_str(), "ab")) {
+    std::fclose(file);
+    if (!there) std::filesystem::remove(path);
+    return "";
+  }
+  return fmt::format("bench sequence {}: {}: {}", option, path, std::strerror(errno));
+}
+
+// What rank 0 finds wrong is every rank's failure.
+void agree(Comm& world, const std::string& problem) {
+  const std::string all = world.broadcast_text(problem, 0, Site{"bench"});
+  if (!all.empty()) fail(Status::data, "{}", all);
 }
 
 int sequence(const std::vector<std::string>& args) {
   CommandLine line("onegather bench sequence",
                    "Speed over sequence length by method: a layer forward and backward, or a step of a config.");
   SequenceBench bench;
-  std::string lengths = "2K..2048K", methods, mode = "strong", ranks, plot, resume, per_rank;
+  std::string lengths = "2K..2048K", methods, mode = "strong", ranks, plot, per_rank;
   line.add("--config", bench.subject.config, "time an optimizer step of this YAML file instead of a layer");
   line.add("key=value", bench.subject.overrides, "config values");
   line.add("--lengths", lengths, "tokens of a sequence: a range in factors of 2, or a list");
   line.add("--methods", methods,
-           "a list; default: all; NAME-blocking: without overlap; ring-left (--mixer linear): (Q K^T) V, quadratic");
+           "a list; default: all; NAME-blocking: without overlap; LINEAR+SOFTMAX: where a config has both kinds of "
+           "layers; NAME-left (--mixer linear): (Q K^T) V, quadratic");
   line.add("--ranks", ranks, "sizes of groups of the ranks started, 1,2,4; default: all");
   line.add("--mode", mode, "strong, weak (a length belongs to the largest group) or fixed (tokens a rank)");
   line.add("--tokens-per-rank", per_rank, "for --mode fixed; default: the longest length over all ranks");
@@ -111,9 +132,12 @@ int sequence(const std::vector<std::string>& args) {
   line.add("--threads", bench.subject.threads, "threads of a rank", Bound::positive);
   line.add("--repeats", bench.repeats, "timed passes of a point, at most", Bound::positive);
   line.add("--seconds-limit", bench.seconds_limit, "a point estimated longer is not run", Bound::positive);
+  line.add("--label", bench.label, "a word for what the figures hold for: a link's rate; kept with them");
+  line.add_flag("--estimate", bench.only_estimate, "say how long it would take, and stop");
   line.add("--json", bench.json_path, "file, written after every length");
   line.add("--plot", plot, "PNG file");
-  line.add("--resume", resume, "a --json file whose measured points are taken over; it is the default of --json");
+  line.add("--resume", bench.resume_path,
+           "a --json file whose measured points are taken over; it is the default of --json");
   if (!line.parse(args)) return 0;
   const int started = std::max(1, launched_ranks());
   if (!bench.subject.overrides.empty() && bench.subject.config.empty())
@@ -124,9 +148,8 @@ int sequence(const std::vector<std::string>& args) {
          "bench sequence --mixer: {} is none of linear, simple_gla, gla, delta_net, gated_delta_net, attention",
          bench.subject.mixer);
   bench.lengths = parse_sizes("bench sequence --lengths", lengths, 2, 2);
-  for (const std::string& name :
-       methods.empty() ? built_sequence_methods(bench.subject) : parse_names("bench sequence --methods", methods))
-    bench.methods.push_back(sequence_method_named(bench.subject, name));
+  bench.methods = sequence_methods(
+      bench.subject, methods.empty() ? std::vector<std::string>() : parse_names("bench sequence --methods", methods));
   for (int64_t n : ranks.empty() ? std::vector<int64_t>{started} : parse_sizes("bench sequence --ranks", ranks, 2)) {
     if (n > started) fail(Status::usage, "bench sequence --ranks: {} of {} started", n, started);
     bench.ranks.push_back(static_cast<int>(n));
@@ -139,16 +162,20 @@ int sequence(const std::vector<std::string>& args) {
   if (bench.mode == ScalingMode::fixed)
     bench.tokens_per_rank = per_rank.empty() ? bench.lengths.back() / bench.ranks.back()
                                              : parse_sizes("bench sequence --tokens-per-rank", per_rank, 2).back();
-  if (!resume.empty()) {
-    if (std::filesystem::exists(resume)) bench.resume = read_text(resume);
-    if (bench.json_path.empty()) bench.json_path = resume;
-  }
+  if (bench.json_path.empty()) bench.json_path = bench.resume_path;
   return run_in_world(std::max(300.0, 4 * bench.seconds_limit), [&](Comm& world) {
+    const bool first = world.rank() == 0;
+    std::string problem;
+    if (first) problem = unwritable("--json", bench.json_path);
+    if (first && problem.empty()) problem = unwritable("--plot", plot);
+    agree(world, problem);
+    if (first && std::filesystem::exists(bench.resume_path)) bench.resume = read_text(bench.resume_path);
     bench.resume = world.broadcast_text(bench.resume, 0, Site{"bench"});
     const std::vector<SequencePoint> points = bench_sequence(world, bench);
-    if (world.rank() == 0 && !plot.empty()) {
-      const std::string problem = draw(points, plot, "bench sequence, mode " + mode);
-      if (!problem.empty()) log::warning("{}", problem);
+    if (first && !plot.empty() && !bench.only_estimate) {
+      const std::string title =
+          fmt::format("bench sequence, mode {}{}{}", mode, bench.label.empty() ? "" : ", ", bench.label);
+      if (const std::string failed = draw(points, plot, title); !failed.empty()) log::warning("{}", failed);
     }
     const bool refused =
         std::any_of(points.begin(), points.end(), [](const SequencePoint& p) { return p.status == "refused"; });
