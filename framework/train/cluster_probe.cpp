@@ -81,9 +81,9 @@ Cluster measure_cluster(Comm& world, const std::string& precision) {
   gethostname(host, sizeof host - 1);
   cluster.name = fmt::format("{}, {}", host, precision);
   cluster.nodes = hosts.count();
-  // The smallest host counts for all.
+  // The smallest host counts for all. More ranks than cores: each was measured on its share, and counts as a core.
   const auto least = [&](double own) { return -world.max(-own, Site{"metrics"}); };
-  cluster.devices_per_node = static_cast<int>(least(hardware_threads()));
+  cluster.devices_per_node = static_cast<int>(least(std::max(hardware_threads(), hosts.inside().size())));
   cluster.memory_bytes = least(static_cast<double>(total_memory_bytes())) / cluster.devices_per_node;
 
   // Every rank trains alone, all at the same time, as they do when they train together.
