@@ -30,20 +30,20 @@ interface_to() {
   case $interface in */32) interface=$device ;; esac
 }
 
-# use_ports RANKS: ONEGATHER_PORTS=FIRST-LAST is what MPI may listen on, where a firewall lets only some through. Each rank and each host's daemon
-# takes one that is free, so runs can share a range; without it the system chooses.
+# use_ports RANKS: ONEGATHER_PORTS=FIRST-LAST is what MPI may listen on, where a firewall lets only some through; without it the system chooses. The
+# launcher and the other hosts' daemons take the first port that is free here (of a list they would take all), each rank one of those behind it.
 use_ports() {
-  local first last taken needed=$(($1 + 1))
+  local first last port free=() taken
   [ -n "${ONEGATHER_PORTS:-}" ] || return 0
   [[ $ONEGATHER_PORTS =~ ^([1-9][0-9]{0,4})-([1-9][0-9]{0,4})$ ]] || refuse "ONEGATHER_PORTS: expected FIRST-LAST, found $ONEGATHER_PORTS"
   first=${BASH_REMATCH[1]} last=${BASH_REMATCH[2]}
-  [ "$first" -ge 1024 ] && [ "$last" -le 65535 ] && [ "$first" -le "$last" ] || refuse "ONEGATHER_PORTS: expected ports from 1024 to 65535, found $ONEGATHER_PORTS"
-  # Local addresses in hexadecimal, of sockets that listen (0A).
-  taken=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "0A" { n = split($2, a, ":"); print a[n] }' | sort -u |
-    while read -r port; do port=$((16#$port)); [ $port -lt "$first" ] || [ $port -gt "$last" ] || echo $port; done | wc -l)
-  [ $((last - first + 1 - taken)) -ge "$needed" ] ||
-    refuse "ONEGATHER_PORTS $ONEGATHER_PORTS: $needed are needed on this host, a rank's each and the launcher's, $((last - first + 1 - taken)) are free"
-  export OMPI_MCA_btl_tcp_port_min_v4=$first OMPI_MCA_btl_tcp_port_range_v4=$((last - first + 1)) OMPI_MCA_oob_tcp_dynamic_ipv4_ports=$first-$last
+  [ "$first" -ge 1024 ] && [ "$last" -le 65535 ] || refuse "ONEGATHER_PORTS: expected ports from 1024 to 65535, found $ONEGATHER_PORTS"
+  # Local ports, in hexadecimal, of sockets that listen (0A).
+  taken=" $(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "0A" { n = split($2, a, ":"); print a[n] }' | tr '\n' ' ')"
+  for ((port = first; port <= last; port++)); do [[ $taken == *" $(printf %04X $port) "* ]] || free+=("$port"); done
+  [ ${#free[@]} -gt "$1" ] ||
+    refuse "ONEGATHER_PORTS $ONEGATHER_PORTS: $(($1 + 1)) are needed on this host, a rank's each and the launcher's, ${#free[@]} are free"
+  export OMPI_MCA_oob_tcp_dynamic_ipv4_ports=${free[0]} OMPI_MCA_btl_tcp_port_min_v4=${free[1]} OMPI_MCA_btl_tcp_port_range_v4=$((last - free[1] + 1))
 }
 
 # binding_of RANKS THREADS: binding: options of mpirun. On a machine with several memory nodes each rank gets cores of its own if there are enough, and

@@ -81,7 +81,7 @@ case $interrupted-$status in
   1-129 | 1-130 | 1-138 | 1-143) status=130 ;;
 esac
 if [ "$forced" -eq 1 ]; then
-  status=5
+  status=$((interrupted && !started ? 130 : 5))
 elif [ "$status" -ge 6 ] && [ "$status" -ne 130 ]; then
   # mpirun's own number: a rank ended by a signal. It has said which.
   rank=$(sed -n 's/.*process rank \([0-9]*\).*/\1/p' "$errors" | head -n 1)

@@ -5,12 +5,12 @@
 start_seconds=${ONEGATHER_START_SECONDS:-60}
 readonly clean_up_seconds=5
 run_id=$$-$RANDOM-$RANDOM # every rank has it as ONEGATHER_RUN
-interrupted=0 job='' forced=0
+interrupted=0 job='' forced=0 started=0
 
-# watch COMMAND...: runs it. status: its exit status; interrupted, forced: 1 if it was; errors: the file that its standard
+# watch COMMAND...: runs it. status: its exit status; interrupted, forced, started: 1 if it was, by its ranks; errors: the file that its standard
 # error is added to, which is shown too.
 watch() {
-  local child log failed_at='' started=0 begin=$SECONDS
+  local child log failed_at='' begin=$SECONDS
   trap 'interrupted=1' INT TERM USR1 HUP
   # What ends this script's process group or its terminal must not end the one that writes down why the run ended.
   exec {log}> >(trap '' INT TERM USR1 HUP; exec tee -p -a "$errors" >&2)
@@ -21,7 +21,10 @@ watch() {
   exec {log}>&-
   while kill -0 "$child" 2>/dev/null; do
     # Again and again: mpirun passes on nothing before its ranks are up.
-    [ $interrupted -eq 0 ] || kill -USR1 "$child" 2>/dev/null
+    if [ $interrupted -eq 1 ]; then
+      kill -USR1 "$child" 2>/dev/null
+      [ "$start_seconds" -le 10 ] || start_seconds=10 # nothing is lost
+    fi
     sleep 1 </dev/null >/dev/null 2>&1 &
     wait -n "$child" $! 2>/dev/null
     [ -n "$job" ] || find_job "$child"
