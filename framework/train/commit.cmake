@@ -1,10 +1,27 @@
 # Writes OUTPUT, a header with the commit that is checked out, and leaves it alone if it says so already: a new commit
-# compiles one file again.
-execute_process(COMMAND git describe --always --abbrev=12 --dirty --exclude=*
-                WORKING_DIRECTORY ${SOURCE} OUTPUT_VARIABLE commit RESULT_VARIABLE failed
-                OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+# compiles one file again. Code that differs from the commit has a hash of the difference, so that two such builds differ.
+set(code CMakeLists.txt framework models parallel)
+macro(git output)
+  execute_process(COMMAND git ${ARGN} WORKING_DIRECTORY ${SOURCE} OUTPUT_VARIABLE ${output} RESULT_VARIABLE failed
+                  OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+endmacro()
+git(commit describe --always --abbrev=12 --dirty --exclude=*)
 if(failed)
   set(commit "of an unknown commit")
+else()
+  git(difference diff HEAD --binary --no-ext-diff -- ${code})
+  git(added ls-files --others --exclude-standard -- ${code})
+  string(REPLACE "\n" ";" added "${added}")
+  foreach(name IN LISTS added)
+    file(SHA1 "${SOURCE}/${name}" hash)
+    string(APPEND difference "${name} ${hash}")
+  endforeach()
+  if(NOT difference STREQUAL "")
+    string(SHA1 hash "${difference}")
+    string(SUBSTRING ${hash} 0 8 hash)
+    string(REGEX REPLACE "-dirty$" "" commit "${commit}")
+    set(commit "${commit}-dirty-${hash}")
+  endif()
 endif()
 set(text "#define OG_COMMIT \"${commit}\"\n")
 if(EXISTS ${OUTPUT})

@@ -152,6 +152,13 @@ close "with the same losses" loss 1e-9 whole/metrics.jsonl half/metrics.jsonl
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none OMP_NUM_THREADS=1
 expect "ranks that disagree on the config" 5 'ranks 1: .*seed: 1.*seed: 9' mpirun --oversubscribe --bind-to none \
   -np 1 "$ONEGATHER" train tiny.yaml parallel.data=2 run.dir=apart : -np 1 "$ONEGATHER" train tiny.yaml parallel.data=2 train.seed=9 run.dir=apart
+# The version tells two changed trees of one commit apart, and a clean one from both.
+mkdir -p tree/framework
+version() { cmake -D SOURCE="$PWD/tree" -D OUTPUT="$PWD/commit.h" -P "$root/framework/train/commit.cmake" && cat commit.h; }
+git -C tree init -q && echo one >tree/framework/a.cpp && git -C tree add -A && git -C tree -c user.name=x -c user.email=x@x commit -qm x
+version >versions && echo two >tree/framework/a.cpp && version >>versions && echo three >tree/framework/a.cpp && version >>versions &&
+  git -C tree checkout -q . && echo new >tree/framework/b.cpp && version >>versions && rm tree/framework/b.cpp && version >>versions
+if [ "$(sort -u versions | wc -l)-$(grep -c dirty versions)" = 4-3 ]; then pass "two changed trees of one commit have two versions"; else fail "two changed trees of one commit have two versions" "$(cat versions)"; fi
 commit=$("$ONEGATHER" --version | sed -n 's/^onegather \([0-9a-f]\{8,\}\).*/\1/p')
 if [ -n "$commit" ]; then
   sed "s/$commit/$(tr 0-9a-f 1-9a-f0 <<<"$commit")/g" "$ONEGATHER" >other-build
