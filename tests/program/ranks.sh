@@ -37,6 +37,16 @@ else
 fi
 expect "ports: too few" 2 'ONEGATHER_PORTS 20000-20001: 3 are needed on this host.* 2 are free' env ONEGATHER_PORTS=20000-20001 "${launch[@]}"
 expect "ports: not a range" 2 'expected FIRST-LAST, found 20000' env ONEGATHER_PORTS=20000 "${launch[@]}"
+# Two hosts that are this one, reached without a network.
+printf '#!/bin/sh\nexec sh -c "$2"\n' >here-shell
+chmod +x here-shell
+printf 'localhost\nlocalhost\n' >pair
+mkdir without-ip
+ln -s /usr/bin/* without-ip/
+rm without-ip/ip
+hosts=(env "ONEGATHER_RSH=$PWD/here-shell" "${launch[@]:0:2}" --hosts pair)
+expect "several hosts without ip: what to install" 2 'ip is missing.*iproute2, or name the network with --interface' env "PATH=$PWD/without-ip" "${hosts[@]}"
+expect "no network to the others" 2 'no network found that leads to localhost \(found 127.*--interface' "${hosts[@]}"
 expect "launch/mpirun.sh: a user's mistake keeps its status" 2 'num_step.*num_steps' "${launch[@]}" train.num_step=3
 expect "launch/mpirun.sh: no number" 2 'whole number' "$root/launch/mpirun.sh" tiny.yaml --ranks many
 
