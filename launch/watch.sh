@@ -11,7 +11,8 @@ interrupted=0 job='' forced=0 started=0
 # error is added to, which is shown too.
 watch() {
   local child log failed_at='' begin=$SECONDS
-  trap 'interrupted=1' INT TERM USR1 HUP
+  told=0
+  trap 'interrupted=1 told=0' INT TERM USR1 HUP
   # What ends this script's process group or its terminal must not end the one that writes down why the run ended.
   exec {log}> >(trap '' INT TERM USR1 HUP; exec tee -p -a "$errors" >&2)
   local writer=$!
@@ -20,8 +21,9 @@ watch() {
   child=$!
   exec {log}>&-
   while kill -0 "$child" 2>/dev/null; do
-    # Again and again: mpirun passes on nothing before its ranks are up.
-    if [ $interrupted -eq 1 ]; then
+    # Again and again until the ranks are up: mpirun passes on nothing before.
+    if [ $interrupted -eq 1 ] && [ $told -eq 0 ]; then
+      told=$started
       kill -USR1 "$child" 2>/dev/null
       [ "$start_seconds" -le 10 ] || start_seconds=10 # nothing is lost
     fi
