@@ -47,12 +47,13 @@ use_ports() {
 }
 
 # binding_of RANKS THREADS: binding: options of mpirun. On a machine with several memory nodes each rank gets cores of its own if there are enough, and
-# its memory is near; else the system places threads, better than a rank's on one core. mpirun counts cores, not the threads that they offer.
+# its memory is near; else the system places threads, better than a rank's on one core. Not where the run leaves half of the cores: another run beside it
+# would be bound to the same ones. mpirun counts cores, not the threads that they offer.
 binding_of() {
   local cpus cores nodes wanted
   binding=(--bind-to none --oversubscribe)
   read -r cpus cores nodes < <(lscpu -p=CPU,CORE,NODE 2>/dev/null | awk -F, '!/^#/ { n++; cores += !core[$2]++; nodes += !node[$3]++ } END { print n + 0, cores + 0, nodes + 0 }')
   [ "${nodes:-0}" -gt 1 ] && [ "$cpus" -eq "$processors" ] || return 0
   wanted=$((($2 * cores + cpus - 1) / cpus)) # cores of a rank
-  [ $(($1 * wanted)) -gt "$cores" ] || binding=(--map-by "slot:PE=$wanted" --bind-to core)
+  [ $(($1 * wanted)) -gt "$cores" ] || [ $(($1 * wanted * 2)) -le "$cores" ] || binding=(--map-by "slot:PE=$wanted" --bind-to core)
 }
