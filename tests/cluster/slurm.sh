@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# launch/slurm.sbatch on a real Slurm (slurmctld, munge, one slurmd a host of up.sh): from submission to the end, over a time limit, a dead
-# node and a cut link, in arrays, and with the wrong MPI plugin. Every run that was stopped must end with the losses of one that was not.
+# launch/slurm.sbatch on a real Slurm (slurmctld, munge, one slurmd a host of up.sh): from submission to the end, over a time limit in an
+# array, a dead daemon, a dead node, a cut link, a stopped and a killed rank, and with the wrong MPI plugin. Every run that was stopped must end with the losses of one that was not.
 export TMPDIR=/var/tmp # every node has a /tmp of its own
 . "$(dirname "${BASH_SOURCE[0]}")/../program/expect.sh"
 cluster=$root/tests/cluster
-export ONEGATHER_CLUSTER=onegather-slurm
+export ONEGATHER_CLUSTER=${ONEGATHER_CLUSTER:-onegather}-slurm
 not_run() {
   echo "not run: Slurm ($1)"
   finish
@@ -51,29 +51,50 @@ expect "one rank, never stopped" 0 'done' build/onegather train tiny.yaml train.
 submit plain train.num_steps=$steps
 ends "from submission to the end" COMPLETED 120
 same "four ranks on two nodes" plain
-said "the exact command is printed" '^\+ job [0-9]+, start 1, on h\[1-2\]: srun --mpi=pmix --ntasks 4 ' plain.txt
+said "the exact command is printed" '^\+ OMP_NUM_THREADS=1 .*srun --mpi=pmix --ntasks 4 ' plain.txt
 
 h1 launch/slurm.sbatch tiny.yaml >alone.txt 2>&1
 status "outside a job: 2" 2 $? alone.txt
 said "outside a job: how to submit" '^sbatch \[sbatch options\]' alone.txt
 
-# The warning comes up to a minute early: between 20 and 80 s after the start.
-long=1200 # longer than that, on a fast machine too
-# Rounding grows over so many steps: held against the same layout, bit for bit.
-expect "four ranks, never stopped" 0 'done' launch/mpirun.sh tiny.yaml --ranks 4 parallel.sequence=4 parallel.expert=2 checkpoint.every=0 \
-  train.num_steps=$long run.dir=one-long
-submit limit --time=2 --signal=B:USR1@40 train.num_steps=$long run.log_every=1
-ends "over a time limit" COMPLETED 900
-said "limit: warned" 'the time limit is near: saving' limit.txt
-said "limit: it queues again by itself" 'stopped before the time limit: queueing again' limit.txt
-said "limit: the next start resumes" 'start 2, on' limit.txt
-said "limit: from the saved step" 'resumed' limit.txt
-close "limit: the losses of a run that was never stopped" loss 0 one-long/metrics.jsonl limit/metrics.jsonl
+# An array whose tasks end differently: the number of a task is that of its steps. The last one, whose job number is the array's too, is over its time
+# limit before it is done; Slurm warns it within its first minute.
+two=(tiny.yaml parallel.sequence=2 checkpoint.every=0 run.log_every=1)
+array=$(h1 sbatch --parsable --nodes 1 --ntasks 2 --cpus-per-task 1 --array=5,90000 --time=2 --signal=B:USR1@60 --output='array-%a.txt' \
+  launch/slurm.sbatch "${two[@]}" 'train.num_steps={task}' run.dir=array)
+h1 scontrol update "jobid=${array}_5" timelimit=9
+for _ in $(seq 300); do grep -qs 'resumed' array-90000.txt && break; sleep 0.5; done
+stopped=$(sed -n 's/.*resumed from .* at step \([0-9]*\).*/\1/p' array-90000.txt | head -n 1)
+after array-90000/metrics.jsonl $((${stopped:-0} + 10))
+said "array: warned" 'the time limit is near: saving' array-90000.txt
+said "array: it queues again by itself" 'stopped before the time limit: queueing again' array-90000.txt
+said "array: the next start" 'start 2, on' array-90000.txt
+said "array: from the saved step" "resumed from .*step-0*$stopped at step $stopped" array-90000.txt
+said "array: the other task has its own folder, and is done" 'done: 5 steps' array-5.txt
+if grep -q 'start 2' array-5.txt; then fail "array: and was started once" "$(cat array-5.txt)"; else pass "array: and was started once"; fi
+job=${array}_90000
+h1 scancel "$job"
+ends "array: scancel" CANCELLED 30
+steps_of_task=$((${stopped:-0} + 10))
+launch/mpirun.sh "${two[@]}" --ranks 2 train.num_steps=90000 run.dir=long >long.txt 2>&1 &
+child=$!
+for _ in $(seq 1200); do [ "$(lines long/metrics.jsonl)" -ge $steps_of_task ] && break; sleep 0.1; done
+kill -TERM $child
+wait $child
+close "array: the losses of a run that was never stopped, bit for bit" loss 0 long/metrics.jsonl array-90000/metrics.jsonl $steps_of_task
 
 node_dies() {
   local pid
   for pid in $(ip netns pids "$ONEGATHER_CLUSTER-h2"); do kill -KILL "$pid" 2>/dev/null; done
 }
+submit daemon train.num_steps=$steps
+after daemon/metrics.jsonl 20
+for pid in $(ip netns pids "$ONEGATHER_CLUSTER-h2"); do [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = slurmd ] && kill -KILL "$pid"; done
+sleep 1
+"$cluster/slurm_up.sh" "$slurm" --node 2
+ends "a node's slurmd alone dies and comes back" COMPLETED 120
+same "daemon" daemon
+
 ENVIRONMENT='ONEGATHER_REQUEUE_SECONDS=2'
 submit dead train.num_steps=$steps
 after dead/metrics.jsonl 20
@@ -101,11 +122,20 @@ h1 scancel "$job"
 ends "scancel" CANCELLED 30
 if [ -n "$(ls -d cancelled/checkpoints/step-* 2>/dev/null)" ]; then pass "cancelled: it saved first"; else fail "cancelled: it saved first" "$(cat cancelled.txt)"; fi
 
-h1 sbatch --parsable --nodes 1 --ntasks 2 --array=1-2 --output='array-%a.txt' launch/slurm.sbatch tiny.yaml parallel.sequence=2 'train.seed={task}' \
-  train.num_steps=5 run.dir=array >array.txt
-for _ in $(seq 120); do [ -e array-1/summary.json ] && [ -e array-2/summary.json ] && break; sleep 0.5; done
-said "array: task 1 has its own folder" '"step":' array-1/metrics.jsonl
-said "array: and task 2 its own seed" 'seed: 2' array-2/config.yaml
+# A rank that is lost where the job may not queue again: Slurm, too, has the status 5.
+ENVIRONMENT='ONEGATHER_REQUEUE_SECONDS=0 ONEGATHER_REQUEUES=0'
+for signal in STOP KILL; do
+  submit "rank-$signal" train.num_steps=4000
+  after "rank-$signal/metrics.jsonl" 10
+  for pid in $(ip netns pids "$ONEGATHER_CLUSTER-h2"); do
+    [ "$(readlink "/proc/$pid/exe")" = "$work/build/onegather" ] && kill "-$signal" "$pid" && break
+  done
+  ends "a rank gets SIG$signal, no more starts" FAILED 40
+  h1 scontrol show job "$job" >"$signal.txt"
+  said "SIG$signal: the job's status is 5" 'ExitCode=5:0' "$signal.txt"
+  said "SIG$signal: it says so" 'ONEGATHER_REQUEUES allows no more' "rank-$signal.txt"
+done
+said "SIGSTOP: the collective and the silent rank are named" ' on axis [a-z+]+ at [a-z._]+: rank [0-9]+ waited .* [23] \(silent\)' rank-STOP.txt
 
 ENVIRONMENT='ONEGATHER_MPI=pmi2'
 submit wrong train.num_steps=5

@@ -60,6 +60,7 @@ SlurmdTimeout=10
 MessageTimeout=5
 KillWait=5
 MinJobAge=300
+MaxArraySize=100001
 JobRequeue=1
 MpiDefault=none
 SchedulerType=sched/builtin
