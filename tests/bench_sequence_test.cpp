@@ -38,20 +38,33 @@ TEST(BenchSequence, RanksOutsideAGroupDoNotTimeOut) {
 }
 
 TEST(BenchSequence, EstimatesFollowTheGrowthBetweenTwoLengths) {
-  PassEstimates linear(false);
-  linear.learn({2048, 1}, {1, 100, 1000});
-  EXPECT_DOUBLE_EQ(linear.of({4096, 1}).seconds, 2);
-  EXPECT_DOUBLE_EQ(linear.of({4096, 1}).memory, 2000);
-  linear.learn({8192, 1}, {16, 100, 4000});  // it was quadratic, of fixed bytes
-  EXPECT_NEAR(linear.of({32768, 1}).seconds, 256, 1e-9);
-  EXPECT_NEAR(linear.of({32768, 1}).bytes, 100, 1e-9);
-  EXPECT_DOUBLE_EQ(linear.of({8192, 1}).seconds, 16);
-  EXPECT_DOUBLE_EQ(linear.of({4096, 1}).seconds, 2) << "from the shorter one";
-  linear.learn({8192, 1}, {4, 100, 4000});  // noise had added
-  linear.learn({8192, 1}, {9, 100, 4000});
-  EXPECT_NEAR(linear.of({32768, 1}).seconds, 16, 1e-9);
-  EXPECT_NEAR(linear.of({8192, 4}).seconds, 16, 1e-9) << "rows are not length";
-  PassEstimates quadratic(true);
+  PassEstimates mixed(Growth::mixed);
+  mixed.learn({2048, 1}, {1, 100, 1000});
+  EXPECT_DOUBLE_EQ(mixed.of({4096, 1}).seconds, 2);
+  EXPECT_DOUBLE_EQ(mixed.of({4096, 1}).memory, 2000);
+  mixed.learn({8192, 1}, {16, 100, 4000});  // it was quadratic, of fixed bytes
+  EXPECT_NEAR(mixed.of({32768, 1}).seconds, 256, 1e-9);
+  EXPECT_NEAR(mixed.of({32768, 1}).bytes, 100, 1e-9);
+  EXPECT_DOUBLE_EQ(mixed.of({8192, 1}).seconds, 16);
+  EXPECT_DOUBLE_EQ(mixed.of({4096, 1}).seconds, 2) << "from the shorter one";
+  mixed.learn({8192, 1}, {4, 100, 4000});  // noise had added
+  mixed.learn({8192, 1}, {9, 100, 4000});
+  EXPECT_NEAR(mixed.of({32768, 1}).seconds, 16, 1e-9);
+  EXPECT_NEAR(mixed.of({8192, 4}).seconds, 16, 1e-9) << "rows are not length";
+  PassEstimates step(Growth::linear);  // 500 for weights, 1 a token
+  step.learn({100, 1}, {1, 0, 600});
+  EXPECT_DOUBLE_EQ(step.of({200, 1}).memory, 1200) << "of one pass alone: all of it";
+  step.learn({400, 1}, {1, 0, 900});
+  EXPECT_DOUBLE_EQ(step.of({1000, 10}).memory, 10500);
+  PassEstimates segments(Growth::linear, 1000);
+  segments.learn({100, 1}, {1, 0, 600});
+  segments.learn({400, 1}, {1, 0, 900});
+  EXPECT_DOUBLE_EQ(segments.of({1 << 20, 1}).memory, 1500);
+  PassEstimates noisy(Growth::linear);
+  noisy.learn({2048, 1}, {1, 0, 1});
+  noisy.learn({4096, 1}, {8, 0, 1});
+  EXPECT_LT(noisy.of({65536, 1}).seconds, 2 * 8 * 16) << "a linear layer is linear";
+  PassEstimates quadratic(Growth::quadratic);
   quadratic.learn({2048, 1}, {1, 0, 1});
   EXPECT_DOUBLE_EQ(quadratic.of({8192, 1}).seconds, 16);
 }

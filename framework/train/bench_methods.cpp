@@ -12,26 +12,6 @@ namespace {
 constexpr std::string_view kBlocking = "-blocking", kLeft = "-left";
 constexpr LinearMethod kLeftMethods[] = {LinearMethod::ring, LinearMethod::ulysses, LinearMethod::megatron};
 
-// What kinds of layers a method can be chosen for.
-struct Kinds {
-  bool linear = false, softmax = false, left = false;
-};
-
-Kinds kinds_of(const SubjectOptions& subject) {
-  if (subject.config.empty())
-    return {subject.mixer != "attention", subject.mixer == "attention", subject.mixer == "linear"};
-  const Config config = load_config(subject.config, subject.overrides, config_rules());
-  Kinds kinds;
-  for (const auto& [letter, options] : config.model.mixers) {
-    if (config.model.layer_pattern.find(letter) == std::string::npos) continue;
-    if (options.type != "attention")
-      kinds.linear = true;
-    else if (options.is_null("sliding_window"))  // a window takes a halo, whatever the method
-      kinds.softmax = true;
-  }
-  return kinds;
-}
-
 template <class E>
 std::optional<E> named(std::span<const std::string_view> names, std::string_view name) {
   const auto found = std::find(names.begin(), names.end(), name);
@@ -49,7 +29,7 @@ class Reader {
  public:
   explicit Reader(const SubjectOptions& subject)
       : subject_(subject.config.empty() ? subject.mixer : subject.config),
-        kinds_(kinds_of(subject)),
+        kinds_(layer_kinds(subject)),
         known_(sequence_method_names(subject)) {}
 
   SequenceMethod read(const std::string& name) const {
@@ -87,14 +67,29 @@ class Reader {
     fail(Status::usage, "bench sequence --methods: {}: {}", name, why);
   }
   std::string subject_;
-  Kinds kinds_;
+  LayerKinds kinds_;
   std::vector<std::string> known_;
 };
 
 }  // namespace
 
+LayerKinds layer_kinds(const SubjectOptions& subject) {
+  if (subject.config.empty())
+    return {subject.mixer != "attention", subject.mixer == "attention", subject.mixer == "linear"};
+  const Config config = load_config(subject.config, subject.overrides, config_rules());
+  LayerKinds kinds;
+  for (const auto& [letter, options] : config.model.mixers) {
+    if (config.model.layer_pattern.find(letter) == std::string::npos) continue;
+    if (options.type != "attention")
+      kinds.linear = true;
+    else if (options.is_null("sliding_window"))
+      kinds.softmax = true;
+  }
+  return kinds;
+}
+
 std::vector<std::string> sequence_method_names(const SubjectOptions& subject) {
-  const Kinds kinds = kinds_of(subject);
+  const LayerKinds kinds = layer_kinds(subject);
   std::vector<std::string> names;
   if (kinds.linear) names.assign(std::begin(kLinearMethods), std::end(kLinearMethods));
   if (kinds.softmax)

@@ -26,6 +26,13 @@ struct SequenceMethod {
   }
 };
 
+// The kinds of layers that a method can be chosen for; a sliding window takes a halo, whatever the method. left: linear
+// without a gate.
+struct LayerKinds {
+  bool linear = false, softmax = false, left = false;
+};
+LayerKinds layer_kinds(const SubjectOptions& subject);
+
 // The names that this subject takes, without -blocking and pairs. A config that cannot be loaded: Error(Status::usage).
 std::vector<std::string> sequence_method_names(const SubjectOptions& subject);
 // Each once, in this order; none given: all. A name that is unknown, or of a kind of layer that the subject does not

@@ -33,8 +33,7 @@ class Sweep {
         checks_(group_.checks()),
         points_(points) {
     for (const SequenceMethod& method : bench.methods)
-      columns_.push_back({&method, PassEstimates((bench.subject.config.empty() && bench.subject.mixer == "attention") ||
-                                                 method.left_products)});
+      columns_.push_back({&method, subject_estimates(bench.subject, &method)});
   }
 
   // Rough, from short passes, but before anything long runs.
@@ -53,6 +52,7 @@ class Sweep {
         group_.judge(column, p, kAnnounceTokens);
         if (!p.status.empty()) {
           all.not_run += 1;
+          if (bench_.only_estimate) show(p);
           continue;
         }
         passes.push_back(p.estimated);

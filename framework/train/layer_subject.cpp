@@ -7,6 +7,7 @@
 #include "framework/core/threads.h"
 #include "framework/ops/norm.h"
 #include "framework/train/bench_methods.h"
+#include "framework/train/config.h"
 #include "framework/train/sequence_subject.h"
 #include "framework/train/step_subject.h"
 #include "parallel/attention.h"
@@ -184,6 +185,14 @@ std::unique_ptr<SequenceSubject> make_subject(const SubjectOptions& options, con
   auto subject = std::make_unique<LayerSubject>(options, comm, extent);
   if (method != nullptr) subject->use(*method);
   return subject;
+}
+
+PassEstimates subject_estimates(const SubjectOptions& options, const SequenceMethod* method) {
+  const LayerKinds kinds = layer_kinds(options);
+  const bool left = method != nullptr && method->left_products;
+  if (options.config.empty()) return PassEstimates(kinds.softmax || left ? Growth::quadratic : Growth::linear);
+  return PassEstimates(kinds.softmax ? Growth::mixed : Growth::linear,
+                       load_config(options.config, options.overrides, config_rules()).train.segment_length);
 }
 
 std::string subject_problem(const SubjectOptions& options, const SequenceMethod& method, int ranks,

@@ -10,6 +10,7 @@ namespace og {
 namespace {
 constexpr Site kSite{"bench"};
 constexpr int64_t kLayerLength = 2048, kStepLength = 256;
+constexpr int64_t kSecond = 4;
 constexpr double kSeconds = 4;        // of one rank's pass
 constexpr double kMemoryShare = 0.4;  // of what is free: the method under check needs its own
 }  // namespace
@@ -20,7 +21,7 @@ SequenceChecks::SequenceChecks(const SubjectOptions& subject, Comm& comm, int ra
       comm_(comm),
       neighbours_(ranks_on_machine),
       alive_(std::move(alive)),
-      one_(subject.config.empty() && subject.mixer == "attention") {}
+      one_(subject_estimates(subject)) {}
 
 // A multiple of the shards of head-tail order, so that what is legal at the wanted length is so here.
 Extent SequenceChecks::least(const Extent& wanted) const {
@@ -48,21 +49,27 @@ Extent SequenceChecks::affordable(const Extent& extent) {
   return e;
 }
 
-const SequenceResult& SequenceChecks::one_rank(const Extent& extent, const SequenceSubject& subject) {
-  if (found_ && found_->first == extent) return found_->second;
-  found_ = {};
+SequenceResult SequenceChecks::run_one(const Extent& extent) {
   const auto alone = make_self_comm();
   const auto one = make_subject(subject_, nullptr, *alone, extent);
   const double begin = now_seconds();
-  const SequenceResult whole = one->run_and_keep();
+  SequenceResult whole = one->run_and_keep();
   one_.learn(extent, {comm_.max(now_seconds() - begin, kSite), 0,
                       comm_.max(static_cast<double>(one->pool().stats().peak_bytes), kSite)});
   alive_();
-  found_ = {extent, subject.part_of(whole)};
+  return whole;
+}
+
+const SequenceResult& SequenceChecks::one_rank(const Extent& extent, const SequenceSubject& subject) {
+  if (found_ && found_->first == extent) return found_->second;
+  found_ = {};
+  found_ = {extent, subject.part_of(run_one(extent))};
   return found_->second;
 }
 
 void SequenceChecks::check(const SequenceMethod& method, const Extent& extent) {
+  // Of a step, whose weights and moments take memory whatever the length, a second pass shows how much.
+  if (one_.empty() && !subject_.config.empty()) run_one({kSecond * extent.length, 1});
   const auto many = make_subject(subject_, &method, comm_, extent);
   const SequenceResult& expected = one_rank(extent, *many);
   allowed_ = many->allowed_difference();

@@ -40,6 +40,7 @@ class SequenceChecks {
 
  private:
   bool affords(const Extent& extent);
+  SequenceResult run_one(const Extent& extent);
   const SubjectOptions& subject_;
   Comm& comm_;
   int neighbours_;

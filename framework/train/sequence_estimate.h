@@ -17,11 +17,18 @@ struct PassCost {
   double seconds = 0, bytes = 0, memory = 0;  // of one pass; bytes received and peak of a rank
 };
 
+// How seconds a token grow with the length L: linear layers, not (a little for caches); softmax attention and left
+// products, as L; a model with both, by what two lengths show.
+enum class Growth : uint8_t { linear, mixed, quadratic };
+
+// `from` with up to `factor` times the tokens: longer first, then more rows, nothing beyond `wanted`.
+Extent longer(const Extent& from, const Extent& wanted, int64_t factor);
+
 // Of one method. At least one pass is learned before an estimate is asked for.
 class PassEstimates {
  public:
-  // quadratic: seconds a token grow with the length, until two lengths have shown how.
-  explicit PassEstimates(bool quadratic) : quadratic_(quadratic) {}
+  // most_at_once: tokens that are in memory at once, of a sequence in segments; 0: all.
+  explicit PassEstimates(Growth growth, int64_t most_at_once = 0) : growth_(growth), most_at_once_(most_at_once) {}
   // The same extent again: the faster pass counts, since noise only ever adds.
   void learn(const Extent& extent, const PassCost& cost);
   bool empty() const { return passes_.empty(); }
@@ -35,7 +42,10 @@ class PassEstimates {
     PassCost cost;
   };
   size_t base(const Extent& extent) const;
-  bool quadratic_;
+  double memory(const Pass& from, const Extent& extent) const;
+  double at_once(const Extent& extent) const;
+  Growth growth_;
+  int64_t most_at_once_;
   std::vector<Pass> passes_;  // by tokens, then by length
 };
 

@@ -12,7 +12,8 @@ namespace og {
 namespace {
 
 constexpr Site kSite{"bench"};
-constexpr double kProbeFactor = 8;  // an estimate reaches at most this far; longer: shorter passes on the way
+constexpr int64_t kProbeFactor = 8;  // an estimate reaches at most this far; longer: shorter passes on the way
+constexpr int64_t kSecond = 4;  // the second pass, with which the first shows what memory does not depend on tokens
 // A point is not given up for the noise of one pass: within this factor of the limit it is timed again, where that
 // takes less than this share of the limit.
 constexpr double kNoise = 2, kAgainShare = 0.05;
@@ -94,10 +95,9 @@ std::string SequenceGroup::too_long(const PassCost& cost) const {
 // Passes in between, first longer ones, then more rows, so that no estimate reaches far; none of more than
 // `most_tokens` tokens.
 void SequenceGroup::approach(SequenceColumn& column, const Extent& wanted, double most_tokens) {
-  while (column.estimates.nearest(wanted).tokens() * kProbeFactor < wanted.tokens()) {
+  while (column.estimates.nearest(wanted).tokens() * static_cast<double>(kProbeFactor) < wanted.tokens()) {
     const Extent last = column.estimates.nearest(wanted);
-    Extent e{std::min(wanted.length, last.length * static_cast<int64_t>(kProbeFactor)), 1};
-    e.rows = std::clamp(static_cast<int64_t>(last.tokens() * kProbeFactor) / e.length, int64_t{1}, wanted.rows);
+    const Extent e = longer(last, wanted, kProbeFactor);
     const PassCost cost = column.estimates.of(e);
     if (e.tokens() > most_tokens || e.tokens() <= last.tokens() || !too_long(cost).empty() ||
         !too_large(cost).empty() || !subject_problem(bench_.subject, *column.method, comm_.size(), e).empty())
@@ -125,7 +125,12 @@ void SequenceGroup::judge(SequenceColumn& column, SequencePoint& p, double most_
                            text_of(p.checked), checks_.allowed());
     return;
   }
-  if (column.estimates.empty()) probe(column, checks_.least(p.extent));
+  if (column.estimates.empty()) {
+    const Extent least = checks_.least(p.extent), second = longer(least, p.extent, kSecond);
+    probe(column, least);
+    if (second != least && subject_problem(bench_.subject, *column.method, comm_.size(), second).empty())
+      probe(column, second);
+  }
   p.estimated = column.estimates.of(p.extent);
   p.reason = too_large(p.estimated);
   if (!p.reason.empty()) return;

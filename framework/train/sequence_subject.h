@@ -54,6 +54,9 @@ class SequenceSubject {
   virtual double allowed_difference() const = 0;
 };
 
+// What is known of its passes before any: how they grow. method: null for one rank alone.
+PassEstimates subject_estimates(const SubjectOptions& options, const SequenceMethod* method = nullptr);
+
 // Collective over comm, which outlives it. Tokens are cut evenly. method: null for one rank alone.
 std::unique_ptr<SequenceSubject> make_subject(const SubjectOptions& options, const SequenceMethod* method, Comm& comm,
                                               const Extent& extent);
