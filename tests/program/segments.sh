@@ -26,4 +26,22 @@ expect "segments beside recompute" 2 'train.recompute: expected none with train.
   "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" train.segment_length=16 train.recompute=block
 expect "segments beside a ring of keys" 2 'parallel.softmax_sequence_method: expected auto or all_gather_kv with train.segment_length' \
   "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" train.segment_length=16 parallel.softmax_sequence_method=ring
+# The config that trains 2,097,152 tokens, at lengths that a test has time for, in shorter segments: the memory is that of a segment.
+if [ "${ONEGATHER_FULL:-0}" = 1 ]; then
+  long() { # NAME TOKENS KEYS...
+    train_on "$1" 2 "$ONEGATHER" train "$root/configs/long_sequence.yaml" parallel.sequence=2 train.threads=1 train.precision=f32 train.num_steps=1 \
+      checkpoint.every=0 "data.sequence_length=$2" "train.tokens_per_step=$2" "${@:3}"
+  }
+  long whole-16k 16384 train.segment_length=null && long segments-16k 16384 train.segment_length=4096 && long segments-32k 32768 train.segment_length=4096 && {
+    for key in loss grad_norm; do close "long_sequence.yaml in segments: f32 $key of whole rows" $key 1e-5 whole-16k/metrics.jsonl segments-16k/metrics.jsonl; done
+    # Beside the segment's memory: a state a border, 12 bytes a token.
+    close "twice the tokens take the same memory" memory_bytes 0.01 segments-16k/metrics.jsonl segments-32k/metrics.jsonl
+    memory() { column memory_bytes "$1/metrics.jsonl"; }
+    if [ "$(memory whole-16k)" -gt $((2 * $(memory segments-16k))) ]; then
+      pass "and whole rows more than twice as much"
+    else
+      fail "whole rows take more than twice as much" "$(memory whole-16k) and $(memory segments-16k) bytes"
+    fi
+  }
+fi
 finish
