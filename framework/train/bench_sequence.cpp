@@ -70,9 +70,10 @@ class Sweep {
   }
 
   void run() {
-    say(comm_, fmt::format("\n{:<20} {:>8} {:>6} {:>12} {:>12} {:>12} {:>10} {:>12} {:>12} {:>9} {:>9} {:>9}\n",
-                           fmt::format("{} ranks", comm_.size()), "length", "rows", "tokens/s", "ms a pass",
-                           "estimated", "received", "exposed ms", "memory", "check", "made at", "held"));
+    say(comm_,
+        fmt::format("\n{:<20} {:>8} {:>6} {:>12} {:>12} {:>12} {:>10} {:>12} {:>12} {:>9} {:>9} {:>9}\n",
+                    fmt::format("{} rank{}", comm_.size(), comm_.size() == 1 ? "" : "s"), "length", "rows", "tokens/s",
+                    "ms a pass", "estimated", "received", "exposed ms", "memory", "check", "made at", "held"));
     for (int64_t listed : bench_.lengths) {
       run_length(listed);
       if (comm_.rank() == 0 && !bench_.json_path.empty())
@@ -143,8 +144,10 @@ class Sweep {
         if (checks_.longest(column->method->name)->at.tokens() * kOtherCheck < longest.tokens() &&
             subject_problem(bench_.subject, *column->method, comm_.size(), longest).empty())
           checks_.check(*column->method, longest);
-    // A pass, what it found and what that is held against.
-    const bool room = group_.too_large({0, 0, 2 * points_[now.front()].estimated.memory}).empty();
+    // A pass, beside it what it found and what that is held against: less than a pass of the first.
+    double most = 0;
+    for (size_t point : now) most = std::max(most, points_[point].estimated.memory);
+    const bool room = group_.too_large({0, 0, most + points_[now.front()].estimated.memory}).empty();
     std::optional<SequenceResult> first;
     for (size_t i = 0; i < now.size(); ++i) {
       SequencePoint& p = points_[now[i]];
@@ -260,10 +263,10 @@ std::vector<SequencePoint> bench_sequence(Comm& world, const SequenceBench& benc
     }
     Sweep sweep(bench, settings, world, *group, points);
     const SweepForecast f = sweep.announce();
-    say(world, fmt::format("\n{}estimate, {} ranks: {} points, {} of them not run, {} taken over; about {:.0f} s, {} "
+    say(world, fmt::format("\n{}estimate, {} rank{}: {} points, {} of them not run, {} taken over; about {:.0f} s, {} "
                            "received by a rank in all\n",
-                           bench.label.empty() ? "" : bench.label + ": ", ranks, f.points, f.not_run, f.taken_over,
-                           f.seconds, human_bytes(f.bytes)));
+                           bench.label.empty() ? "" : bench.label + ": ", ranks, ranks == 1 ? "" : "s", f.points,
+                           f.not_run, f.taken_over, f.seconds, human_bytes(f.bytes)));
     if (!bench.only_estimate) sweep.run();
     leave(world, *group);
   }
