@@ -20,8 +20,10 @@ while [ $# -gt 0 ]; do
   case $1 in
     --ranks | --np | -np)
       [ $# -ge 2 ] || refuse "$1: expected a whole number after it"
-      ranks=$2; shift 2 ;;
-    --ranks=* | --np=*) ranks=${1#*=}; shift ;;
+      # A list is the bench's, sizes of groups: as many ranks are started as the last of them has.
+      [[ $2 = *,* ]] && arguments+=(--ranks "$2")
+      ranks=${2##*,}; shift 2 ;;
+    --ranks=* | --np=*) [[ $1 = *,* ]] && arguments+=(--ranks "${1#*=}"); ranks=${1##*[=,]}; shift ;;
     --hosts | --interface)
       [ $# -ge 2 ] || refuse "$1: expected a value after it"
       [ "$1" = --hosts ] && hosts=$2 || interface=$2
