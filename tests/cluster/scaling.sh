@@ -29,7 +29,7 @@ bench() {
   shift
   "$cluster/enter.sh" h1 "cd $results && ONEGATHER=${ONEGATHER:-$root/build/onegather} ONEGATHER_RSH=$cluster/enter.sh \
     ONEGATHER_CLUSTER=$ONEGATHER_CLUSTER OMP_NUM_THREADS=1 exec $root/launch/mpirun.sh bench sequence --hosts hosts --label $rate \
-    --resume $results/$name.json --plot $results/$name.png $*" 2>&1 | grep --line-buffered -v '^+ mpirun\|ranks over MPI'
+    --resume $results/$name.json --plot $results/$name.png $*" 2>&1 | grep --line-buffered -v '^+ .*mpirun\|ranks over MPI'
   return "${PIPESTATUS[0]}"
 }
 # all_sweeps OPTIONS...: the three, each with the options.
