@@ -66,6 +66,11 @@ Pending::~Pending() {
   }
 }
 
+bool Pending::done() const {
+  OG_CHECK(state_ != nullptr, "done: nothing was started, or it was waited for already");
+  return !state_->operation || state_->operation->done();
+}
+
 void Pending::wait() {
   OG_CHECK(state_ != nullptr, "wait: nothing was started, or it was waited for already");
   const std::unique_ptr<State> s = std::move(state_);

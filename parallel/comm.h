@@ -60,6 +60,7 @@ class Operation {
  public:
   virtual ~Operation() = default;
   virtual double finish() = 0;
+  virtual bool done() = 0;  // whether finish() would not block
 };
 
 class Comm;
@@ -73,6 +74,8 @@ class Pending {
   Pending& operator=(Pending&&) noexcept;
   ~Pending();
   void wait();
+  // Whether wait() would return at once. Before wait().
+  bool done() const;
 
  private:
   friend class Comm;

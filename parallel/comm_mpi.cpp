@@ -34,6 +34,10 @@ class MpiOperation final : public Operation {
   MpiOperation(std::shared_ptr<MpiProgress> progress, std::shared_ptr<MpiTask> task)
       : progress_(std::move(progress)), task_(std::move(task)) {}
   double finish() override { return progress_->finish(*task_); }
+  bool done() override {
+    const std::lock_guard lock(progress_->mutex());
+    return task_->done();
+  }
 
  private:
   std::shared_ptr<MpiProgress> progress_;

@@ -164,6 +164,12 @@ class CollectiveOperation final : public Operation {
     return meeting->ready;
   }
 
+  bool done() override {
+    const Lock lock(group_->world->mutex);
+    const Meeting& meeting = group_->meetings.at(number_);
+    return meeting.num_arrived == group_->size && now_seconds() >= meeting.ready;
+  }
+
  private:
   std::string late(const Meeting& meeting) const {
     std::vector<int> arrived, missing;
@@ -221,6 +227,14 @@ class ReceiveOperation final : public Operation {
       done = std::max(done, letter.ready);
     }
     return done;
+  }
+
+  bool done() override {
+    const Lock lock(group_->world->mutex);
+    return std::all_of(expected_.begin(), expected_.end(), [&](const Expected& e) {
+      const auto found = group_->letters.find({e.cell, e.number});
+      return found != group_->letters.end() && now_seconds() >= found->second.ready;
+    });
   }
 
  private:

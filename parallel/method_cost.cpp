@@ -4,11 +4,11 @@
 #include <cmath>
 #include <limits>
 
+#include "parallel/state_exchange.h"
+
 namespace og {
 
 namespace {
-
-constexpr int kChainBlocks = 4;
 
 // All messages at once: one latency.
 double gather_seconds(const Link& link, int ranks, double bytes_of_one) {

@@ -1,5 +1,7 @@
 #include "parallel/sequence.h"
 
+#include <algorithm>
+
 #include "parallel/collectives.h"
 #include "parallel/sequence_heads.h"
 #include "parallel/state_exchange.h"
@@ -8,6 +10,8 @@
 namespace og {
 
 namespace {
+
+constexpr int64_t kParts = 16;
 
 // On one rank the collective is empty, but it is there: its counters do not depend on the number of ranks.
 void gather_nothing(Context& cx, Comm& comm, DType dtype, Site site) {
@@ -55,6 +59,28 @@ struct Scan final : Function {
     });
   }
 
+  // Local work in parts of this many batch rows and heads: an exchange in rounds reacts between them.
+  ScanRows part_of(const Context& cx, int64_t begin, bool reacts) const {
+    const int64_t all = q.size(0) * q.size(2), threads = cx.stream.num_threads;
+    const int64_t part = std::max<int64_t>(1, all / kParts / threads) * threads;
+    return {begin, reacts ? std::min(all, begin + part) : all};
+  }
+  // work(rows) over all batch rows and heads while the exchange makes progress; then what it brought.
+  template <class Work>
+  StateExchange::Result overlap(Context& cx, StateExchange& exchange, Work&& work) const {
+    StateExchange::Result states;
+    if (!seq.options.overlap) states = exchange.wait();
+    const double begin = now_seconds();
+    bool reacts = seq.options.overlap && exchange.progress();
+    for (ScanRows rows = part_of(cx, 0, reacts); rows.begin < q.size(0) * q.size(2);
+         rows = part_of(cx, rows.end, reacts)) {
+      work(rows);
+      reacts = reacts && exchange.progress();
+    }
+    cx.profile.event("mixer.local", begin, now_seconds());
+    return seq.options.overlap ? exchange.wait() : states;
+  }
+
   void forward_split(Context& cx, const Tensor& o, const Tensor& final_state, bool wants_final, const Tensor& initial,
                      Site site) {
     const Profile::Scope time(&cx.profile, Part::mixers);
@@ -66,14 +92,10 @@ struct Scan final : Function {
       const int64_t n = transition_size();
       const Summary own = Summary::of(cx.empty({Summary::count(state_shape(), n)}, dtype()), state_shape(), n);
       kernel.summarise(cx.stream, own.a.view<T, 3>(), own.b.template view<T, 4>(), work.flat<T>(), in);
-      const auto exchange =
-          start<T>({cx, *seq.comm, Direction::forward, own, initial, wants_final, site, seq.shards_of_rank()});
-      StateExchange::Result states;
-      if (!seq.options.overlap) states = exchange->wait();
-      const double begin = now_seconds();
-      kernel.local(cx.stream, o.view<T, 4>(), work.flat<T>(), in);
-      cx.profile.event("mixer.local", begin, now_seconds());
-      if (seq.options.overlap) states = exchange->wait();
+      const auto exchange = start<T>({cx, *seq.comm, Direction::forward, own, initial, wants_final, site,
+                                      seq.shards_of_rank(), seq.options.overlap});
+      const StateExchange::Result states = overlap(
+          cx, *exchange, [&](ScanRows rows) { kernel.local(cx.stream, o.view<T, 4>(), work.flat<T>(), in, rows); });
       entry = states.entry;
       if (wants_final) final_state.copy_from(states.total);
       a = own.a.clone(*cx.pool);
@@ -169,14 +191,12 @@ struct Scan final : Function {
       own.a.copy_from(a);
       kernel.summarise_backward(cx.stream, own.b.view<T, 4>(), work.flat<T>(), in, d_o);
       const bool wants_initial = input(5) != nullptr;
-      const auto exchange =
-          start<T>({cx, comm, Direction::backward, own, dfinal, wants_initial, site, seq.shards_of_rank()}, dout);
-      StateExchange::Result states;
-      if (!seq.options.overlap) states = exchange->wait();
-      const double begin = now_seconds();
-      kernel.local_backward(cx.stream, work.flat<T>(), in, d_o, s_entry);
-      cx.profile.event("mixer.local", begin, now_seconds());
-      if (seq.options.overlap) states = exchange->wait();
+      const auto exchange = start<T>(
+          {cx, comm, Direction::backward, own, dfinal, wants_initial, site, seq.shards_of_rank(), seq.options.overlap},
+          dout);
+      const StateExchange::Result states = overlap(cx, *exchange, [&](ScanRows rows) {
+        kernel.local_backward(cx.stream, work.flat<T>(), in, d_o, s_entry, rows);
+      });
       kernel.finish_backward(cx.stream, open_gradients<T>(cx), {}, work.flat<T>(), in, d_o, s_entry,
                              states.entry.view<const T, 4>());
       if (wants_initial) put_initial_gradient(cx, states.total);

@@ -37,14 +37,18 @@ class StateChain final : public StateExchange {
     }
   }
 
+  // Blocks that are here go on.
+  bool progress() override {
+    while (met_ < arriving_.size() && received_[met_].done()) meet_next();
+    return met_ < arriving_.size();
+  }
+
   Result wait() override {
+    while (met_ < arriving_.size()) meet_next();
     Result result{call_.outside, {}};
     if (place() > 0) result.entry = state();
-    for (size_t j = 0; j < arriving_.size(); ++j) {
-      received_[j].wait();
-      forward(static_cast<int64_t>(j), arriving_[j]);
+    for (size_t j = 0; j < arriving_.size(); ++j)
       put_columns(result.entry, arriving_[j], begin_of(static_cast<int64_t>(j)));
-    }
     for (Pending& sent : sent_) sent.wait();
     if (!call_.wants_total) return result;
     Tensor total;
@@ -60,6 +64,12 @@ class StateChain final : public StateExchange {
   Tensor state() const { return call_.cx.empty(call_.own.b.shape(), call_.own.b.dtype()); }
   int64_t begin_of(int64_t block) const { return block * width_ / blocks_; }
 
+  void meet_next() {
+    received_[met_].wait();
+    forward(static_cast<int64_t>(met_), arriving_[met_]);
+    met_ += 1;
+  }
+
   // Passes one block of the state over this rank's piece and on.
   void forward(int64_t j, const Tensor& block) {
     if (last() && !call_.wants_total) return;
@@ -73,6 +83,7 @@ class StateChain final : public StateExchange {
   int64_t width_, blocks_;
   std::vector<Tensor> arriving_, passed_;
   std::vector<Pending> received_, sent_;
+  size_t met_ = 0;  // blocks that arrived and went on
 };
 
 }  // namespace

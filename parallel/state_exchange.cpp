@@ -2,13 +2,6 @@
 
 namespace og {
 
-namespace {
-
-// Blocks of the chain: enough that ranks overlap, few enough that a message is worth its latency.
-constexpr int64_t kChainBlocks = 4;
-
-}  // namespace
-
 Tensor StateExchange::pass(const Summary& piece, const Tensor& state) const {
   return call_.direction == Direction::forward ? advance_state(call_.cx, piece, state)
                                                : retreat_state(call_.cx, piece, state);

@@ -30,7 +30,11 @@ struct StateCall {
   bool wants_total;
   Site site;
   int shards_of_rank = 1;  // as in SeqContext; 2: lasp2 alone, from zero and without a total
+  bool overlap = true;     // false: every transfer is waited for where it starts
 };
+
+// Blocks of zeco's chain: enough that ranks overlap, few enough that a message is worth its latency.
+inline constexpr int kChainBlocks = 4;
 
 class StateExchange {
  public:
@@ -39,6 +43,9 @@ class StateExchange {
     Tensor entry;  // what this rank's piece starts from in this direction: absent where nothing came and none was given
     Tensor total;  // after all pieces, the same on every rank; absent if it was not wanted
   };
+  // Between parts of the local work: reacts to what has arrived (combines, sends on) and does not block. False: there
+  // is nothing left that a reaction would speed up.
+  virtual bool progress() { return false; }
   // Once. Blocks until both are there.
   virtual Result wait() = 0;
 

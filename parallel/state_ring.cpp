@@ -11,17 +11,15 @@ class StateRing final : public StateExchange {
     next_hop(1);
   }
 
-  // After hop i the block of the rank i places before is here: the next is on its way while this one is summarised.
+  bool progress() override {
+    while (hop_ <= hops() && pending_.done()) meet_next();
+    return hop_ <= hops();
+  }
+
   Result wait() override {
-    std::vector<Summary> met;  // the nearest piece first
-    for (int hop = 1; hop <= hops(); ++hop) {
-      pending_.wait();
-      here_ = arriving_;
-      next_hop(hop + 1);
-      if (hop <= place()) met.push_back(summarise_(here_));
-    }
+    while (hop_ <= hops()) meet_next();
     Result result{call_.outside, {}};
-    for (auto piece = met.rbegin(); piece != met.rend(); ++piece) result.entry = pass(*piece, result.entry);
+    for (auto piece = met_.rbegin(); piece != met_.rend(); ++piece) result.entry = pass(*piece, result.entry);
     if (call_.wants_total) result.total = from_last(last() ? pass(call_.own, result.entry) : Tensor());
     return result;
   }
@@ -31,6 +29,15 @@ class StateRing final : public StateExchange {
   bool sends(int hop) const { return !last() && hop <= place() + 1; }
   bool receives(int hop) const { return hop <= place(); }
   int hops() const { return last() ? place() : place() + 1; }
+
+  // After hop i the block of the rank i places before is here: the next is on its way while this one is summarised.
+  void meet_next() {
+    if (call_.overlap) pending_.wait();
+    here_ = arriving_;
+    const bool useful = hop_ <= place();
+    next_hop(++hop_);
+    if (useful) met_.push_back(summarise_(here_));
+  }
 
   void next_hop(int hop) {
     if (!sends(hop) && !receives(hop)) return;
@@ -48,12 +55,15 @@ class StateRing final : public StateExchange {
       }
     }
     pending_ = call_.comm.send_recv(std::move(out), std::move(in), call_.site);
+    if (!call_.overlap) pending_.wait();
   }
 
   const std::vector<int64_t>& first_;
   RingBlock here_, arriving_;
   Summarise summarise_;
   Pending pending_;
+  int hop_ = 1;               // the one under way
+  std::vector<Summary> met_;  // the nearest piece first
 };
 
 }  // namespace

@@ -77,7 +77,9 @@ Results run(Inputs& x, const Case& c, const ScanKernels<T>& kernels, bool phases
     const Tensor w = work(ScanCall::phases);
     kernels.summarise(cx.stream, a.view<T, 3>(), b.view<T, 4>(), w.flat<T>(), in);
     if (phases) {
-      kernels.local(cx.stream, o.view<T, 4>(), w.flat<T>(), in);
+      const int64_t rows = in.rows() * in.heads(), middle = (rows + 1) / 2;
+      kernels.local(cx.stream, o.view<T, 4>(), w.flat<T>(), in, {middle, rows});
+      kernels.local(cx.stream, o.view<T, 4>(), w.flat<T>(), in, {0, middle});
       kernels.finish(cx.stream, o.view<T, 4>(), w.flat<T>(), in, s0);
       const Tensor zero = cx.zeros(state, type);
       kernels.advance(cx.stream, exit.view<T, 4>(), a.view<const T, 3>(), s0 ? s0 : zero.view<const T, 4>(),
@@ -93,7 +95,9 @@ Results run(Inputs& x, const Case& c, const ScanKernels<T>& kernels, bool phases
   const Tensor w = work(ScanCall::phases_backward);
   kernels.summarise_backward(cx.stream, cc.view<T, 4>(), w.flat<T>(), in, out_gradient);
   if (phases) {
-    kernels.local_backward(cx.stream, w.flat<T>(), in, out_gradient, s0);
+    const int64_t rows = in.rows() * in.heads(), middle = (rows + 1) / 2;
+    kernels.local_backward(cx.stream, w.flat<T>(), in, out_gradient, s0, {middle, rows});
+    kernels.local_backward(cx.stream, w.flat<T>(), in, out_gradient, s0, {0, middle});
     kernels.finish_backward(cx.stream, grad, {}, w.flat<T>(), in, out_gradient, s0, exit_gradient);
     kernels.retreat(cx.stream, dentry.view<T, 4>(), a.view<const T, 3>(), exit_gradient, cc.view<const T, 4>());
   } else {

@@ -42,6 +42,12 @@ struct ScanGradients {
   Put put_q = Put::write, put_k = Put::write, put_v = Put::write, put_g = Put::write, put_beta = Put::write;
 };
 
+// Of the B H pairs of batch row and head, in memory's order: a phase over some of them, so that work can be done in
+// parts.
+struct ScanRows {
+  int64_t begin, end;
+};
+
 // What a call needs scratch memory for.
 enum class ScanCall : unsigned char { forward, phases, backward, phases_backward };
 
@@ -56,7 +62,7 @@ struct ScanKernels {
   // (A, B) of the piece; needs neither q nor the entry state.
   void (*summarise)(const Stream&, View<T, 3> a, View<T, 4> b, View<T, 1> work, const ScanInputs<T>& in);
   // What of o needs no entry state; then the rest of o.
-  void (*local)(const Stream&, View<T, 4> o, View<T, 1> work, const ScanInputs<T>& in);
+  void (*local)(const Stream&, View<T, 4> o, View<T, 1> work, const ScanInputs<T>& in, ScanRows rows);
   void (*finish)(const Stream&, View<T, 4> o, View<T, 1> work, const ScanInputs<T>& in, View<const T, 4> entry);
 
   // All gradients at once. dexit null: zero. dentry null: not wanted.
@@ -67,7 +73,7 @@ struct ScanKernels {
                              View<const T, 4> dout);
   // What needs the entry state but not the gradient of the exit state (in `work`); then the gradients.
   void (*local_backward)(const Stream&, View<T, 1> work, const ScanInputs<T>& in, View<const T, 4> dout,
-                         View<const T, 4> entry);
+                         View<const T, 4> entry, ScanRows rows);
   void (*finish_backward)(const Stream&, const ScanGradients<T>& gradients, View<T, 4> dentry, View<T, 1> work,
                           const ScanInputs<T>& in, View<const T, 4> dout, View<const T, 4> entry,
                           View<const T, 4> dexit);

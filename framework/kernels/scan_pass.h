@@ -122,13 +122,18 @@ struct ScanPass {
 
   template <class Body>
   static void for_rows(const Stream& stream, View<T, 1> work, const Inputs& in, ScanCall call, Body&& body) {
-    const int64_t num = workers(stream, in), rows = in.rows() * in.heads();
+    for_rows(stream, work, in, call, {0, in.rows() * in.heads()}, body);
+  }
+  template <class Body>
+  static void for_rows(const Stream& stream, View<T, 1> work, const Inputs& in, ScanCall call, ScanRows some,
+                       Body&& body) {
+    const int64_t num = workers(stream, in), rows = some.end - some.begin;
     const int64_t scratch = scratch_size(in), kept = kept_size(in, call);
     stream.parallel_for(num, 1, [&](int64_t begin, int64_t end) {
       for (int64_t w = begin; w < end; ++w) {
         Row row(in, work.data + w * scratch);
         T* base = work.data + num * scratch;
-        for (int64_t i = w * rows / num; i < (w + 1) * rows / num; ++i) {
+        for (int64_t i = some.begin + w * rows / num; i < some.begin + (w + 1) * rows / num; ++i) {
           row.take(i, base + (by_worker(call) ? w : i) * kept);
           body(row);
         }
@@ -193,8 +198,8 @@ struct ScanPass {
     });
   }
 
-  static void local(const Stream& stream, View<T, 4> o, View<T, 1> work, const Inputs& in) {
-    for_rows(stream, work, in, ScanCall::phases, [&](Row& r) {
+  static void local(const Stream& stream, View<T, 4> o, View<T, 1> work, const Inputs& in, ScanRows rows) {
+    for_rows(stream, work, in, ScanCall::phases, rows, [&](Row& r) {
       for (int64_t m = 0; m < r.chunks(); ++m) {
         r.enter(m);
         r.load_q(), r.load_k();
@@ -378,8 +383,9 @@ struct ScanPass {
       gradients_of_row(r, grad, dentry, dout, entry, dexit);
     });
   }
-  static void local_backward(const Stream& stream, View<T, 1> work, const Inputs& in, View<const T, 4>, States entry) {
-    for_rows(stream, work, in, ScanCall::phases_backward, [&](Row& r) { keep_states(r, entry); });
+  static void local_backward(const Stream& stream, View<T, 1> work, const Inputs& in, View<const T, 4>, States entry,
+                             ScanRows rows) {
+    for_rows(stream, work, in, ScanCall::phases_backward, rows, [&](Row& r) { keep_states(r, entry); });
   }
   static void finish_backward(const Stream& stream, const ScanGradients<T>& grad, View<T, 4> dentry, View<T, 1> work,
                               const Inputs& in, View<const T, 4> dout, States entry, States dexit) {

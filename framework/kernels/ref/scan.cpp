@@ -147,7 +147,7 @@ void summarise(const Stream& stream, View<T, 3> a, View<T, 4> b, View<T, 1> work
 
 // Everything waits for the entry state.
 template <class T>
-void local(const Stream&, View<T, 4>, View<T, 1>, const ScanInputs<T>&) {}
+void local(const Stream&, View<T, 4>, View<T, 1>, const ScanInputs<T>&, ScanRows) {}
 
 template <class T>
 void finish(const Stream& stream, View<T, 4> o, View<T, 1> work, const ScanInputs<T>& in, View<const T, 4> entry) {
@@ -267,7 +267,7 @@ void summarise_backward(const Stream& stream, View<T, 4> c, View<T, 1> work, con
 }
 
 template <class T>
-void local_backward(const Stream&, View<T, 1>, const ScanInputs<T>&, View<const T, 4>, View<const T, 4>) {}
+void local_backward(const Stream&, View<T, 1>, const ScanInputs<T>&, View<const T, 4>, View<const T, 4>, ScanRows) {}
 
 template <class T, bool kTransposed>
 void fold(const Stream&, View<T, 4> out, View<const T, 3> a, View<const T, 4> state, View<const T, 4> b) {
