@@ -14,7 +14,7 @@ Deadline::Deadline(std::string doing, double seconds) {
     std::unique_lock lock(mutex_);
     if (done_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return over_; })) return;
     std::fprintf(stderr,
-                 "onegather: rank %d of %d: %s: not done within %.3g s; a rank is missing, stopped or not reached\n",
+                 "onegather: rank %d of %d: %s: not done within %.6g s; a rank is missing, stopped or not reached\n",
                  launched_rank(), launched_ranks(), doing.c_str(), seconds);
     std::fflush(stderr);
     std::_Exit(static_cast<int>(Status::rank));

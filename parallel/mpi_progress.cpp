@@ -32,6 +32,10 @@ constexpr auto kIdlePoll = std::chrono::milliseconds(100);
 // How long a rank that learns of that still waits itself.
 constexpr double kLastWait = 0.2;
 
+std::string rounded(double seconds) {
+  return seconds < 10 ? fmt::format("{:.2g}", seconds) : fmt::format("{:.0f}", seconds);
+}
+
 std::string list_of(const std::vector<int>& ranks) {
   std::string s;
   for (int r : ranks) s += fmt::format("{}{}", s.empty() ? "" : ", ", r);
@@ -126,19 +130,24 @@ std::vector<int> MpiTask::awaited(bool open) const {
 std::string MpiTask::missing() const { return fmt::format("{} for {}", call_, list_of(awaited(true))); }
 
 std::string MpiTask::late(double seconds, const std::map<int, RankReport>& reports) const {
-  const std::vector<int> open = awaited(true), all = number_ < 0 ? awaited(false) : group_->world_ranks;
+  if (done_) return fmt::format("{} was done after {} s and more, later than its limit", what(), rounded(seconds));
+  const std::vector<int> open = awaited(true), met = awaited(false);
+  const auto has = [](const std::vector<int>& ranks, int r) {
+    return std::find(ranks.begin(), ranks.end(), r) != ranks.end();
+  };
   std::vector<int> arrived, missing;
-  for (int r : all) {
+  for (int r : group_->world_ranks) {
+    if (number_ < 0 && r != rank_ && !has(met, r)) continue;
     const auto report = reports.find(r);
-    const bool sent = !requests_.empty() && std::find(open.begin(), open.end(), r) == open.end();
-    const bool here = report == reports.end() || number_ < 0 ? sent : report->second.started > number_;
+    const bool here =
+        report == reports.end() || number_ < 0 ? has(met, r) && !has(open, r) : report->second.started > number_;
     (r == rank_ || here ? arrived : missing).push_back(r);
   }
   std::string others;
   for (int r : missing.empty() ? open : missing)
     others +=
         fmt::format("{}{} ({})", others.empty() ? "" : ", ", r, reports.contains(r) ? reports.at(r).doing : "silent");
-  return fmt::format("{} waited {:.2g} s; arrived: {}; {}: {}", what(), seconds, list_of(arrived),
+  return fmt::format("{} waited {} s; arrived: {}; {}: {}", what(), rounded(seconds), list_of(arrived),
                      missing.empty() ? "under way with" : "not arrived", others);
 }
 
@@ -230,30 +239,31 @@ double MpiProgress::finish(MpiTask& task) {
   std::unique_lock lock(mutex_);
   waiting_ = &task;
   const double begin = now_seconds();
-  const auto poll = [&](auto&& give_way) {
-    progress_all();
-    if (task.done()) return;
-    lock.unlock();
-    give_way();
-    lock.lock();
-  };
   double waited = 0;
   const auto late = [&] {
     waited = now_seconds() - begin;
     return waited >= patience() || (reports_.asked_at() > 0 && now_seconds() > reports_.asked_at() + kLastWait);
   };
-  while (!task.done() && !late())
-    poll([&] {
-      if (waited < kEagerSeconds)
-        sched_yield();
-      else
-        std::this_thread::sleep_for(kWaitInterval);
-    });
+  while (!task.done() && !late()) {
+    progress_all();
+    if (task.done()) break;
+    lock.unlock();
+    if (waited < kEagerSeconds) {
+      sched_yield();
+    } else {
+      std::this_thread::sleep_for(kWaitInterval);
+    }
+    lock.lock();
+  }
   if (!task.done()) {
     reports_.ask(task.group());
     const double limit = now_seconds() + std::min(kReportSeconds, timeout_seconds_ / 4);
-    while (!reports_.complete() && now_seconds() < limit)
-      poll([] { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
+    while (!reports_.complete() && now_seconds() < limit) {
+      progress_all();
+      lock.unlock();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      lock.lock();
+    }
     doing_ = "gave up waiting in " + task.missing();
     const std::string message = task.late(waited, reports_.answers());
     waiting_ = nullptr;

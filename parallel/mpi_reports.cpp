@@ -49,8 +49,7 @@ void MpiReports::send(int rank, int tag, const Letter& letter) {
 }
 
 void MpiReports::poll(const std::function<std::string()>& doing) {
-  if (comm_ == MPI_COMM_NULL) return;
-  while (true) {
+  while (request_ != MPI_REQUEST_NULL) {  // null: not opened, or MPI has failed
     int come = 0;
     MPI_Status status;
     if (MPI_Test(&request_, &come, &status) != MPI_SUCCESS || !come) return;
