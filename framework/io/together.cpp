@@ -29,7 +29,12 @@ void together_at_length(Comm& world, Site site, const std::function<void()>& wor
   together(world, site, [&] {
     std::future<void> result = std::async(std::launch::async, work);
     const auto is_done = [&] { return result.wait_for(std::chrono::milliseconds(200)) == std::future_status::ready; };
-    while (world.max(is_done() ? 0 : 1, site) > 0) {
+    try {
+      while (world.max(is_done() ? 0 : 1, site) > 0) {
+      }
+    } catch (const std::exception& e) {
+      world.abort(e.what());  // now: the future's destructor waits for the work
+      throw;
     }
     result.get();
   });

@@ -148,7 +148,8 @@ class Sweep {
     double most = 0;
     for (size_t point : now) most = std::max(most, points_[point].estimated.memory);
     const bool room = group_.too_large({0, 0, most + points_[now.front()].estimated.memory}).empty();
-    std::optional<SequenceResult> first;
+    std::optional<SequenceResult> first;  // of a method that was right where one rank could be asked
+    std::string first_method;
     for (size_t i = 0; i < now.size(); ++i) {
       SequencePoint& p = points_[now[i]];
       subject->use(*columns[i]->method);
@@ -156,11 +157,12 @@ class Sweep {
         const SequenceResult found = subject->run_and_keep();
         if (longest == e) {
           checks_.remember(p.method, {checks_.error(found, checks_.one_rank(e, *subject)), e});
-        } else if (!first) {
-          first = found;
-        } else {
-          p.held_against = points_[now.front()].method;
+        } else if (first) {
+          p.held_against = first_method;
           p.held_error = checks_.error(found, *first);
+        } else if (checks_.longest(p.method)->error <= checks_.allowed()) {
+          first = found;
+          first_method = p.method;
         }
         if (!subject->repeats()) {
           subject = nullptr;  // its memory first

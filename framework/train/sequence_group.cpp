@@ -18,12 +18,13 @@ constexpr int64_t kSecond = 4;  // the second pass, with which the first shows w
 // takes less than this share of the limit.
 constexpr double kNoise = 2, kAgainShare = 0.05;
 
-// Ranks of the group on this machine, whatever network names they see: they share its memory.
+// The most ranks of the group on one machine, whatever network names they see: they share its memory. The same on all
+// ranks, which decide by it what to run.
 int ranks_on_machine(Comm& comm) {
   std::string id;
   std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
   const std::vector<std::string> all = comm.gather_text(id, kSite);
-  return static_cast<int>(std::count(all.begin(), all.end(), id));
+  return static_cast<int>(comm.max(static_cast<double>(std::count(all.begin(), all.end(), id)), kSite));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "framework/io/file.h"
+#include "framework/io/together.h"
 #include "framework/kernels/dispatch.h"
 #include "framework/kernels/matmul.h"
 #include "framework/train/cluster_probe.h"
@@ -52,8 +53,9 @@ void check_writable(const std::string& path) {
 int measure(const std::string& path) {
   return run_in_world(300, [&](Comm& world) {
     // A minute of measuring is not lost to a folder that is not there.
-    if (world.rank() == 0) check_writable(path);
-    world.barrier(Site{"startup"});
+    together(world, Site{"startup"}, [&] {
+      if (world.rank() == 0) check_writable(path);
+    });
     const Cluster cluster = measure_cluster(world, "auto");
     if (world.rank() != 0) return 0;
     replace_text(path, to_yaml(cluster));
