@@ -23,23 +23,25 @@ double exchange_seconds(const Link& link, int ranks, double bytes) {
 double method_seconds(LinearMethod method, const GroupLinks& links, const LayerTraffic& x) {
   const Link& link = links.widest();
   const int ranks = links.ranks;
-  const double n = x.summary_bytes, message = link.message(n);
+  const double n = x.summary_bytes;
+  // Forward and backward: all of them go on under the work that needs no other rank.
+  const auto exposed = [&](double seconds) { return 2 * std::max(0.0, seconds - x.local_seconds); };
   switch (method) {
     case LinearMethod::lasp2:
-      return 2 * std::max(0.0, gather_seconds(link, ranks, n) - x.local_seconds);
+      return exposed(gather_seconds(link, ranks, n));
     case LinearMethod::lasp1:
-      return 2 * chain_seconds(link, ranks, n, 1);
+      return exposed(chain_seconds(link, ranks, n, 1));
     case LinearMethod::zeco:
-      return 2 * chain_seconds(link, ranks, n, kChainBlocks);
+      return exposed(chain_seconds(link, ranks, n, kChainBlocks));
     case LinearMethod::scan:
-      return 2 * (std::max(0.0, message - x.local_seconds) + log_scan_seconds(link, ranks, n));
+      return exposed(link.message(n) + log_scan_seconds(link, ranks, n));
     case LinearMethod::hierarchical: {
       const int inside = (ranks + links.hosts - 1) / links.hosts;
-      return 2 * (std::max(0.0, gather_seconds(links.inside, inside, n) - x.local_seconds) +
-                  gather_seconds(links.across, links.hosts, n) + (links.hosts > 1 ? links.inside.message(n) : 0));
+      return exposed(gather_seconds(links.inside, inside, n) + gather_seconds(links.across, links.hosts, n) +
+                     (links.hosts > 1 ? links.inside.message(n) : 0));
     }
     case LinearMethod::ring:
-      return 2 * std::max(0.0, (ranks - 1) * link.message(x.key_bytes) - x.local_seconds);
+      return exposed((ranks - 1) * link.message(x.key_bytes));
     case LinearMethod::ulysses:
       return 2 * exchange_seconds(link, ranks, x.stream_bytes);
     case LinearMethod::megatron:

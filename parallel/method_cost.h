@@ -1,12 +1,13 @@
 // What a method of a split sequence costs a layer, forward and backward, in seconds: what `auto` compares. Over a group
 // of P ranks on h hosts, with n bytes of a summary and s bytes of streams of a rank's tokens; our transports post all
 // messages of a gather at once, so it waits for one latency:
-//   lasp2         2 max(0, latency + (P - 1) n / bandwidth - local work)
-//   lasp1, zeco   2 chain_seconds (cost.h), of 1 and 4 blocks: the last rank waits for all
-//   scan          2 (log_scan_seconds + a message), of which the first round hides behind local work
-//   hierarchical  2 (a gather inside a host + one of h summaries across + a state inside)
-//   ring          2 (P - 1) messages of s
-//   ulysses       2 all_to_all of the streams; megatron 2 gathers of them
+//   lasp2         latency + (P - 1) n / bandwidth
+//   lasp1, zeco   chain_seconds (cost.h), of 1 and 4 blocks
+//   scan          log_scan_seconds + a message
+//   hierarchical  a gather inside a host + one of h summaries across + a state inside
+//   ring          (P - 1) messages of s
+//   ulysses       all_to_all of the streams; megatron a gather of them
+// twice, for there and back; of all but the last two only what local work does not hide.
 // Softmax layers: all_gather_kv and ring as above with the bytes of K and V; and all but ulysses and zigzag order wait
 // for the rank with the most keys, which has (2 - 1 / P) times the mean.
 #pragma once

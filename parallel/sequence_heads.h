@@ -3,7 +3,8 @@
 //   ulysses   an all-to-all turns the streams from tokens into heads and another turns o back (arXiv 2309.14509)
 //   megatron  every rank gathers the streams of all heads and a reduce_scatter brings o back (arXiv 2205.05198)
 // Received by a rank, forward, of C tokens of a rank and n numbers a token (streams and o): ulysses C n (P - 1) / P,
-// megatron C n (P - 1); as much backward. Both grow with the sequence, where states do not.
+// megatron C n (P - 1); as much backward. Both grow with the sequence, where states do not. A layer that runs again,
+// under recompute or in the second run of a segment, moves them again (site recompute).
 #pragma once
 
 #include "parallel/sequence.h"

@@ -39,6 +39,7 @@ class StateChain final : public StateExchange {
 
   // Blocks that are here go on.
   bool progress() override {
+    if (last() && !call_.wants_total) return false;  // nothing goes on from here
     while (met_ < arriving_.size() && received_[met_].done()) meet_next();
     return met_ < arriving_.size();
   }

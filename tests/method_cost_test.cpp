@@ -35,11 +35,16 @@ TEST(MethodCost, FewRanksGatherManyHostsExchangeInLevels) {
   EXPECT_EQ(best({.ranks = 64, .hosts = 64}, layer), LinearMethod::scan);
 }
 
-TEST(MethodCost, LocalWorkHidesAGatherAndNoChain) {
-  LayerTraffic layer{.summary_bytes = 256e3, .local_seconds = 1};
+TEST(MethodCost, LocalWorkHidesWhatStatesTakeAndNoStreamsOfHeads) {
+  LayerTraffic layer{.summary_bytes = 256e3, .stream_bytes = 1e6, .key_bytes = 1e6, .local_seconds = 1};
   const GroupLinks links{.ranks = 16, .hosts = 2};
-  EXPECT_EQ(method_seconds(LinearMethod::lasp2, links, layer), 0);
-  EXPECT_GT(method_seconds(LinearMethod::lasp1, links, layer), 0);
+  for (LinearMethod m : {LinearMethod::lasp2, LinearMethod::lasp1, LinearMethod::zeco, LinearMethod::scan,
+                         LinearMethod::hierarchical, LinearMethod::ring})
+    EXPECT_EQ(method_seconds(m, links, layer), 0) << name_of(m);
+  for (LinearMethod m : {LinearMethod::ulysses, LinearMethod::megatron})
+    EXPECT_GT(method_seconds(m, links, layer), 0) << name_of(m);
+  layer.local_seconds = 1e-6;
+  EXPECT_GT(method_seconds(LinearMethod::lasp1, links, layer), method_seconds(LinearMethod::zeco, links, layer));
 }
 
 TEST(MethodCost, SoftmaxIsBalancedByHeadsOrByOrder) {

@@ -5,13 +5,13 @@
 #include <bit>
 
 #include "framework/train/row_probe.h"
+#include "parallel/state_exchange.h"
 
 namespace og {
 
 namespace {
 
 constexpr int64_t kShort = 64, kLong = 128;  // tokens a rank
-constexpr int kZecoBlocks = 4;
 
 using Exchanges = std::vector<Exchange>;
 
@@ -125,7 +125,7 @@ ExchangeCost cost_of(const Exchange& x, const SequenceOptions& options, int rank
   const double calls = chain_of_states && ranks > 2 ? 2 * x.calls : hops * x.calls;
   double seconds = hops * x.calls * link.message(each);
   if (chain_of_states) {
-    const int blocks = x.blocks > 0 ? x.blocks : options.linear == LinearMethod::zeco ? kZecoBlocks : 1;
+    const int blocks = x.blocks > 0 ? x.blocks : options.linear == LinearMethod::zeco ? kChainBlocks : 1;
     seconds = chain_seconds(link, ranks, received, blocks);
   }
   return {calls, hops * received, seconds};

@@ -88,6 +88,8 @@ Method cheapest(int count, Cost&& cost, std::string& costs) {
   std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (size_t i = 0; i < std::min<size_t>(4, all.size()); ++i)
     costs += fmt::format("{}{} {:.3f} ms", i == 0 ? "" : ", ", all[i].second, 1e3 * all[i].first);
+  if (best == 0 && all[0].second != name_of(static_cast<Method>(0)))
+    costs += fmt::format("; another is taken where it costs under {:.0f} % of it", 100 * kMargin);
   return static_cast<Method>(best);
 }
 
