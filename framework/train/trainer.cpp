@@ -13,6 +13,7 @@
 #include "framework/train/plot.h"
 #include "framework/train/progress.h"
 #include "framework/train/sample.h"
+#include "framework/train/segment_cost.h"
 #include "framework/train/session.h"
 #include "framework/train/snapshot.h"
 #include "framework/train/step.h"
@@ -147,6 +148,9 @@ void Trainer::announce() {
   log::info("data: {} documents, {} tokens, {} rows of {} an epoch; {} rows a step", data.num_documents(),
             human_count(static_cast<double>(data.num_tokens())), data.rows_per_epoch(), config_.data.sequence_length,
             config_.rows_per_step());
+  const std::string segments =
+      describe_segments(config_, session_->mesh().degrees(), size_of(session_->precision().dtype));
+  if (!segments.empty()) log::info("{}", segments);
   log::info("run: {} -> {}", start_, config_.run.dir);
 }
 
@@ -328,10 +332,7 @@ std::string describe_plan(Config config, Comm& world) {
   text += fmt::format("a step: {} rows of {} tokens; {} micro steps of {} rows on each data rank\n", rows,
                       config.data.sequence_length, rows / (config.train.micro_batch_size * degrees.data),
                       config.train.micro_batch_size);
-  if (const int64_t segment = config.train.segment_length; segment > 0 && segment < config.data.sequence_length)
-    text += fmt::format("rows in {} segments of {} tokens, {} of them on each sequence rank\n",
-                        (config.data.sequence_length + segment - 1) / segment, segment,
-                        (segment + degrees.sequence - 1) / degrees.sequence);
+  if (const std::string segments = describe_segments(config, degrees, size); !segments.empty()) text += segments + "\n";
   text +=
       fmt::format("precision: {}; {} threads a rank\n", session.precision().name, session.context().stream.num_threads);
   return text;

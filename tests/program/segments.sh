@@ -12,16 +12,26 @@ for layout in "1 sequence=1" "2 sequence=2" "4 sequence=2 tensor=2 expert=4" "4 
   # shellcheck disable=SC2046
   for length in 16 20; do equal "segments of $length, $degrees" "$n" train.segment_length=$length $(keys "$degrees"); done
 done
-for method in lasp1 zeco scan ulysses megatron; do
+for method in lasp1 zeco scan hierarchical ring ulysses megatron; do
   train "$method" 2 parallel.sequence=2 parallel.sequence_method=$method train.segment_length=20 &&
     close "segments by $method: f64 gradient norm" grad_norm 1e-9 one/metrics.jsonl "$method/metrics.jsonl"
 done
 train window 1 model.mixers.N.sliding_window=9
 train window-segments 2 model.mixers.N.sliding_window=9 parallel.sequence=2 train.segment_length=16 &&
   close "a sliding window in segments: f64 gradient norm" grad_norm 1e-9 window/metrics.jsonl window-segments/metrics.jsonl
+# Begun in segments, gone on with in others and in whole rows.
+train constant 1 train.schedule.final_ratio=1
+train moved 2 parallel.sequence=2 train.segment_length=16 train.num_steps=6 train.schedule.final_ratio=1
+train moved 2 parallel.sequence=2 train.segment_length=20 train.num_steps=13 train.schedule.final_ratio=1
+train moved 1 train.schedule.final_ratio=1
+said "segments: resumed" 'resumed' moved.txt
+close "from segments of 16 to 20 to whole rows: f64 losses" loss 1e-9 constant/metrics.jsonl moved/metrics.jsonl
 train evaluated 1 train.eval_every=10
 train evaluated-segments 2 train.eval_every=10 parallel.sequence=2 train.segment_length=16 &&
   close "evaluation in segments" eval_loss 1e-9 evaluated/metrics.jsonl evaluated-segments/metrics.jsonl
+expect "what full softmax layers keep is said" 0 '1 full softmax layer keeps K and V of the whole row on every sequence rank, [0-9.]+ KiB in all' \
+  "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" "data.train=[text.jsonl]" train.segment_length=16 --dry-run
+expect "rows of another length are evaluated" 0 'rows of 50' "$ONEGATHER" eval evaluated-segments --data text.jsonl --length 50
 expect "segments beside recompute" 2 'train.recompute: expected none with train.segment_length' \
   "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" train.segment_length=16 train.recompute=block
 expect "segments beside a ring of keys" 2 'parallel.softmax_sequence_method: expected auto or all_gather_kv with train.segment_length' \
