@@ -116,6 +116,7 @@ struct ConfigRules {
   std::span<const ChannelType> channels;
   int world_size = 0;                // > 0: the degrees must fit this many ranks, and the rows divide over them
   bool needs_training_data = false;  // data.train must name something
+  bool checks_steps = true;          // rows must divide into micro batches and steps
 };
 // The registered types.
 ConfigRules config_rules(int world_size = 0, bool needs_training_data = false);

@@ -19,7 +19,7 @@ class Checker {
     check_pattern("model.channel_pattern", config_.model.channel_pattern, "model.channels", config_.model.channels);
     check_letters();
     check_vocabulary();
-    check_rows();
+    if (rules_.checks_steps) check_rows();
     check_segments();
     check_order();
     check_pipeline();
@@ -143,7 +143,7 @@ class Checker {
     if (config_.train.segment_length > 0 && interleaved)
       add("parallel.pipeline_schedule",
           "expected 1f1b with train.segment_length: segments take the place of micro steps");
-    if (!interleaved || !data_known_ ||
+    if (!interleaved || !data_known_ || !rules_.checks_steps ||
         !fine({"train.tokens_per_step", "data.sequence_length", "train.micro_batch_size"}))
       return;
     const int64_t rows = config_.train.tokens_per_step / config_.data.sequence_length;

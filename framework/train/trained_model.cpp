@@ -19,7 +19,9 @@ TrainedModel open_trained_model(const std::string& path, const std::vector<std::
                                  "parallel.expert=1",        "parallel.pipeline=1", "parallel.pipeline_schedule=1f1b",
                                  "parallel.virtual_stages=1"};
     all.insert(all.end(), overrides.begin(), overrides.end());
-    model.config = parse_config(notes.config, checkpoint->folder() + "/index.json", all, config_rules());
+    ConfigRules rules = config_rules();
+    rules.checks_steps = false;  // nothing is trained
+    model.config = parse_config(notes.config, checkpoint->folder() + "/index.json", all, rules);
     model.tokenizer = make_tokenizer(model.config.data.tokenizer);
     if (model.tokenizer->identity() != notes.tokenizer)
       fail(Status::data,
