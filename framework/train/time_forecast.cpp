@@ -32,7 +32,10 @@ class StageTime {
 
   void compute() {
     const Cluster& c = w_.cluster;
-    const double passes = w_.recomputes() ? 4 : 4 - 1 / w_.segments, t = d_.tensor, width = w_.places.width();
+    // Segments' first walk writes and reads activations once more; a recomputed block's first pass leaves them in
+    // cache, where the next block finds its buffers.
+    const double walks = 4 - 1 / w_.segments, passes = w_.recomputes() ? 4 : walks, t = d_.tensor,
+                 width = w_.places.width();
     double products = stage_.has_head ? 3 * w_.probe.head_flops / t : 0, mixers = 0, attention = 0, saved = 0;
     for (size_t i = 0; i < w_.probe.layers.size(); ++i) {
       const LayerProbe& k = w_.probe.layers[i];
@@ -44,7 +47,7 @@ class StageTime {
     }
     const double all = w_.tokens * w_.micro_steps();
     layers_seconds_ = all * (products / c.products + mixers / c.mixers + attention / c.attention) / width +
-                      all * saved * passes / 3 * c.activation_passes / (c.memory * width);
+                      all * saved * walks / 3 * c.activation_passes / (c.memory * width);
     mixers_seconds_ = w_.tokens * mixers / c.mixers / width;
     attention_seconds_ = w_.tokens * attention / c.attention / width;
     const double dense = w_.dense_elements(stage_) + stage_.end_elements(w_.probe) / t,
