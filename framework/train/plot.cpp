@@ -83,8 +83,9 @@ std::string plot_speed(const std::vector<SpeedLine>& lines, const std::string& p
     script += fmt::format("$line{} << EOD\n", i);
     for (const auto& [x, y] : lines[i].points) script += fmt::format("{} {}\n", x, y);
     script += "EOD\n";
-    plots += fmt::format("{}$line{} with linespoints lw 2 pt 7 ps 0.8 title {} noenhanced", plots.empty() ? "" : ", ",
-                         i, quoted(lines[i].name));
+    // gnuplot has eight colours: after them come other dashes and points.
+    plots += fmt::format("{}$line{} with linespoints lw 2 dt {} pt {} ps 0.8 title {} noenhanced",
+                         plots.empty() ? "" : ", ", i, i / 8 + 1, 7 + i / 8 * 2, quoted(lines[i].name));
   }
   if (plots.empty()) return "nothing was measured, so there is no " + png_path;
   script += "set title " + quoted(title) +

@@ -18,7 +18,7 @@ for argument in "$@"; do
 done
 results=${ONEGATHER_SCALING:-$root/runs}/scaling-$rate$([ $quick -eq 1 ] && echo -quick)
 mkdir -p "$results" || exit 3
-export ONEGATHER_CLUSTER=ogscaling # beside other clusters of this machine
+export ONEGATHER_CLUSTER=${ONEGATHER_CLUSTER:-ogscaling} # beside other clusters of this machine
 "$cluster/up.sh" 4 "$rate" || exit 1
 trap '"$cluster/up.sh" --down; rm -f "$results/hosts" "$results/estimate.txt"' EXIT
 for i in 1 2 3 4; do echo "10.77.0.$i slots=1"; done >"$results/hosts"
@@ -54,7 +54,7 @@ all_sweeps --estimate >"$results/estimate.txt"
 status=$?
 grep '^==\|estimate' "$results/estimate.txt" || cat "$results/estimate.txt"
 [ $status -eq 0 ] || exit $status
-awk '/estimate/ {
+awk '/: estimate, / {
     for (i = 1; i <= NF; i++) {
       if ($i == "s,") seconds += $(i - 1)
       if ($i == "received") bytes += $(i - 2) * 1024 ^ index("KMGT", substr($(i - 1), 1, 1))
