@@ -12,7 +12,7 @@ packages=(
   gnuplot-nox                                    # loss.png
   iproute2 openssh-client util-linux procps      # several hosts: routes, starting ranks there; pgrep, setsid, lscpu
 )
-[[ ${1:-} = test* ]] && packages+=(libgtest-dev clang-format zstd gzip python3-minimal)
+[[ ${1:-} = test* ]] && packages+=(libgtest-dev clang-format zstd gzip python3)
 [ "${1:-}" = test-full ] && packages+=(slurm-wlm munge debootstrap)
 
 missing=()

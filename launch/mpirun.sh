@@ -20,10 +20,8 @@ while [ $# -gt 0 ]; do
   case $1 in
     --ranks | --np | -np)
       [ $# -ge 2 ] || refuse "$1: expected a whole number after it"
-      # A list is the bench's, sizes of groups: as many ranks are started as the last of them has.
-      [[ $2 = *,* ]] && arguments+=(--ranks "$2")
-      ranks=${2##*,}; shift 2 ;;
-    --ranks=* | --np=*) [[ $1 = *,* ]] && arguments+=(--ranks "${1#*=}"); ranks=${1##*[=,]}; shift ;;
+      ranks=$2; shift 2 ;;
+    --ranks=* | --np=*) ranks=${1#*=}; shift ;;
     --hosts | --interface)
       [ $# -ge 2 ] || refuse "$1: expected a value after it"
       [ "$1" = --hosts ] && hosts=$2 || interface=$2
@@ -37,6 +35,8 @@ if [ ${#arguments[@]} -eq 0 ] || [ "${arguments[0]}" = --help ]; then
   sed -n '2,8s/^# //p' "$0"
   exit 2
 fi
+# A list is the bench's, sizes of groups: as many ranks are started as the last of them has.
+case $ranks in *,*) arguments+=(--ranks "$ranks"); ranks=${ranks##*,}; ranks=${ranks:-none} ;; esac
 if [ -n "$hosts" ]; then
   # shellcheck source=launch/hosts.sh
   . "$here/launch/hosts.sh"
@@ -74,7 +74,8 @@ if [ -t 2 ]; then
   [ "${columns:-0}" -gt 20 ] || columns=100
   export ONEGATHER_COLUMNS=$columns
 fi
-errors=$(mktemp)
+errors=$(mktemp) || refuse "no temporary file can be made: TMPDIR=${TMPDIR:-/tmp}"
+trap 'rm -f "$errors"' EXIT
 echo "+ $(print_command "${command[@]}")" | tee "$errors" >&2
 
 watch "${command[@]}"
@@ -100,5 +101,4 @@ fi
 # What was shown lies beside the run's other files too: every start's, without the progress bar.
 folder=$(sed -n 's/^run: .* -> //p' "$errors" | tail -n 1)
 [ ! -d "$folder" ] || sed 's/.*\r//' "$errors" >>"$folder/launch.log"
-rm -f "$errors"
 exit "$status"

@@ -2,7 +2,7 @@
 # compiles one file again. Code that differs from the commit has a hash of the difference, so that two such builds differ.
 set(code CMakeLists.txt framework models parallel)
 macro(git output)
-  execute_process(COMMAND git ${ARGN} WORKING_DIRECTORY ${SOURCE} OUTPUT_VARIABLE ${output} RESULT_VARIABLE failed
+  execute_process(COMMAND git -c core.quotePath=false ${ARGN} WORKING_DIRECTORY ${SOURCE} OUTPUT_VARIABLE ${output} RESULT_VARIABLE failed
                   OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
 endmacro()
 git(commit describe --always --abbrev=12 --dirty --exclude=*)
@@ -13,8 +13,10 @@ else()
   git(added ls-files --others --exclude-standard -- ${code})
   string(REPLACE "\n" ";" added "${added}")
   foreach(name IN LISTS added)
-    file(SHA1 "${SOURCE}/${name}" hash)
-    string(APPEND difference "${name} ${hash}")
+    if(EXISTS "${SOURCE}/${name}" AND NOT IS_DIRECTORY "${SOURCE}/${name}")  # no editor's lock that points nowhere
+      file(SHA1 "${SOURCE}/${name}" hash)
+      string(APPEND difference "${name} ${hash}")
+    endif()
   endforeach()
   if(NOT difference STREQUAL "")
     string(SHA1 hash "${difference}")
