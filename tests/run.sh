@@ -69,19 +69,19 @@ summary() {
 
 step build configure_and_build build all -- -DCMAKE_BUILD_TYPE=Release || { summary; exit 1; }
 step guards tests/guards.sh $([ $full -eq 1 ] && echo --full)
-group unit ctest --test-dir build --output-on-failure -j "$jobs"
+group unit ctest --test-dir build --timeout 300 --output-on-failure -j "$jobs"
 count unit
 for script in tests/program/*.sh; do
   name=$(basename "$script" .sh)
   [ "$name" = expect ] && continue
-  group "program-$name" env ONEGATHER_FULL=$full bash "$script"
+  group "program-$name" timeout -k 10 900 env ONEGATHER_FULL=$full bash "$script"
   count "program-$name"
 done
 
 if [ $full -eq 1 ]; then
-  group cluster bash tests/cluster/run.sh
+  group cluster timeout -k 10 1500 bash tests/cluster/run.sh
   count cluster
-  group fresh-root bash tests/fresh_root.sh
+  group fresh-root timeout -k 10 1200 bash tests/fresh_root.sh
   count fresh-root
   step format bash -c "git ls-files '*.h' '*.cpp' | xargs clang-format --dry-run -Werror"
   # The float kernels as processors without AVX-512, and without AVX2, would choose them.
@@ -94,7 +94,7 @@ if [ $full -eq 1 ]; then
   if step asan-build configure_and_build build-asan all -- -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 \
     -DOG_SANITIZE=address,undefined; then
     group asan env ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-      ctest --test-dir build-asan --output-on-failure -j "$jobs" -E '^mpi_|cli_test'
+      ctest --test-dir build-asan --timeout 600 --output-on-failure -j "$jobs" -E '^mpi_|cli_test'
     count asan
   fi
   # Threads: ranks as threads, parallel_for a plain loop, no oneDNN.
@@ -102,7 +102,7 @@ if [ $full -eq 1 ]; then
     zigzag_test pipeline_test sequence_attention_test attention_methods_test vocabulary_test tape_test train_step_test moe_test)
   if step tsan-build configure_and_build build-tsan "${threads[@]}" -- -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 \
     -DOG_SANITIZE=thread -DOG_OPENMP=OFF -DOG_ONEDNN=OFF -DOG_MPI=OFF; then
-    group tsan env TSAN_OPTIONS=halt_on_error=1 ctest --test-dir build-tsan --output-on-failure -j "$jobs" \
+    group tsan env TSAN_OPTIONS=halt_on_error=1 ctest --test-dir build-tsan --timeout 600 --output-on-failure -j "$jobs" \
       -R "^($(IFS='|'; echo "${threads[*]}"))\$"
     count tsan
   fi

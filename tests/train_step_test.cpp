@@ -36,6 +36,21 @@ INSTANTIATE_TEST_SUITE_P(All, Layouts, testing::ValuesIn(all_degrees()), [](cons
   return fmt::format("d{}s{}t{}e{}p{}", d.data, d.sequence, d.tensor, d.expert, d.pipeline);
 });
 
+// What four layers and four heads do not allow: a stage a layer and a tensor rank a head of a model of eight.
+TEST(TrainStep, EightStagesAndEightTensorRanksGiveTheNumbersOfOneRank) {
+  std::vector<std::string> eight{"model.num_hidden_layers=8"};
+  for (const char* mixer : {"G", "D", "S"}) eight.push_back(fmt::format("model.mixers.{}.num_heads=8", mixer));
+  eight.push_back("model.mixers.N.num_attention_heads=8");
+  Outcome one;
+  world(1, [&](Comm& comm) { one = run(comm, {}, 2, false, 1, eight); });
+  for (const Degrees& d : {Degrees{.pipeline = 8}, Degrees{.tensor = 8}, Degrees{.tensor = 8, .expert = 2},
+                           Degrees{.tensor = 8, .expert = 4}, Degrees{.tensor = 8, .expert = 8}})
+    world(8, [&](Comm& comm) {
+      expect_same(run(comm, d, 2, false, 1, eight), one, 1e-10,
+                  fmt::format("pipeline {} tensor {} expert {}", d.pipeline, d.tensor, d.expert));
+    });
+}
+
 TEST(TrainStep, ZeroAndSequenceNormsChangeNoNumber) {
   const std::vector<std::string> zero{"parallel.zero=1"}, norms{"parallel.sequence_norms=true"},
       both{"parallel.sequence_norms=true", "parallel.zero=1"};

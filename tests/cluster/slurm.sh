@@ -63,7 +63,7 @@ two=(tiny.yaml parallel.sequence=2 checkpoint.every=0 run.log_every=1)
 array=$(h1 sbatch --parsable --nodes 1 --ntasks 2 --cpus-per-task 1 --array=5,90000 --time=2 --signal=B:USR1@60 --output='array-%a.txt' \
   launch/slurm.sbatch "${two[@]}" 'train.num_steps={task}' run.dir=array)
 h1 scontrol update "jobid=${array}_5" timelimit=9
-for _ in $(seq 300); do grep -qs 'resumed' array-90000.txt && break; sleep 0.5; done
+for _ in $(seq 600); do grep -qs 'resumed' array-90000.txt && break; sleep 0.5; done
 stopped=$(sed -n 's/.*resumed from .* at step \([0-9]*\).*/\1/p' array-90000.txt | head -n 1)
 after array-90000/metrics.jsonl $((${stopped:-0} + 10))
 said "array: warned" 'the time limit is near: saving' array-90000.txt
@@ -78,7 +78,7 @@ ends "array: scancel" CANCELLED 30
 steps_of_task=$((${stopped:-0} + 10))
 launch/mpirun.sh "${two[@]}" --ranks 2 train.num_steps=90000 run.dir=long >long.txt 2>&1 &
 child=$!
-for _ in $(seq 1200); do [ "$(lines long/metrics.jsonl)" -ge $steps_of_task ] && break; sleep 0.1; done
+for _ in $(seq 3000); do [ "$(lines long/metrics.jsonl)" -ge $steps_of_task ] && break; sleep 0.1; done
 kill -TERM $child
 wait $child
 close "array: the losses of a run that was never stopped, bit for bit" loss 0 long/metrics.jsonl array-90000/metrics.jsonl $steps_of_task
@@ -130,7 +130,7 @@ for signal in STOP KILL; do
   for pid in $(ip netns pids "$ONEGATHER_CLUSTER-h2"); do
     [ "$(readlink "/proc/$pid/exe")" = "$work/build/onegather" ] && kill "-$signal" "$pid" && break
   done
-  ends "a rank gets SIG$signal, no more starts" FAILED 40
+  ends "a rank gets SIG$signal, no more starts" FAILED 60
   h1 scontrol show job "$job" >"$signal.txt"
   said "SIG$signal: the job's status is 5" 'ExitCode=5:0' "$signal.txt"
   said "SIG$signal: it says so" 'ONEGATHER_REQUEUES allows no more' "rank-$signal.txt"

@@ -58,12 +58,13 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 SlurmdTimeout=10
 MessageTimeout=5
-KillWait=5
+KillWait=15
 MinJobAge=300
 MaxArraySize=100001
 JobRequeue=1
 MpiDefault=none
 SchedulerType=sched/builtin
+SchedulerParameters=sched_interval=5
 $(for i in $(seq "$what"); do echo "NodeName=h$i NodeAddr=10.77.0.$i CPUs=4 State=UNKNOWN"; done)
 PartitionName=main Nodes=ALL Default=YES OverTimeLimit=0 MaxTime=INFINITE State=UP
 END

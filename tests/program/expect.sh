@@ -73,8 +73,11 @@ used() {
 }
 
 lines() { wc -l 2>/dev/null <"$1" || echo 0; }
-# after FILE N: waits, at most 30 s, until a metrics file has N lines.
-after() { for _ in $(seq 300); do [ "$(lines "$1")" -ge "$2" ] && return; sleep 0.1; done; }
+# after FILE N: waits, at most two minutes, until a metrics file has N lines.
+after() {
+  for _ in $(seq 1200); do [ "$(lines "$1")" -ge "$2" ] && return; sleep 0.1; done
+  fail "$1 has $2 lines within two minutes" "it has $(lines "$1")"
+}
 # status NAME EXPECTED FOUND LOG
 status() { if [ "$3" -eq "$2" ]; then pass "$1"; else fail "$1" "status $3, expected $2" "$(tail -n 8 "$4")"; fi; }
 # said NAME PATTERN LOG

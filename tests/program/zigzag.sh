@@ -13,6 +13,12 @@ for layout in "2 sequence=2" "3 sequence=3" "4 sequence=4 expert=4" "4 sequence=
     equal "zigzag, $method, $degrees" "$n" parallel.sequence_order=zigzag parallel.softmax_sequence_method=$method $(keys "$degrees")
   done
 done
+# Begun in zigzag order with cut moments on two ranks, gone on with on three by another method in the plain order.
+train constant 1 train.schedule.final_ratio=1
+train moved 2 parallel.sequence=2 parallel.sequence_order=zigzag parallel.zero=1 train.num_steps=9 train.schedule.final_ratio=1
+train moved 3 parallel.sequence=3 parallel.sequence_method=ring train.schedule.final_ratio=1
+said "zigzag: resumed" 'resumed' moved.txt
+close "from zigzag and ZeRO-1 to ring on three ranks: f64 losses" loss 1e-9 constant/metrics.jsonl moved/metrics.jsonl
 refuse() { # NAME MESSAGE key=value...
   expect "$1" 2 "$2" ranks 2 "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" parallel.sequence=2 parallel.sequence_order=zigzag "${@:3}"
 }
