@@ -62,8 +62,8 @@ SequenceResult SequenceChecks::run_one(const Extent& extent) {
 
 const SequenceResult& SequenceChecks::one_rank(const Extent& extent, const SequenceSubject& subject) {
   if (found_ && found_->first == extent) return found_->second;
-  found_ = {};
-  found_ = {extent, subject.part_of(run_one(extent))};
+  found_.reset();
+  found_.emplace(extent, subject.part_of(run_one(extent)));
   return found_->second;
 }
 
