@@ -59,13 +59,7 @@ HeadExchange::HeadExchange(Context& cx, const Tensor& x, const std::vector<HeadR
       std::memcpy(out.raw() + (begin + to) * size, x.raw() + from * size, static_cast<size_t>(n * size));
     });
   received_ = cx.empty({std::reduce(received.begin(), received.end())}, x.dtype());
-  pending_ = seq.comm->all_to_all(received_, received, out, counts, site);
-  if (!seq.options.overlap) wait();
-}
-
-void HeadExchange::wait() {
-  if (pending_) pending_->wait();
-  pending_.reset();
+  transfer_ = {seq.comm->all_to_all(received_, received, out, counts, site), seq};
 }
 
 HeadExchange HeadExchange::to_heads(Context& cx, const Tensor& x, const std::vector<HeadRange>& heads,
@@ -81,7 +75,7 @@ HeadExchange HeadExchange::to_heads(Context& cx, const Tensor& x, const std::vec
 }
 
 Tensor HeadExchange::finish_heads(Context& cx) {
-  wait();
+  transfer_.wait();
   const HeadRange mine{0, heads_[rank_].count()};
   const Tensor y = cx.empty({batch_, first_.back(), mine.count(), width_}, received_.dtype());
   const int64_t size = size_of(y.dtype());
@@ -109,7 +103,7 @@ HeadExchange HeadExchange::to_tokens(Context& cx, const Tensor& y, const std::ve
 }
 
 void HeadExchange::finish_tokens(const Tensor& x, Put put) {
-  wait();
+  transfer_.wait();
   if (put == Put::write) x.fill(0);
   visit_real(x.dtype(), [&](auto zero) {
     using T = decltype(zero);

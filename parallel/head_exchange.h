@@ -3,11 +3,10 @@
 // to each, and on the way back (gradients) their parts are summed in the order of the ranks.
 #pragma once
 
-#include <optional>
 #include <vector>
 
 #include "framework/core/context.h"
-#include "parallel/sequence_context.h"
+#include "parallel/transfer.h"
 
 namespace og {
 
@@ -43,14 +42,12 @@ class HeadExchange {
   HeadExchange(Context& cx, const Tensor& x, const std::vector<HeadRange>& heads, const SeqContext& seq,
                const std::vector<Part>& sent, const std::vector<int64_t>& received, Site site);
 
-  void wait();
-
   std::vector<HeadRange> heads_;
   std::vector<int64_t> first_;
   size_t rank_ = 0;
   int64_t batch_ = 0, width_ = 0;
-  Tensor received_;                 // flat, by rank
-  std::optional<Pending> pending_;  // none: waited for
+  Tensor received_;  // flat, by rank
+  Transfer transfer_;
 };
 
 }  // namespace og

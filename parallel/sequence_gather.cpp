@@ -50,17 +50,11 @@ SequenceGather::SequenceGather(Context& cx, const Tensor& x, const SeqContext& s
            "gather: {} where this rank holds {} rows of {} tokens", x.shape().str(), seq.num_rows, seq.local_length());
   shape_.set(0, batch_of(seq));
   flat_ = cx.empty({batch_of(seq) * seq.length, inner}, x.dtype());
-  pending_ = seq.comm->all_gather(flat_, x.reshape({x.size(0) * x.size(1), inner}), tokens_of_ranks(seq), site);
-  if (!seq.options.overlap) wait();
-}
-
-void SequenceGather::wait() {
-  if (pending_) pending_->wait();
-  pending_.reset();
+  transfer_ = {seq.comm->all_gather(flat_, x.reshape({x.size(0) * x.size(1), inner}), tokens_of_ranks(seq), site), seq};
 }
 
 Tensor SequenceGather::rows(Context& cx, int64_t end) {
-  wait();
+  transfer_.wait();
   if (flat_is_rows(seq_)) return flat_.slice(0, end).reshape(with_rows(shape_, end));
   const Tensor out = cx.empty(with_rows(shape_, end), flat_.dtype());
   const int64_t token = shape_.count_from(2) * size_of(flat_.dtype());
@@ -85,13 +79,12 @@ SumToOwners::SumToOwners(Context& cx, const Tensor& part, const SeqContext& seq,
   Shape shape = with_rows(part.shape(), seq.local_length());
   shape.set(0, seq.num_rows);
   own_ = cx.empty(shape, part.dtype());
-  pending_ = seq.comm->reduce_scatter(own_.reshape({shape[0] * shape[1], inner}), flat, tokens_of_ranks(seq), site);
-  if (!seq.options.overlap) finish();
+  transfer_ = {seq.comm->reduce_scatter(own_.reshape({shape[0] * shape[1], inner}), flat, tokens_of_ranks(seq), site),
+               seq};
 }
 
 Tensor SumToOwners::finish() {
-  if (pending_) pending_->wait();
-  pending_.reset();
+  transfer_.wait();
   return own_;
 }
 

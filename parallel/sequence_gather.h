@@ -1,10 +1,8 @@
 // Whole rows of the sequence on every rank, and the way back: what softmax layers need of keys and values (LASP-2H).
 #pragma once
 
-#include <optional>
-
 #include "framework/core/context.h"
-#include "parallel/sequence_context.h"
+#include "parallel/transfer.h"
 
 namespace og {
 
@@ -16,11 +14,10 @@ class SequenceGather {
   Tensor rows(Context& cx, int64_t end);
 
  private:
-  void wait();
   SeqContext seq_;
-  Shape shape_;                     // of rows of the batch
-  Tensor flat_;                     // the ranks' pieces one after another
-  std::optional<Pending> pending_;  // none: waited for
+  Shape shape_;  // of rows of the batch
+  Tensor flat_;  // the ranks' pieces one after another
+  Transfer transfer_;
 };
 
 // The adjoint, started: part [B, end, ..] is this rank's contribution to tokens [0, end); nothing to the others.
@@ -32,7 +29,7 @@ class SumToOwners {
 
  private:
   Tensor own_;
-  std::optional<Pending> pending_;  // none: waited for
+  Transfer transfer_;
 };
 
 // Starts of documents of whole rows of the batch, [B, length], as places in the row.
