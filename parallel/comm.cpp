@@ -15,6 +15,12 @@ const char* name_of(Verb verb) {
   return kNames[static_cast<size_t>(verb)];
 }
 
+std::string list_of(const std::vector<int>& ranks) {
+  std::string s;
+  for (int r : ranks) s += fmt::format("{}{}", s.empty() ? "" : ", ", r);
+  return s;
+}
+
 void CommCounters::add(const std::string& axis, Verb verb, Site site, int64_t bytes, double seconds, double exposed) {
   auto row = std::find_if(rows_.begin(), rows_.end(), [&](const CollectiveCount& r) {
     return r.verb == verb && r.site == site.name && r.axis == axis;

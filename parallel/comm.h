@@ -83,6 +83,9 @@ class Pending {
   std::unique_ptr<State> state_;
 };
 
+// "0, 2, 3": of ranks, for messages.
+std::string list_of(const std::vector<int>& ranks);
+
 struct Message {
   int peer;
   Tensor tensor;

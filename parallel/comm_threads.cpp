@@ -124,12 +124,6 @@ void wait_for(Group& group, Lock& lock, Done&& done, Ready&& ready, Late&& late)
   }
 }
 
-std::string list_of(const std::vector<int>& ranks) {
-  std::string s;
-  for (int r : ranks) s += fmt::format("{}{}", s.empty() ? "" : ", ", r);
-  return s;
-}
-
 // Reads everybody's contribution once all are there.
 using Read = std::function<void(const std::vector<Contribution>&)>;
 

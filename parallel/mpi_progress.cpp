@@ -9,6 +9,7 @@
 #include <set>
 
 #include "framework/core/profile.h"
+#include "parallel/comm.h"
 #include "parallel/deadline.h"
 
 namespace og {
@@ -34,12 +35,6 @@ constexpr double kLastWait = 0.2;
 
 std::string rounded(double seconds) {
   return seconds < 10 ? fmt::format("{:.2g}", seconds) : fmt::format("{:.0f}", seconds);
-}
-
-std::string list_of(const std::vector<int>& ranks) {
-  std::string s;
-  for (int r : ranks) s += fmt::format("{}{}", s.empty() ? "" : ", ", r);
-  return s;
 }
 
 }  // namespace
