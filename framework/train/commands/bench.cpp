@@ -1,14 +1,13 @@
 #include "framework/train/commands/bench.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 
 #include "framework/core/error.h"
 #include "framework/core/log.h"
 #include "framework/io/file.h"
+#include "framework/io/together.h"
 #include "framework/train/bench_comm.h"
 #include "framework/train/bench_op.h"
 #include "framework/train/bench_sequence.h"
@@ -94,22 +93,10 @@ std::string draw(const std::vector<SequencePoint>& points, const std::string& pa
   return plot_speed(lines, path, title);
 }
 
-// Whether a file can be written there; empty: it can. Nothing is left behind.
-std::string unwritable(const std::string& option, const std::string& path) {
-  if (path.empty()) return "";
-  const bool there = std::filesystem::exists(path);
-  if (std::FILE* file = std::fopen(path.c_str(), "ab")) {
-    std::fclose(file);
-    if (!there) std::filesystem::remove(path);
-    return "";
-  }
-  return fmt::format("bench sequence {}: {}: {}", option, path, std::strerror(errno));
-}
-
-// What rank 0 finds wrong is every rank's failure.
-void agree(Comm& world, const std::string& problem) {
-  const std::string all = world.broadcast_text(problem, 0, Site{"bench"});
-  if (!all.empty()) fail(Status::data, "{}", all);
+void check_writable(const std::string& option, const std::string& path) {
+  if (path.empty()) return;
+  if (const std::string why = why_unwritable(path); !why.empty())
+    fail(Status::data, "bench sequence {}: {}: {}", option, path, why);
 }
 
 int sequence(const std::vector<std::string>& args) {
@@ -165,10 +152,11 @@ int sequence(const std::vector<std::string>& args) {
   if (bench.json_path.empty()) bench.json_path = bench.resume_path;
   return run_in_world(std::max(300.0, 4 * bench.seconds_limit), [&](Comm& world) {
     const bool first = world.rank() == 0;
-    std::string problem;
-    if (first) problem = unwritable("--json", bench.json_path);
-    if (first && problem.empty()) problem = unwritable("--plot", plot);
-    agree(world, problem);
+    together(world, Site{"bench"}, [&] {
+      if (!first) return;
+      check_writable("--json", bench.json_path);
+      check_writable("--plot", plot);
+    });
     if (first && std::filesystem::exists(bench.resume_path)) bench.resume = read_text(bench.resume_path);
     bench.resume = world.broadcast_text(bench.resume, 0, Site{"bench"});
     const std::vector<SequencePoint> points = bench_sequence(world, bench);

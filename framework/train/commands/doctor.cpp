@@ -2,10 +2,8 @@
 
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 
 #include "framework/io/file.h"
 #include "framework/io/together.h"
@@ -42,19 +40,13 @@ std::string proc_value(const std::string& path, const std::string& key) {
   return value;
 }
 
-void check_writable(const std::string& path) {
-  const bool there = ::access(path.c_str(), F_OK) == 0;
-  FILE* file = std::fopen(path.c_str(), "a");
-  if (file == nullptr) fail(Status::usage, "--measure: cannot write {}: {}", path, std::strerror(errno));
-  std::fclose(file);
-  if (!there) std::remove(path.c_str());
-}
-
 int measure(const std::string& path) {
   return run_in_world(300, [&](Comm& world) {
     // A minute of measuring is not lost to a folder that is not there.
     together(world, Site{"startup"}, [&] {
-      if (world.rank() == 0) check_writable(path);
+      if (world.rank() != 0) return;
+      if (const std::string why = why_unwritable(path); !why.empty())
+        fail(Status::usage, "--measure: cannot write {}: {}", path, why);
     });
     const Cluster cluster = measure_cluster(world, "auto");
     if (world.rank() != 0) return 0;
