@@ -14,16 +14,12 @@ namespace og {
 
 namespace {
 
-struct Sizes {
-  int64_t heads, key_heads, head_dim, window;
+struct Sizes : AttentionSizes {
   double rope_theta;
   bool bias, norm;
 
   Sizes(const Options& options, int64_t hidden_size)
-      : heads(options.integer("num_attention_heads")),
-        key_heads(options.is_null("num_key_value_heads") ? heads : options.integer("num_key_value_heads")),
-        head_dim(options.is_null("head_dim") ? hidden_size / heads : options.integer("head_dim")),
-        window(options.is_null("sliding_window") ? 0 : options.integer("sliding_window")),
+      : AttentionSizes(options, hidden_size),
         rope_theta(options.is_null("rope_theta") ? 0 : options.real("rope_theta")),
         bias(options.boolean("qkv_bias")),
         norm(options.boolean("qk_norm")) {}
@@ -149,6 +145,14 @@ std::string sequence_problem(const Options& options, const Degrees& degrees, con
 }
 
 }  // namespace
+
+AttentionSizes::AttentionSizes(const Options& options, int64_t hidden_size)
+    : heads(options.integer("num_attention_heads")),
+      key_heads(options.is_null("num_key_value_heads") ? heads : options.integer("num_key_value_heads")),
+      head_dim(options.is_null("head_dim") ? hidden_size / heads : options.integer("head_dim")),
+      window(options.is_null("sliding_window") ? 0 : options.integer("sliding_window")) {}
+
+bool is_full_attention(const Options& mixer) { return mixer.type == "attention" && mixer.is_null("sliding_window"); }
 
 MixerType attention_type() {
   using Kind = OptionSpec::Kind;

@@ -11,4 +11,14 @@ namespace og {
 // positions), sliding_window (null: none), qkv_bias, qk_norm (RMS norm of each head's q and k before the rotation).
 MixerType attention_type();
 
+struct AttentionSizes {
+  int64_t heads, key_heads, head_dim, window;  // window 0: none
+  AttentionSizes(const Options& options, int64_t hidden_size);
+  // Key heads that a tensor rank holds: with fewer heads than ranks several hold the same one.
+  int64_t key_heads_of_rank(int tensor) const { return key_heads > tensor ? key_heads / tensor : 1; }
+};
+// Whether these are a mixer's options of softmax attention over all tokens before, not over a window: the layers whose
+// keys and values grow with the row.
+bool is_full_attention(const Options& mixer);
+
 }  // namespace og

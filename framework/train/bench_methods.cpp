@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "framework/core/error.h"
+#include "framework/nn/attention.h"
 #include "framework/train/config.h"
 
 namespace og {
@@ -80,10 +81,8 @@ LayerKinds layer_kinds(const SubjectOptions& subject) {
   LayerKinds kinds;
   for (const auto& [letter, options] : config.model.mixers) {
     if (config.model.layer_pattern.find(letter) == std::string::npos) continue;
-    if (options.type != "attention")
-      kinds.linear = true;
-    else if (options.is_null("sliding_window"))
-      kinds.softmax = true;
+    kinds.linear = kinds.linear || options.type != "attention";
+    kinds.softmax = kinds.softmax || is_full_attention(options);
   }
   return kinds;
 }

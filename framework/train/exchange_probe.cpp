@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 
+#include "framework/nn/attention.h"
 #include "framework/train/row_probe.h"
 #include "parallel/state_exchange.h"
 
@@ -77,9 +78,8 @@ LayerExchanges probe_exchanges(const Config& config, const LayerProbe& kind, int
   const auto one = counted(small, 1, kind, degrees), two = counted(small, 2, kind, degrees);
   const Exchanges layer = minus(two[0], one[0]), layer_long = minus(two[1], one[1]);
   LayerExchanges out{as_lines(layer, layer_long), as_lines(minus(one[0], layer), minus(one[1], layer_long))};
-  const Options& mixer = config.model.mixers.at(kind.mixer);
-  for (Exchange& x : out.layer)
-    x.of_keys = x.axis == "sequence" && mixer.type == "attention" && mixer.is_null("sliding_window");
+  const bool full = is_full_attention(config.model.mixers.at(kind.mixer));
+  for (Exchange& x : out.layer) x.of_keys = x.axis == "sequence" && full;
   return out;
 }
 

@@ -1,7 +1,6 @@
 #include "framework/train/segment_cost.h"
 
-#include <algorithm>
-
+#include "framework/nn/attention.h"
 #include "framework/train/progress.h"
 
 namespace og {
@@ -16,13 +15,9 @@ std::string describe_segments(const Config& config, const Degrees& degrees, int6
   const std::string& pattern = config.model.layer_pattern;
   for (int64_t i = 0; i < config.model.num_hidden_layers; ++i) {
     const Options& mixer = config.model.mixers.at(pattern[static_cast<size_t>(i) % pattern.size()]);
-    if (mixer.type != "attention" || !mixer.is_null("sliding_window")) continue;
-    const auto or_else = [&](const char* key, int64_t other) {
-      return mixer.is_null(key) ? other : mixer.integer(key);
-    };
-    const int64_t heads = mixer.integer("num_attention_heads");
-    const int64_t keys = std::max<int64_t>(1, or_else("num_key_value_heads", heads) / degrees.tensor);
-    numbers += 2 * keys * or_else("head_dim", config.model.hidden_size / heads);
+    if (!is_full_attention(mixer)) continue;
+    const AttentionSizes sizes(mixer, config.model.hidden_size);
+    numbers += 2 * sizes.key_heads_of_rank(degrees.tensor) * sizes.head_dim;
     layers += 1;
   }
   if (layers == 0) return text;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "framework/nn/attention.h"
 #include "framework/nn/registry.h"
 #include "parallel/hosts.h"
 
@@ -43,13 +44,9 @@ Layers layers_of(const Config& config, int tensor, int ranks) {
     if (config.model.layer_pattern.find(letter) == std::string::npos) continue;
     const MixerType* type = find_mixer_type(options.type);
     if (options.type == "attention") {
-      const auto or_else = [&](const char* key, int64_t other) {
-        return options.is_null(key) ? other : options.integer(key);
-      };
-      const int64_t heads = options.integer("num_attention_heads") / tensor;
-      const int64_t keys = std::max<int64_t>(1, or_else("num_key_value_heads", heads * tensor) / tensor);
-      const int64_t width = or_else("head_dim", config.model.hidden_size / options.integer("num_attention_heads"));
-      if (!options.is_null("sliding_window")) continue;  // a halo, whatever the method
+      if (!is_full_attention(options)) continue;  // a halo, whatever the method
+      const AttentionSizes sizes(options, config.model.hidden_size);
+      const int64_t heads = sizes.heads / tensor, keys = sizes.key_heads_of_rank(tensor), width = sizes.head_dim;
       LayerTraffic x;
       x.key_bytes = kElement * tokens * static_cast<double>(2 * keys * width);
       x.stream_bytes = x.key_bytes + kElement * tokens * static_cast<double>(2 * heads * width);

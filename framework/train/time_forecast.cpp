@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "framework/nn/attention.h"
+
 namespace og {
 
 namespace {
@@ -24,8 +26,7 @@ class StageTime {
  private:
   // Of causal work over contiguous pieces the last rank has (2 - 1 / P) times the mean.
   double busiest(const LayerProbe& k) const {
-    const Options& mixer = w_.config.model.mixers.at(k.mixer);
-    const bool causal = mixer.type == "attention" && mixer.is_null("sliding_window");
+    const bool causal = is_full_attention(w_.config.model.mixers.at(k.mixer));
     const bool balanced = w_.sequence.softmax == SoftmaxMethod::ulysses || w_.sequence.order == SequenceOrder::zigzag;
     return causal && !balanced ? 2 - 1.0 / d_.sequence : 1;
   }
