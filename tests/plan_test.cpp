@@ -147,6 +147,11 @@ TEST(HostMemory, IsWhatTheControlGroupsAllow) {
   write_file(groups + "/job/step/memory.max", "max\n");
   write_file(groups + "/job/memory.max", "1048576\n");
   EXPECT_EQ(total_memory_bytes(folder / ""), 1048576) << "of a group above";
+  write_file(folder / "proc/meminfo", "MemTotal: 900 kB\nMemAvailable: 800 kB\n");
+  write_file(groups + "/job/memory.current", "524288\n");
+  EXPECT_EQ(free_memory_bytes(folder / ""), 524288) << "that the group above leaves";
+  write_file(groups + "/job/memory.current", "0\n");
+  EXPECT_EQ(free_memory_bytes(folder / ""), 800 * 1024) << "that the system has";
   write_file(folder / "proc/self/cgroup", "3:cpu:/x\n7:memory:/old\n");
   write_file(groups + "/memory/old/memory.limit_in_bytes", "65536\n");
   EXPECT_EQ(total_memory_bytes(folder / ""), 65536) << "version 1";

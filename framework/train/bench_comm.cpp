@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "framework/core/error.h"
+#include "framework/train/host_memory.h"
 #include "framework/train/least_squares.h"
 #include "framework/train/progress.h"
 #include "framework/train/size_range.h"

@@ -10,21 +10,21 @@ namespace og {
 
 namespace {
 
-// The least of this file in the group `path` and in all above it; "max" is no number: no bound.
-int64_t least_above(const std::string& folder, std::string path, const char* file) {
-  int64_t least = std::numeric_limits<int64_t>::max();
+// f(bytes allowed, file of the bytes used) for the control group `path` and all above it that have a bound; "max" is no
+// number: none.
+template <class F>
+void for_each_above(const std::string& folder, std::string path, const char* limit, const char* used, F&& f) {
   while (true) {
     int64_t bytes = 0;
-    if (std::ifstream in(folder + path + "/" + file); in >> bytes) least = std::min(least, bytes);
-    if (path.empty() || path == "/") return least;
+    if (std::ifstream in(folder + path + "/" + limit); in >> bytes) f(bytes, folder + path + "/" + used);
+    if (path.empty() || path == "/") return;
     path.erase(path.rfind('/'));
   }
 }
 
-}  // namespace
-
-int64_t total_memory_bytes(const std::string& root) {
-  int64_t least = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
+// The same for every hierarchy that this process is in.
+template <class F>
+void for_each_bound(const std::string& root, F&& f) {
   const std::string folder = root + "/sys/fs/cgroup";
   std::string line;
   // "0::/a/b" in version 2, "7:memory:/a/b" in version 1.
@@ -33,11 +33,33 @@ int64_t total_memory_bytes(const std::string& root) {
     if (first == std::string::npos || second == std::string::npos) continue;
     const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",",
                       path = line.substr(second + 1);
-    if (controllers == ",,") least = std::min(least, least_above(folder, path, "memory.max"));
+    if (controllers == ",,") for_each_above(folder, path, "memory.max", "memory.current", f);
     if (controllers.find(",memory,") != std::string::npos)
-      least = std::min(least, least_above(folder + "/memory", path, "memory.limit_in_bytes"));
+      for_each_above(folder + "/memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes", f);
   }
+}
+
+}  // namespace
+
+int64_t total_memory_bytes(const std::string& root) {
+  int64_t least = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
+  for_each_bound(root, [&](int64_t allowed, const std::string&) { least = std::min(least, allowed); });
   return least;
+}
+
+int64_t free_memory_bytes(const std::string& root) {
+  int64_t free = std::numeric_limits<int64_t>::max();
+  std::string word;
+  for (std::ifstream info(root + "/proc/meminfo"); info >> word;)
+    if (word == "MemAvailable:" && info >> free) {
+      free *= 1024;
+      break;
+    }
+  for_each_bound(root, [&](int64_t allowed, const std::string& file) {
+    int64_t used = 0;
+    if (std::ifstream in(file); in >> used) free = std::min(free, std::max<int64_t>(0, allowed - used));
+  });
+  return free;
 }
 
 }  // namespace og

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "framework/core/profile.h"
-#include "framework/train/size_range.h"
+#include "framework/train/host_memory.h"
 
 namespace og {
 

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "framework/core/profile.h"
+#include "framework/train/host_memory.h"
 #include "framework/train/progress.h"
 #include "framework/train/size_range.h"
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <fstream>
-#include <limits>
 
 #include "framework/core/error.h"
 
@@ -63,20 +61,6 @@ std::vector<int64_t> parse_sizes(const std::string& option, const std::string& t
 
 std::string size_text(int64_t n) {
   return n >= 1024 && n % 1024 == 0 ? fmt::format("{}K", n / 1024) : fmt::format("{}", n);
-}
-
-int64_t free_memory_bytes() {
-  int64_t free = std::numeric_limits<int64_t>::max();
-  std::string word;
-  for (std::ifstream info("/proc/meminfo"); info >> word;)
-    if (word == "MemAvailable:" && info >> free) {
-      free *= 1024;
-      break;
-    }
-  int64_t most = 0, used = 0;  // "max" is no number: no bound
-  std::ifstream limit("/sys/fs/cgroup/memory.max"), current("/sys/fs/cgroup/memory.current");
-  if (limit >> most && current >> used) free = std::min(free, std::max<int64_t>(0, most - used));
-  return free;
 }
 
 }  // namespace og

@@ -17,7 +17,4 @@ std::vector<std::string> parse_names(const std::string& option, const std::strin
 // 2048 -> "2K", 2097152 -> "2048K" (lengths stay in K), 3000 -> "3000".
 std::string size_text(int64_t n);
 
-// Memory that this process can still take: what the system calls available, or what its control group leaves.
-int64_t free_memory_bytes();
-
 }  // namespace og
