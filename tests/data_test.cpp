@@ -218,34 +218,106 @@ TEST_F(Data, TextIsPreparedOnceAndDamagedCachesAreMadeAgain) {
   ASSERT_EQ(unsetenv("ONEGATHER_CACHE"), 0);
 }
 
-TEST_F(Data, TargetsNeverCrossADocumentsBorder) {
-  const std::vector<std::string> texts{"abcdefg", "h", "", "ijklmnopqrstuvwxyz0123456789", "ABC"};
-  std::string joined;
-  std::vector<int> owner;
-  for (size_t d = 0; d < texts.size(); ++d) {
-    joined += texts[d] + '$';
-    owner.insert(owner.end(), texts[d].size() + 1, static_cast<int>(d));
-  }
-  const std::string file = tokens("t.tokens", texts);
-  auto pool = Pool::create();
-  for (bool pack : {true, false}) {
-    const Loader rows = loader({{{file}, 1}}, 6, pack, false);
-    EXPECT_EQ(rows.rows_per_epoch(), static_cast<int64_t>((joined.size() - 1) / 6));
-    for (int64_t r = 0; r < rows.rows_per_epoch(); ++r) {
-      const Batch b = rows.rows(*pool, r, 1);
+// Every token of the files is a target once. Read is the token before it, at a document's beginning the end-of-document
+// token, which begins a document of its own: what is below is written out by hand.
+TEST_F(Data, DocumentsAreOpenedByTheirEndAndEveryTokenIsATarget) {
+  // "$": the end of a document, "-": no target. The second file begins with the end of the first, and so does a row.
+  const std::vector<std::string> files{tokens("a.tokens", {"abcdefg", "h", ""}), tokens("b.tokens", {"ijkl", "mn"})};
+  struct Row {
+    std::string read, targets, starts;
+  };
+  const auto id = [](char c) { return c == '$' ? 256 : c == '-' ? -1 : c; };
+  const auto check = [&](const Loader& loader, const std::vector<Row>& rows) {
+    auto pool = Pool::create();
+    ASSERT_EQ(loader.rows_per_epoch(), std::ssize(rows));
+    for (size_t r = 0; r < rows.size(); ++r) {
+      const Batch b = loader.rows(*pool, static_cast<int64_t>(r), 1);
       int64_t valid = 0;
-      for (int64_t t = 0; t < 6; ++t) {
-        const auto at = static_cast<size_t>(r * 6 + t);
-        EXPECT_EQ(b.tokens_BT.at(t), joined[at] == '$' ? 256 : joined[at]);
-        const bool same = !pack || owner[at] == owner[at + 1];
-        EXPECT_EQ(b.targets_BT.at(t), !same ? -1 : joined[at + 1] == '$' ? 256 : joined[at + 1]);
-        valid += same;
-        size_t start = at;
-        while (pack && start > static_cast<size_t>(r * 6) && owner[start - 1] == owner[at]) --start;
-        EXPECT_EQ(b.starts_BT.at(t), pack ? static_cast<double>(start - static_cast<size_t>(r * 6)) : 0);
+      for (size_t t = 0; t < 6; ++t) {
+        const auto at = static_cast<int64_t>(t);
+        EXPECT_EQ(b.tokens_BT.at(at), id(rows[r].read[t])) << r << " " << t;
+        EXPECT_EQ(b.targets_BT.at(at), id(rows[r].targets[t])) << r << " " << t;
+        EXPECT_EQ(b.starts_BT.at(at), rows[r].starts[t] - '0') << r << " " << t;
+        valid += rows[r].targets[t] != '-';
       }
       EXPECT_EQ(b.valid_tokens, valid);
     }
+  };
+  const std::vector<Row> packed{{"$abcde", "abcdef", "000000"}, {"fg$h$$", "g$h$$i", "002245"}};
+  const std::vector<Row> stream{{"$abcde", "abcdef", "000000"}, {"fg$h$$", "g$h$$i", "000000"}};
+  const Row last_packed{"ijkl$m", "jkl$mn", "000044"}, last_stream{"ijkl$m", "jkl$mn", "000000"};
+  const Row filled{"n$$$$$", "$-----", "000000"};
+  for (bool pack : {true, false}) {
+    std::vector<Row> rows = pack ? packed : stream;
+    rows.push_back(pack ? last_packed : last_stream);
+    LoaderOptions options{.sequence_length = 6, .pack_documents = pack, .shuffle = false};
+    const Loader training("data.train", {{files, 0}}, options, 257, "bytes");
+    EXPECT_EQ(training.num_tokens(), 19);
+    EXPECT_EQ(training.tokens_left_out(), 1);
+    EXPECT_EQ(training.num_documents(), 5);
+    EXPECT_EQ(training.num_empty_documents(), 1);
+    check(training, rows);
+    options.fill_last_row = true;
+    const Loader evaluation("data.eval", {{files, 0}}, options, 257, "bytes");
+    EXPECT_EQ(evaluation.tokens_left_out(), 0);
+    rows.push_back(filled);
+    check(evaluation, rows);
+  }
+  // The border of two files at the border of two rows.
+  for (bool pack : {true, false})
+    check(Loader("data.train", {{{tokens("c.tokens", {"abcde"}), tokens("d.tokens", {"fghijkl"})}, 0}},
+                 {.sequence_length = 6, .pack_documents = pack, .shuffle = false}, 257, "bytes"),
+          {{"$abcde", "abcde$", "000000"}, {"$fghij", "fghijk", "000000"}});
+}
+
+// What opens a document does not come from the file; a document that goes on in the next row is not opened again.
+TEST_F(Data, FilesOfOtherProgramsMayLackTheEndOfADocument) {
+  TokenFileWriter writer(path("bare.tokens"), 257, "bytes");
+  writer.add_document(std::vector<int32_t>{1, 2, 3});
+  writer.add_document({});
+  writer.add_document(std::vector<int32_t>{4, 5, 6, 7, 8});
+  writer.finish();
+  auto pool = Pool::create();
+  const Batch b = loader({{{path("bare.tokens")}, 1}}, 4, true, false).rows(*pool, 0, 2);
+  const std::vector<double> read{256, 1, 2, 256, 4, 5, 6, 7}, starts{0, 0, 0, 3, 0, 0, 0, 0};
+  for (int64_t i = 0; i < 8; ++i) {
+    EXPECT_EQ(b.tokens_BT.at(i), read[static_cast<size_t>(i)]);
+    EXPECT_EQ(b.targets_BT.at(i), i + 1);
+    EXPECT_EQ(b.starts_BT.at(i), starts[static_cast<size_t>(i)]);
+  }
+}
+
+TEST_F(Data, AnEvaluationCountsEveryTokenOnceAtAnyLength) {
+  std::vector<std::string> texts;
+  for (size_t i = 0; i < 20; ++i) texts.emplace_back(i * 7 % 31, static_cast<char>('a' + i));
+  const std::vector<std::string> files{tokens("a.tokens", texts), tokens("b.tokens", {"x", "yz"})};
+  std::vector<int32_t> all;
+  for (const std::string& f : files)
+    for (int64_t i = 0; i < TokenFile(f).num_tokens(); ++i) all.push_back(TokenFile(f).token(i));
+  auto pool = Pool::create();
+  for (int64_t length : {1, 4, 7, 48, 1000}) {
+    const Loader rows("data.eval", {{files, 0}}, {.sequence_length = length, .shuffle = false, .fill_last_row = true},
+                      257, "bytes");
+    EXPECT_EQ(rows.rows_per_epoch(), (std::ssize(all) + length - 1) / length);
+    std::vector<int32_t> seen;
+    int64_t valid = 0;
+    for (int64_t r = 0; r < rows.rows_per_epoch(); ++r) {
+      const Batch b = rows.rows(*pool, r, 1);
+      valid += b.valid_tokens;
+      for (int64_t t = 0; t < length; ++t)
+        if (b.targets_BT.at(t) >= 0) seen.push_back(static_cast<int32_t>(b.targets_BT.at(t)));
+    }
+    EXPECT_EQ(seen, all) << length;
+    EXPECT_EQ(valid, std::ssize(all)) << length;
+  }
+}
+
+TEST_F(Data, NothingButEmptyDocumentsIsRefused) {
+  const std::string empty = tokens("empty.tokens", {"", "", "", ""}), full = tokens("full.tokens", {"abc", ""});
+  for (bool fill : {false, true}) {
+    const LoaderOptions options{.sequence_length = 2, .fill_last_row = fill};
+    expect_refused([&] { Loader("data.train", {{{empty}, 0}}, options, 257, "bytes"); }, "all documents (4) are empty");
+    EXPECT_EQ(Loader("data.train", {{{empty, full}, 0}}, options, 257, "bytes").num_empty_documents(), 5);
   }
 }
 
@@ -288,7 +360,7 @@ TEST_F(Data, MixturesKeepTheirSharesAndAnyCutGivesTheSameRows) {
     const Loader rows = loader({{{a}, weight_a}, {{b}, weight_b}}, 4);
     const Batch batch = rows.rows(*pool, 0, 2000);
     int64_t from_a = 0;
-    for (int64_t r = 0; r < 2000; ++r) from_a += batch.tokens_BT.at(r * 4) == 'a';
+    for (int64_t r = 0; r < 2000; ++r) from_a += batch.targets_BT.at(r * 4) == 'a';
     return static_cast<double>(from_a) / 2000;
   };
   EXPECT_EQ(share_of_a(3, 1), 0.75);

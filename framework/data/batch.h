@@ -1,5 +1,8 @@
 // Batch: rows of tokens as the loader gives them, whole rows in global order. Places are in row coordinates; which part
 // of a row a rank works on is decided later (parallel/sequence_context.h).
+//
+// A document is read from the end-of-document token on, which opens it with a fresh state and whose target is the
+// document's first token; the target of a document's last token is the end-of-document token again.
 #pragma once
 
 #include "framework/core/tensor.h"
@@ -8,8 +11,8 @@ namespace og {
 
 struct Batch {
   Tensor tokens_BT;          // i32 [rows, length]
-  Tensor targets_BT;         // i32 [rows, length]; -1: no target (the next token belongs to another document)
-  Tensor starts_BT;          // i32 [rows, length]: place of the first token of each token's document in this row
+  Tensor targets_BT;         // i32 [rows, length]; -1: no target (what fills the last row of an evaluation)
+  Tensor starts_BT;          // i32 [rows, length]: place where each token's document begins in this row
   int64_t valid_tokens = 0;  // targets that are not -1
 };
 

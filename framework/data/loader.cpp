@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "framework/core/error.h"
 #include "framework/core/rng.h"
@@ -61,17 +62,26 @@ Loader::Loader(const std::string& what, const std::vector<LoaderSource>& sources
             what, path, file.largest_id(), vocab_size);
       set.first_token.push_back(set.first_token.back() + file.num_tokens());
       contents += " " + file.content();
+      for (int64_t d = 0; d < file.num_documents(); ++d) {
+        const auto [begin, end] = file.document(d);
+        num_empty_ += end == begin || (end - begin == 1 && file.token(begin) == options.end_of_document);
+      }
       set.files.push_back(std::move(file));
     }
   }
   identity_ = checksum(contents);
   for (Set& set : sets_) {
-    const int64_t tokens = set.first_token.back();
-    set.num_rows = (tokens - 1) / options.sequence_length;
-    if (tokens < 1 || set.num_rows < 1)
-      fail(Status::data, "{}: {} tokens, but a row needs data.sequence_length + 1 = {}. Give more data or shorter rows",
-           what, tokens, options.sequence_length + 1);
+    const int64_t tokens = set.num_tokens(), length = options.sequence_length;
+    set.num_rows = (tokens + (options.fill_last_row ? length - 1 : 0)) / length;
+    if (set.num_rows < 1)
+      fail(Status::data,
+           "{}: {} tokens with the one that opens the first document, but a row needs data.sequence_length + 1 = {}. "
+           "Give more data or shorter rows",
+           what, tokens + 1, length + 1);
   }
+  if (num_empty_ == num_documents())
+    fail(Status::data, "{}: all documents ({}) are empty: nothing to learn or measure. Give files with text", what,
+         num_empty_);
   if (sets_.size() == 1) return;
   // Shares of a cycle by largest remainder, so that they sum to it.
   const auto weight_of = [](const LoaderSource& source) { return source.weight > 0 ? source.weight : 1; };
@@ -106,7 +116,13 @@ int64_t Loader::rows_per_epoch() const {
 
 int64_t Loader::num_tokens() const {
   int64_t n = 0;
-  for (const Set& s : sets_) n += s.first_token.back();
+  for (const Set& s : sets_) n += s.num_tokens();
+  return n;
+}
+
+int64_t Loader::tokens_left_out() const {
+  int64_t n = 0;
+  for (const Set& s : sets_) n += std::max<int64_t>(0, s.num_tokens() - s.num_rows * options_.sequence_length);
   return n;
 }
 
@@ -126,13 +142,19 @@ Loader::Place Loader::place_of(int64_t row) const {
 }
 
 Batch Loader::rows(Pool& pool, int64_t first, int64_t count) const {
-  const int64_t length = options_.sequence_length;
+  std::vector<int64_t> which(static_cast<size_t>(count));
+  std::iota(which.begin(), which.end(), first);
+  return rows(pool, which);
+}
+
+Batch Loader::rows(Pool& pool, std::span<const int64_t> which) const {
+  const int64_t length = options_.sequence_length, count = std::ssize(which);
   Batch batch;
   batch.tokens_BT = Tensor::empty(pool, {count, length}, DType::i32);
   batch.targets_BT = Tensor::empty(pool, {count, length}, DType::i32);
   batch.starts_BT = Tensor::empty(pool, {count, length}, DType::i32);
   for (int64_t b = 0; b < count; ++b) {
-    const Place place = place_of(first + b);
+    const Place place = place_of(which[static_cast<size_t>(b)]);
     const Set& set = sets_[place.set];
     const int64_t epoch = place.row / set.num_rows;
     int64_t row = place.row % set.num_rows;
@@ -143,20 +165,27 @@ Batch Loader::rows(Pool& pool, int64_t first, int64_t count) const {
   return batch;
 }
 
+int32_t Loader::Set::token(size_t file, int64_t at) const {
+  while (at < first_token[file]) --file;
+  return files[file].token(at - first_token[file]);
+}
+
 void Loader::fill(const Set& set, int64_t row, int32_t* tokens, int32_t* targets, int32_t* starts,
                   int64_t& valid) const {
-  const int64_t length = options_.sequence_length, begin = row * length;
+  const int64_t begin = row * options_.sequence_length, row_end = begin + options_.sequence_length;
+  const int64_t end = std::min(row_end, set.num_tokens());
   size_t f = static_cast<size_t>(std::upper_bound(set.first_token.begin(), set.first_token.end(), begin) -
                                  set.first_token.begin()) -
              1;
   const TokenFile* file = &set.files[f];
   int64_t document = file->document_of(begin - set.first_token[f]);
-  int64_t start = 0;  // of the current document in this row
+  int64_t document_begin = set.first_token[f] + file->document(document).first;
   int64_t document_end = set.first_token[f] + file->document(document).second;
-  for (int64_t t = 0; t <= length; ++t) {
-    const int64_t at = begin + t;
-    const bool border = at == document_end;
-    if (border) {
+  int64_t start = 0;  // of the current document in this row
+  int32_t before = begin == 0 ? options_.end_of_document : set.token(f, begin - 1);
+  for (int64_t at = begin; at < end; ++at) {
+    if (at == document_end) {
+      document_begin = at;
       // The next document that has tokens, in this file or the next that has any.
       do {
         if (++document == file->num_documents()) {
@@ -166,20 +195,24 @@ void Loader::fill(const Set& set, int64_t row, int32_t* tokens, int32_t* targets
         }
         document_end = set.first_token[f] + file->document(document).second;
       } while (document_end == at);
-      if (options_.pack_documents) start = t;
+    }
+    if (at == document_begin && options_.pack_documents) {
+      start = at - begin;
+      before = options_.end_of_document;
     }
     const int32_t id = file->token(at - set.first_token[f]);
     if (id < 0 || id >= vocab_size_)
       fail(Status::data, "{}: {}: token {} at {} is outside the vocabulary of {} (model.vocab_size)", what_,
            file->path(), id, at - set.first_token[f], vocab_size_);
-    if (t > 0) {
-      const bool crosses = border && options_.pack_documents;
-      targets[t - 1] = crosses ? -1 : id;
-      valid += !crosses;
-    }
-    if (t == length) break;
-    tokens[t] = id;
-    starts[t] = static_cast<int32_t>(start);
+    *tokens++ = std::exchange(before, id);
+    *targets++ = id;
+    *starts++ = static_cast<int32_t>(start);
+  }
+  valid += end - begin;
+  for (int64_t at = end; at < row_end; ++at) {
+    *tokens++ = options_.end_of_document;
+    *targets++ = -1;
+    *starts++ = static_cast<int32_t>(start);
   }
 }
 

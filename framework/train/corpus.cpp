@@ -39,12 +39,14 @@ std::vector<LoaderSource> prepare(const std::vector<DataConfig::Source>& sources
 }
 
 std::unique_ptr<Loader> open(const std::string& what, const std::vector<DataConfig::Source>& sources,
-                             const Tokenizer& tokenizer, const Config& config, bool shuffle, Comm& world) {
+                             const Tokenizer& tokenizer, const Config& config, bool training, Comm& world) {
   const std::vector<LoaderSource> prepared = prepare(sources, tokenizer, config.data.text_field, world);
   const LoaderOptions options{.sequence_length = config.data.sequence_length,
                               .pack_documents = config.data.pack_documents,
-                              .shuffle = shuffle,
-                              .seed = static_cast<uint64_t>(config.train.seed)};
+                              .shuffle = training && config.data.shuffle,
+                              .seed = static_cast<uint64_t>(config.train.seed),
+                              .fill_last_row = !training,
+                              .end_of_document = tokenizer.end_of_document()};
   std::unique_ptr<Loader> loader;
   together(world, Site{"startup"}, [&] {
     loader = std::make_unique<Loader>(what, prepared, options, config.model.vocab_size, tokenizer.identity());
@@ -64,7 +66,7 @@ Corpus open_corpus(Config& config, Comm& world) {
          "tokenizer's",
          config.model.vocab_size, corpus.tokenizer->vocab_size(), config.data.tokenizer);
   if (!config.data.train.empty())
-    corpus.train = open("data.train", config.data.train, *corpus.tokenizer, config, config.data.shuffle, world);
+    corpus.train = open("data.train", config.data.train, *corpus.tokenizer, config, true, world);
   if (!config.data.eval.empty())
     corpus.eval = open("data.eval", config.data.eval, *corpus.tokenizer, config, false, world);
   return corpus;

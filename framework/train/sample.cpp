@@ -4,9 +4,8 @@ namespace og {
 
 int64_t generate_text(Decoder& decoder, const Tokenizer& tokenizer, const std::string& prompt, int64_t count,
                       const SamplingOptions& sampling, const std::function<void(const std::string&)>& show) {
-  std::vector<int32_t> ids;
+  std::vector<int32_t> ids{tokenizer.end_of_document()};  // it opens every document
   tokenizer.encode(prompt, ids);
-  if (ids.empty()) ids.push_back(tokenizer.end_of_document());
   Tensor logits = decoder.read(ids);
   StreamingDecoder text(tokenizer);
   int64_t drawn = 0;
@@ -33,7 +32,9 @@ std::string sample_after_training(Session& session, const Tokenizer& tokenizer, 
   std::string text;
   for (int64_t s = 0; s < kSamples; ++s) {
     const Batch row = data.rows(*session.context().pool, s, 1);
-    const int64_t length = std::min<int64_t>(kPromptTokens, row.tokens_BT.count());
+    // The row's first document, as far as the prompt goes: another one would be read as part of it.
+    int64_t length = 0;
+    while (length < std::min<int64_t>(kPromptTokens, row.tokens_BT.count()) && row.starts_BT.at(length) == 0) ++length;
     const std::string prompt = tokenizer.decode({row.tokens_BT.data<const int32_t>(), static_cast<size_t>(length)});
     Decoder decoder(session.context(), mesh, session.model());
     std::string continuation;

@@ -74,6 +74,7 @@ Json to_json(const SnapshotNotes& notes) {
                        {"seconds", notes.position.seconds},
                        {"tokenizer", notes.tokenizer},
                        {"data", notes.data},
+                       {"row_rule", notes.row_rule},
                        {"config", notes.config}});
 }
 
@@ -87,6 +88,8 @@ SnapshotNotes notes_of(const Checkpoint& checkpoint) {
   notes.tokenizer = m["tokenizer"].string();
   notes.data = m["data"].string();
   notes.config = m["config"].string();
+  const Json* row_rule = m.find("row_rule");
+  notes.row_rule = row_rule == nullptr ? 1 : row_rule->integer();  // the first rule had no name
   return notes;
 }
 

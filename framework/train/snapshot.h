@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "framework/data/loader.h"
 #include "framework/io/checkpoint.h"
 #include "framework/optim/adamw.h"
 
@@ -21,6 +22,7 @@ struct SnapshotNotes {
   std::string config;     // YAML, resolved
   std::string tokenizer;  // identity
   std::string data;       // identity of data.train
+  int64_t row_rule = kRowRule;
 };
 Json to_json(const SnapshotNotes& notes);
 // Not written by this program: Error(Status::data) naming folder and key.

@@ -55,7 +55,7 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
   }
   result.data_seconds = now_seconds() - data_begin;
   result.valid_tokens = static_cast<int64_t>(mesh_.data().sum(static_cast<double>(valid), Site{"loss"}));
-  // A step whose every token is the last of its document has nothing to learn from: its gradient is zero.
+  // Loaders mask nothing in training; rows without a target would give a gradient of zero.
   const double weight = 1.0 / static_cast<double>(std::max<int64_t>(1, result.valid_tokens));
 
   double loss_sum = 0;

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "framework/core/log.h"
 #include "framework/io/together.h"
 #include "framework/train/snapshot.h"
 
@@ -13,6 +14,11 @@ TrainedModel open_trained_model(const std::string& path, const std::vector<std::
   together(world, Site{"startup"}, [&] {
     checkpoint.emplace(find_checkpoint(path));
     const SnapshotNotes notes = notes_of(*checkpoint);
+    if (notes.row_rule != kRowRule)
+      log::warning(
+          "{}: trained before the end-of-document token opened documents: it never learned their first tokens, so "
+          "beginnings of texts cost it more",
+          checkpoint->folder());
     model.checkpoint = checkpoint->folder();
     model.step = notes.position.step;
     std::vector<std::string> all{"parallel.data=auto",       "parallel.sequence=1", "parallel.tensor=1",

@@ -82,6 +82,12 @@ void Trainer::open_run_folder() {
 
 void Trainer::check_same_run(const Checkpoint& checkpoint) {
   const SnapshotNotes notes = notes_of(checkpoint);
+  if (notes.row_rule != kRowRule && notes.position.step < config_.train.num_steps)
+    fail(Status::data,
+         "data: the checkpoint {} was trained on rows in which the first token of a document was no target; now the "
+         "end-of-document token opens every document, so the same files give other rows and the run cannot go on "
+         "exactly. Start another run.dir; `--init {}` begins it with these weights",
+         checkpoint.folder(), checkpoint.folder());
   if (notes.tokenizer != corpus_.tokenizer->identity())
     fail(Status::data, "data.tokenizer: the checkpoint {} was trained with {}, this run uses {}", checkpoint.folder(),
          notes.tokenizer, corpus_.tokenizer->identity());

@@ -18,7 +18,7 @@ int generate_command(const std::vector<std::string>& args) {
   SamplingOptions sampling{.temperature = 0.8, .top_k = 0, .top_p = 0.95, .seed = 1};
   line.add("CHECKPOINT", path, "a run folder (its newest checkpoint) or a checkpoint folder", Need::required);
   line.add("key=value", overrides, "config values, e.g. parallel.tensor=2 or train.precision=f32");
-  line.add("--prompt", prompt, "text to continue", Need::required);
+  line.add("--prompt", prompt, "text to continue; '': a new document", Need::required);
   line.add("--tokens", tokens, "how many tokens to draw at most", Bound::positive);
   line.add("--temperature", sampling.temperature, "0: always the most likely token", Bound::not_negative);
   line.add("--top-k", sampling.top_k, "draw from the k most likely; 0: all", Bound::not_negative);
