@@ -46,6 +46,7 @@ struct TrainConfig {
   int64_t seed = 1;
   std::string deterministic = "run";
   int64_t eval_every = 0;      // steps; 0: never
+  int64_t eval_rows = -1;      // of each evaluation; 0: all, -1: auto
   int64_t segment_length = 0;  // global tokens; 0: whole rows
   int threads = 0;             // of each rank; 0: auto
 };
@@ -105,6 +106,8 @@ struct Config {
 
   // Rows of sequence_length tokens in one optimizer step, over all ranks.
   int64_t rows_per_step() const { return train.tokens_per_step / data.sequence_length; }
+  // Rows that an evaluation during the run reads at most; 0: all. auto: as many as eight steps.
+  int64_t most_eval_rows() const { return train.eval_rows < 0 ? 8 * rows_per_step() : train.eval_rows; }
   OptimizerSharding optimizer_sharding() const {
     return parallel.zero == 1 ? OptimizerSharding::zero1 : OptimizerSharding::none;
   }

@@ -163,6 +163,15 @@ void add_train(std::vector<ConfigKey>& keys) {
   keys.push_back(deterministic);
   keys.push_back(stored(
       {.path = "train.eval_every", .least = 0, .most = kMost}, [](auto& c) -> auto& { return c.train.eval_every; }));
+  ConfigKey eval_rows{.path = "train.eval_rows", .least = 0, .most = 1e9, .choices = {"auto"}};
+  eval_rows.get = [](const Config& c) -> ConfigValue {
+    if (c.train.eval_rows < 0) return std::string("auto");
+    return c.train.eval_rows;
+  };
+  eval_rows.set = [](Config& c, const ConfigValue& v) {
+    c.train.eval_rows = std::holds_alternative<int64_t>(v) ? std::get<int64_t>(v) : -1;
+  };
+  keys.push_back(eval_rows);
   ConfigKey segment{.path = "train.segment_length", .least = 1, .most = kMost, .nullable = true};
   segment.get = [](const Config& c) -> ConfigValue {
     if (c.train.segment_length == 0) return std::monostate{};

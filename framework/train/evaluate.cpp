@@ -47,4 +47,21 @@ Evaluation evaluate_rows(Context& cx, Mesh& mesh, HybridLM& model, int64_t num_r
   return total;
 }
 
+std::vector<int64_t> spread_rows(int64_t rows, int64_t most) {
+  const int64_t count = most == 0 ? rows : std::min(rows, most);
+  std::vector<int64_t> which;
+  // The row in the middle of each of `count` equal parts.
+  for (int64_t i = 0; i < count; ++i) which.push_back((2 * i + 1) * rows / (2 * count));
+  return which;
+}
+
+Evaluation evaluate_data(Context& cx, Mesh& mesh, HybridLM& model, const Loader& data, int64_t most_rows,
+                         int64_t at_once, int64_t segment_length, bool by_position) {
+  const std::vector<int64_t> which = spread_rows(data.rows_per_epoch(), most_rows);
+  const RowSource rows = [&](int64_t first, int64_t count) {
+    return data.rows(*cx.pool, std::span(which).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+  };
+  return evaluate_rows(cx, mesh, model, std::ssize(which), at_once, segment_length, rows, by_position);
+}
+
 }  // namespace og

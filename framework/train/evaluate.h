@@ -1,9 +1,10 @@
-// Evaluation: the loss of rows, without gradients, over all ranks.
+// Evaluation: the loss of rows, without gradients, over all ranks: that of `onegather eval`, and `eval_loss` of a run.
 #pragma once
 
 #include <functional>
 #include <vector>
 
+#include "framework/data/loader.h"
 #include "framework/train/segments.h"
 
 namespace og {
@@ -21,5 +22,12 @@ struct Evaluation {
 // Collective over the mesh. at_once: rows a data rank takes at a time; segment_length: as in RowsOptions.
 Evaluation evaluate_rows(Context& cx, Mesh& mesh, HybridLM& model, int64_t num_rows, int64_t at_once,
                          int64_t segment_length, const RowSource& rows, bool by_position);
+
+// Rows of an epoch that an evaluation of `most` rows reads (0: all): that many, spread evenly over all, in their order.
+std::vector<int64_t> spread_rows(int64_t rows, int64_t most);
+
+// The same of spread_rows of the data.
+Evaluation evaluate_data(Context& cx, Mesh& mesh, HybridLM& model, const Loader& data, int64_t most_rows,
+                         int64_t at_once, int64_t segment_length, bool by_position);
 
 }  // namespace og

@@ -24,9 +24,6 @@ namespace og {
 
 namespace {
 
-// An evaluation during a run reads at most as many rows as this many steps.
-constexpr int64_t kEvaluationSteps = 8;
-
 class Trainer {
  public:
   Trainer(Config config, Comm& world, const TrainOptions& options);
@@ -186,12 +183,8 @@ StepMetrics Trainer::measure(const StepResult& result, double begin) {
 }
 
 double Trainer::evaluate() {
-  const Loader& data = *corpus_.eval;
-  Pool& pool = *session_->context().pool;
-  const int64_t rows = std::min(data.rows_per_epoch(), kEvaluationSteps * config_.rows_per_step());
-  const RowSource source = [&](int64_t first, int64_t count) { return data.rows(pool, first, count); };
-  return evaluate_rows(session_->context(), session_->mesh(), session_->model(), rows, config_.train.micro_batch_size,
-                       config_.train.segment_length, source, false)
+  return evaluate_data(session_->context(), session_->mesh(), session_->model(), *corpus_.eval,
+                       config_.most_eval_rows(), config_.train.micro_batch_size, config_.train.segment_length, false)
       .loss();
 }
 

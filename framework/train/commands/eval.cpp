@@ -58,9 +58,8 @@ int eval_command(const std::vector<std::string>& args) {
     const std::unique_ptr<Loader> data = open_files("--data", files, *model.tokenizer, model.config, world);
     Context& cx = model.session->context();
     const int64_t rows = data->rows_per_epoch();
-    const Evaluation e = evaluate_rows(
-        cx, model.session->mesh(), model.session->model(), rows, 1, model.config.train.segment_length,
-        [&](int64_t first, int64_t count) { return data->rows(*cx.pool, first, count); }, true);
+    const Evaluation e = evaluate_data(cx, model.session->mesh(), model.session->model(), *data, 0, 1,
+                                       model.config.train.segment_length, true);
     if (!std::isfinite(e.loss()))
       fail(Status::numbers, "{}: the loss on {} is {}: the weights are out of range; take an earlier checkpoint",
            model.checkpoint, files[0], e.loss());
