@@ -25,6 +25,12 @@ class Checker {
     check_pipeline();
     if (rules_.needs_training_data && config_.data.train.empty() && fine({"data.train"}))
       add("data.train", "required: the files to train on");
+    if (rules_.needs_training_data)
+      for (const DataConfig::Source& s : config_.data.eval)
+        if (s.weight > 0)
+          add("data.eval", fmt::format("{}: weights mix the rows of data.train; an evaluation counts every row once. "
+                                       "Leave the weight out",
+                                       s.path));
   }
 
  private:

@@ -1,5 +1,7 @@
 #include "framework/train/corpus.h"
 
+#include <algorithm>
+
 #include "framework/data/prepare.h"
 #include "framework/data/text_reader.h"
 #include "framework/io/json.h"
@@ -55,6 +57,33 @@ std::unique_ptr<Loader> open(const std::string& what, const std::vector<DataConf
 }
 
 }  // namespace
+
+std::vector<std::string> remarks(const Corpus& corpus, const Config& config) {
+  std::vector<std::string> list;
+  const auto empty_documents = [&](const char* key, const Loader& data) {
+    if (data.num_empty_documents() > 0)
+      list.push_back(fmt::format("{}: {} of {} documents are empty: nothing but their end is learned or measured", key,
+                                 data.num_empty_documents(), data.num_documents()));
+  };
+  empty_documents("data.train", *corpus.train);
+  if (const int64_t left = corpus.train->tokens_left_out(); left > 0)
+    list.push_back(fmt::format("data.train: {} of {} tokens are left out of every epoch: they fill no row of {}", left,
+                               corpus.train->num_tokens(), config.data.sequence_length));
+  const bool evaluates = config.train.eval_every > 0;
+  if (corpus.eval) {
+    empty_documents("data.eval", *corpus.eval);
+    const int64_t all = corpus.eval->rows_per_epoch();
+    const int64_t most = config.most_eval_rows(), rows = most == 0 ? all : std::min(most, all);
+    list.push_back(
+        evaluates ? fmt::format("evaluation: every {} steps, {} of {} rows of data.eval{}", config.train.eval_every,
+                                rows, all, rows < all ? ", spread evenly (train.eval_rows)" : "")
+                  : std::string("data.eval is given, but train.eval_every is 0: it is not evaluated during the run"));
+  } else if (evaluates) {
+    list.push_back(fmt::format("train.eval_every is {}, but no data.eval is given: nothing is evaluated",
+                               config.train.eval_every));
+  }
+  return list;
+}
 
 Corpus open_corpus(Config& config, Comm& world) {
   Corpus corpus;

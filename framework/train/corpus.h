@@ -3,6 +3,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "framework/data/loader.h"
 #include "framework/data/tokenizer.h"
@@ -15,6 +17,9 @@ struct Corpus {
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<Loader> train, eval;  // null where the config names no files
 };
+
+// What of the data is left out or not used, for people: one sentence each.
+std::vector<std::string> remarks(const Corpus& corpus, const Config& config);
 
 // Collective. Sets config.model.vocab_size to the tokenizer's where it is 0.
 Corpus open_corpus(Config& config, Comm& world);

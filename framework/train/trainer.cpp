@@ -151,6 +151,7 @@ void Trainer::announce() {
   log::info("data: {} documents, {} tokens, {} rows of {} an epoch; {} rows a step", data.num_documents(),
             human_count(static_cast<double>(data.num_tokens())), data.rows_per_epoch(), config_.data.sequence_length,
             config_.rows_per_step());
+  for (const std::string& remark : remarks(corpus_, config_)) log::info("{}", remark);
   const std::string segments =
       describe_segments(config_, session_->mesh().degrees(), size_of(session_->precision().dtype));
   if (!segments.empty()) log::info("{}", segments);
