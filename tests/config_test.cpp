@@ -2,6 +2,8 @@
 #include "framework/train/config.h"
 
 #include "framework/core/nearest.h"
+#include "framework/train/config_keys.h"
+#include "framework/train/key_names.h"
 #include "tests/files.h"
 
 namespace og {
@@ -261,6 +263,139 @@ TEST(config, what_is_not_yaml_is_refused_with_its_place) {
   EXPECT_TRUE(contains(problems(kGood, {"train.seed=[1"}), "command line: train.seed: the value \"[1\" is not YAML"));
 }
 
+TEST(config, a_file_is_one_document_without_tabs) {
+  EXPECT_EQ(problems(std::string(kGood) + "---\ntrain: {seed: 2}\n"),
+            "x.yaml:17:1: a second document begins here; a file holds one");
+  EXPECT_EQ(parse("---\n" + std::string(kGood) + "...\n").model.hidden_size, 64);
+  EXPECT_EQ(parse(std::string(kGood) + "---\n# nothing\n").model.hidden_size, 64);
+  // What comes after a list is not dropped either.
+  EXPECT_TRUE(contains(problems("[a, b].txt"), "x.yaml:1:7: a second document begins here"));
+  EXPECT_EQ(problems(with("  hidden_size", "\thidden_size")),
+            "x.yaml:2:1: not YAML: the line is indented with a tab; YAML takes spaces only");
+  EXPECT_EQ(problems(with("    L: {", "  \t  L: {")),
+            "x.yaml:7:1: not YAML: the line is indented with a tab; YAML takes spaces only");
+  EXPECT_EQ(parse(with("hidden_size: 64", "hidden_size:\t64")).model.hidden_size, 64);
+}
+
+TEST(config, merge_keys) {
+  const Config c = parse(with("    L: {type: gla, num_heads: 8}",
+                              "    L: &l {type: gla, num_heads: 8}\n"
+                              "    A: {<<: *l, num_heads: 3}\n"
+                              "    B: {head_k_dim: 5, <<: [{head_k_dim: 6, gate_rank: 7}, *l]}\n"
+                              "    C: {<<: {<<: *l, gate: none}}"));
+  EXPECT_EQ(c.model.mixers.at('A').integer("num_heads"), 3);
+  EXPECT_EQ(c.model.mixers.at('A').type, "gla");
+  EXPECT_EQ(c.model.mixers.at('B').integer("num_heads"), 8);
+  EXPECT_EQ(c.model.mixers.at('B').integer("head_k_dim"), 5);
+  EXPECT_EQ(c.model.mixers.at('B').integer("gate_rank"), 7);
+  EXPECT_EQ(c.model.mixers.at('C').choice("gate"), "none");
+  EXPECT_EQ(c.model.mixers.at('C').integer("num_heads"), 8);
+  EXPECT_EQ(c.origin("model.mixers.A.type").str(), "x.yaml:7");
+  EXPECT_EQ(problems(with("{type: gla, num_heads: 8}", "{<<: 3}")),
+            "x.yaml:7:9: <<: expected an alias of a group of keys (*name), or a list of them, found 3");
+  EXPECT_TRUE(
+      contains(problems(with("{type: gla, num_heads: 8}", "{type: gla, <<: {num_heads: 8}, gate: none, gate: none}")),
+               "model.mixers.L.gate: given twice"));
+}
+
+TEST(config, numbers_say_what_to_write_instead) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"train.num_steps=1e2", "expected a whole number >= 0, found 1e2; write 100"},
+      {"train.num_steps=100.0", "found 100.0; write 100"},
+      {"train.num_steps=1_000", "found 1_000; write 1000"},
+      {"train.num_steps=\"1,000\"", "found the text \"1,000\"; write 1000"},
+      {"train.num_steps=1,000", "found 1,000; write 1000"},
+      {"train.num_steps=16K", "found 16K; write 16384 or 16000"},
+      {"train.num_steps=0x10", "found 0x10; write 16"},
+      {"train.num_steps=\"10\"", "found the text \"10\"; write 10 without quotes"},
+      {"train.num_steps=2e15", "expected a whole number >= 0, found 2e15; the most is 1e15"},
+      {"train.num_steps=99999999999999999999", "found 99999999999999999999; the most is 1e15"},
+      {"model.mixers.L.num_heads=99999999999999999999", "found 99999999999999999999; the most is 9223372036854775807"},
+      {"model.vocab_size=3e9", "expected a whole number from 2 to 1073741824 or null, found 3e9"},
+      {"model.hidden_size=0", "expected a whole number from 1 to 1048576, found 0"},
+      {"train.seed=-1", "expected a whole number >= 0, found -1"},
+      {"train.seed=1.5", "expected a whole number >= 0, found 1.5"},
+      {"train.max_grad_norm=nan", "expected a number >= 0, found nan"},
+      {"train.max_grad_norm=.inf", "expected a number >= 0, found .inf"},
+      {"train.max_grad_norm=1e999", "expected a number >= 0, found 1e999; the most is 1.79e308"},
+      {"train.max_grad_norm=1e-999", "expected a number >= 0, found 1e-999; write 0"},
+      {"train.schedule.final_ratio=10%", "expected a number from 0 to 1, found 10%; write 0.1"},
+      {"train.schedule.final_ratio=\"0,5\"", "found the text \"0,5\"; write 0.5"},
+      {"train.schedule.final_ratio=0,5", "found 0,5; write 0.5"},
+      {"train.optimizer.betas=[0.9, 1.5]", "expected a list of two numbers from 0 to 0.999999, found [0.9, 1.5]"},
+      {"train.optimizer.betas=0.9", "from 0 to 0.999999, found 0.9; write [0.9, 0.95]"},
+  };
+  for (const auto& [override, message] : cases) {
+    const std::string found = problems(kGood, {override});
+    EXPECT_TRUE(found.ends_with(message) || contains(found, std::string(message) + ";"))
+        << found << "\n  expected " << message;
+  }
+  const std::string digits(309, '9');
+  EXPECT_EQ(
+      problems(kGood, {"train.seed=" + digits}),
+      "command line: train.seed: expected a whole number >= 0, found 999999999999999999999999... (309 characters); "
+      "the most is 1e15");
+}
+
+TEST(config, names_of_other_projects) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"lr=1", "lr: unknown key; did you mean train.optimizer.learning_rate?"},
+      {"train.optimizer.lr=1", "unknown key; did you mean train.optimizer.learning_rate?"},
+      {"train.batch-size=1", "did you mean train.tokens_per_step? (tokens of all ranks: "},
+      {"data.seq_len=1", "did you mean data.sequence_length?"},
+      {"model.n_layers=1", "did you mean model.num_hidden_layers?"},
+      {"model.d_model=1", "did you mean model.hidden_size?"},
+      {"model.n_head=1", "did you mean model.mixers.<letter>.num_heads?"},
+      {"train.max_steps=1", "did you mean train.num_steps?"},
+      {"train.epochs=1", "did you mean train.num_steps? (it counts steps: "},
+      {"train.beta1=1", "did you mean train.optimizer.betas? (both in one list: [0.9, 0.95])"},
+      {"betas=1", "did you mean train.optimizer.betas?"},
+      {"train.bf16=true", "did you mean train.precision?"},
+      {"tp=2", "did you mean parallel.tensor?"},
+      {"output_dir=x", "did you mean run.dir?"},
+      {"model.channels.M.n_experts=4", "type moe has no such key; did you mean num_experts?"},
+      {"train.learning_rat=1", "did you mean train.optimizer.learning_rate?"},
+  };
+  for (const auto& [override, message] : cases)
+    EXPECT_TRUE(contains(problems(kGood, {override}), message))
+        << problems(kGood, {override}) << "\n  expected " << message;
+}
+
+TEST(config, the_command_line_says_how_values_are_written) {
+  const std::pair<std::vector<std::string>, const char*> cases[] = {
+      {{"train.num_steps", "5"}, "expected key=value, found \"train.num_steps 5\"; write train.num_steps=5"},
+      {{"train.num_steps", "=", "5", "train.seed=3"}, "found \"train.num_steps = 5\"; write train.num_steps=5"},
+      {{"train.num_steps:", "5"}, "write train.num_steps=5"},
+      {{"train.num_steps:5"}, "write train.num_steps=5"},
+      {{"steps", "5"}, "expected key=value, found \"steps 5\"; write train.num_steps=5"},
+      {{"other.yaml"}, "found \"other.yaml\"; there is one config file, the first word"},
+      {{"data.train=[a,b].txt"}, "stands in quotes: 'data.train=\"[a,b].txt\"'"},
+      {{"data.train=[a[1].txt, c]"}, "stands in quotes: 'data.train=[\"a[1].txt\", \"c\"]'"},
+      {{"run.dir=a #1"}, "the value \"a #1\": what follows # is a comment; a text with any of "},
+  };
+  for (const auto& [words, message] : cases) {
+    const std::string found = problems(kGood, words);
+    EXPECT_TRUE(contains(found, message)) << found << "\n  expected " << message;
+    EXPECT_FALSE(contains(found, "problems in the configuration")) << found;
+  }
+  const Config c = parse(kGood, {"data.train=[\"[a,b].txt\", c=d.txt, e f.txt]", "run.dir=\"a #1\""});
+  EXPECT_EQ(c.data.train, (std::vector<DataConfig::Source>{{"[a,b].txt", 0}, {"c=d.txt", 0}, {"e f.txt", 0}}));
+  EXPECT_EQ(c.run.dir, "a #1");
+}
+
+TEST(key_names, no_name_of_another_project_hides_a_key) {
+  for (const ConfigKey& key : config_keys()) {
+    EXPECT_EQ(guess_key(key.path, false).key, key.path);
+    const std::string name = key.path.substr(key.path.rfind('.') + 1);
+    EXPECT_TRUE(guess_key(name, false).key.ends_with("." + name)) << name;
+  }
+  for (const MixerType& type : mixer_types())
+    for (const OptionSpec& option : type.options)
+      EXPECT_TRUE(guess_key(option.name, false).key.empty() || find_config_key(guess_key(option.name, false).key))
+          << option.name;
+  EXPECT_EQ(guess_key("nothing_like_it", true).key, "");
+}
+
 TEST(config, includes) {
   TemporaryFolder folder;
   write_file(folder / "base/base.yaml", kGood);
@@ -279,9 +414,14 @@ TEST(config, includes) {
   write_file(folder / "b.yaml", "train: {num_steps: 1}\ninclude: [a.yaml]\n");
   EXPECT_TRUE(contains(message_of(Status::usage, [&] { load_config(folder / "a.yaml", {}, rules()); }),
                        "b.yaml:2:11: include: files include each other"));
+  EXPECT_FALSE(contains(message_of(Status::usage, [&] { load_config(folder / "a.yaml", {}, rules()); }), "required"));
   write_file(folder / "c.yaml", "include: absent.yaml\n");
   EXPECT_TRUE(contains(message_of(Status::usage, [&] { load_config(folder / "c.yaml", {}, rules()); }),
                        "c.yaml:1:10: include: no such file"));
+  // What the missing file would have said is not missed too; what is wrong here all the same is told.
+  EXPECT_EQ(message_of(Status::usage, [&] { load_config(folder / "c.yaml", {"train.seed=x"}, rules()); }),
+            "2 problems in the configuration:\n  " + (folder / "c.yaml") + ":1:10: include: no such file: " +
+                (folder / "absent.yaml") + "\n  command line: train.seed: expected a whole number >= 0, found x");
   EXPECT_TRUE(contains(message_of(Status::usage, [&] { load_config(folder / "tip.yaml", {}, rules()); }),
                        "tip.yaml: no such config file; did you mean " + (folder / "top.yaml")));
 }

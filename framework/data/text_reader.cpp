@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include "framework/core/error.h"
 
@@ -127,7 +128,9 @@ bool TextReader::read_line(std::string& line) {
 }
 
 std::vector<std::string> expand_paths(const std::string& pattern) {
-  if (pattern.find_first_of("*?[") == std::string::npos) return {pattern};
+  // A file may be called a[1].txt.
+  std::error_code error;
+  if (pattern.find_first_of("*?[") == std::string::npos || std::filesystem::exists(pattern, error)) return {pattern};
   glob_t found{};
   std::vector<std::string> paths;
   if (::glob(pattern.c_str(), 0, nullptr, &found) == 0)

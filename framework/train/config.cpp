@@ -8,6 +8,7 @@
 #include "framework/io/file.h"
 #include "framework/train/config_problems.h"
 #include "framework/train/config_value.h"
+#include "framework/train/key_names.h"
 
 namespace og {
 
@@ -67,6 +68,43 @@ bool is_group(const std::string& path) {
          (!find_config_key(path) && !names_in(path).empty());
 }
 
+// What is wrong with words[i] as key=value, or "". Words of what was meant to be one are taken together: `i` is the
+// last of them.
+std::string check_override(const std::vector<std::string>& words, size_t& i) {
+  const std::string& word = words[i];
+  const size_t equals = word.find('=');
+  if (equals != std::string::npos && equals > 0 && equals < word.find_first_of(" \t")) return "";
+  if (word.ends_with(".yaml") || word.ends_with(".yml"))
+    return fmt::format("expected key=value, found \"{}\"; there is one config file, the first word", word);
+  std::string found = word;  // train.num_steps 5, train.num_steps = 5, train.num_steps: 5
+  const size_t key_end = word.find_first_of(":= ");
+  const std::string key = key_end == 0 ? "" : guess_key(word.substr(0, key_end), false).key;
+  if (key.empty()) return fmt::format("expected key=value, found \"{}\"", word);
+  const auto value_in = [](const std::string& text) {
+    const size_t first = text.find_first_not_of(":= ");
+    return first == std::string::npos ? "" : text.substr(first);
+  };
+  std::string value = key_end == std::string::npos ? "" : value_in(word.substr(key_end));
+  while (value.empty() && i + 1 < words.size() && words[i + 1].find('=', 1) == std::string::npos) {
+    found += " " + words[++i];
+    value = value_in(words[i]);
+  }
+  return fmt::format("expected key=value, found \"{}\"; write {}={}", found, key, value.empty() ? "VALUE" : value);
+}
+
+// The value as it is written to be one text, or a list of such.
+std::string in_quotes(const std::string& value) {
+  if (!value.starts_with('[') || !value.ends_with(']')) return fmt::format("\"{}\"", value);
+  std::string list;
+  for (size_t begin = 1; begin < value.size();) {
+    const size_t end = std::min(value.find(',', begin), value.size() - 1);
+    begin = std::min(value.find_first_not_of(' ', begin), end);
+    list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", value.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return "[" + list + "]";
+}
+
 class Reader {
  public:
   explicit Reader(const ConfigRules& rules) : rules_(rules) {}
@@ -92,19 +130,34 @@ class Reader {
 
   void add_overrides(const std::vector<std::string>& overrides) {
     ++layer_;
-    for (const std::string& text : overrides) {
+    for (size_t i = 0; i < overrides.size(); ++i) {
+      const std::string& text = overrides[i];
       const size_t equals = text.find('=');
       const Origin origin{Origin::Kind::command_line, {}, 0, 0};
-      if (equals == std::string::npos || equals == 0) {
-        problems_.add(origin, "", fmt::format("expected key=value, found \"{}\"", text));
+      if (const std::string wrong = check_override(overrides, i); !wrong.empty()) {
+        problems_.add(origin, "", wrong);
         continue;
       }
+      const std::string value = text.substr(equals + 1);
       YamlNode node;
+      std::string lost;  // what is not read of the value
       try {
-        node = parse_yaml(text.substr(equals + 1), "");
-      } catch (const Error& e) {
+        node = parse_yaml(value, "");
+        if (value.find(" #") != std::string::npos && !node.quoted && node.kind != YamlNode::Kind::sequence &&
+            node.text.find('#') == std::string::npos)
+          lost = ": what follows # is a comment";
+      } catch (const Error&) {
+        lost = " is not YAML";
+      }
+      if (!lost.empty()) {
+        const ConfigKey* key = find_config_key(text.substr(0, equals));
+        const bool may_be_text = key && (key->kind == ConfigKey::Kind::text || key->kind == ConfigKey::Kind::sources);
         problems_.add(origin, text.substr(0, equals),
-                      fmt::format("the value \"{}\" is not YAML", text.substr(equals + 1)));
+                      fmt::format("the value \"{}\"{}{}", value, lost,
+                                  may_be_text ? fmt::format("; a text with any of , : # [ ] {{ }} stands in quotes: "
+                                                            "'{}={}'",
+                                                            key->path, in_quotes(value))
+                                              : ""));
         continue;
       }
       // a.b.c=x is {a: {b: {c: x}}}.
@@ -128,6 +181,7 @@ class Reader {
     const std::string stem = std::filesystem::path(name).stem().string();
     config.run.dir = "runs/" + (stem.empty() ? "run" : stem);
     for (const ConfigKey& key : config_keys()) read_key(config, key);
+    if (problems_.about("include")) problems_.report();  // what the missing file would have said is not missed too
     read_letters(config, "model.mixers", config.model.mixers, rules_.mixers, "mixer");
     read_letters(config, "model.channels", config.model.channels, rules_.channels, "channel part");
     check_config(config, rules_, problems_);
@@ -198,19 +252,17 @@ class Reader {
     }
   }
 
-  // Names in the same group first, then the same name elsewhere.
+  // The same name in another group or in another project, then misspelt ones, those of the same group first.
   std::string suggestion(const std::string& group, const std::string& name) const {
-    std::string hint = did_you_mean(name, names_in(group));
-    if (!hint.empty()) return hint;
-    for (const ConfigKey& key : config_keys())
-      if (key.path == name || last_of(key.path) == name) return "; did you mean " + key.path + "?";
+    if (const KeyGuess guess = guess_key(name, false); !guess.key.empty()) return guess.str();
     for (const MixerType& type : rules_.mixers)
       for (const OptionSpec& option : type.options)
         if (option.name == name) return fmt::format("; did you mean model.mixers.<letter>.{}?", name);
     for (const ChannelType& type : rules_.channels)
       for (const OptionSpec& option : type.options)
         if (option.name == name) return fmt::format("; did you mean model.channels.<letter>.{}?", name);
-    return "";
+    const std::string near = did_you_mean(name, names_in(group));
+    return near.empty() ? guess_key(name, true).str() : near;
   }
 
   void read_key(Config& config, const ConfigKey& key) {
@@ -305,8 +357,11 @@ class Reader {
         if (!option) {
           std::vector<std::string> names;
           for (const OptionSpec& o : type.options) names.push_back(o.name);
+          const std::string guess = last_of(guess_key(name, false).key);
+          const bool known = std::find(names.begin(), names.end(), guess) != names.end();
           problems_.add(key_places_[path], path,
-                        fmt::format("type {} has no such key{}", type.name, did_you_mean(name, names)));
+                        fmt::format("type {} has no such key{}", type.name,
+                                    known ? "; did you mean " + guess + "?" : did_you_mean(name, names)));
           continue;
         }
         const ReadValue read = read_value(rule_of(*option), s.node);
@@ -351,6 +406,7 @@ Config load_config(const std::string& path, const std::vector<std::string>& over
     std::filesystem::path folder = std::filesystem::path(path).parent_path();
     for (const auto& entry : std::filesystem::directory_iterator(folder.empty() ? "." : folder, error))
       if (entry.path().extension() == ".yaml") others.push_back((folder / entry.path().filename()).string());
+    if (path.find('=') != std::string::npos) fail(Status::usage, "{}: the config file comes before key=value", path);
     fail(Status::usage, "{}: no such config file{}", path, did_you_mean(path, others));
   }
   Reader reader(rules);

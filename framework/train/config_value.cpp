@@ -1,9 +1,7 @@
 #include "framework/train/config_value.h"
 
-#include <charconv>
-#include <cmath>
-
 #include "framework/core/nearest.h"
+#include "framework/core/number.h"
 
 namespace og {
 
@@ -11,24 +9,14 @@ namespace {
 
 using Kind = ConfigKey::Kind;
 
-template <class T>
-bool parse_number(std::string_view text, T& out) {
-  if (text.starts_with('+')) text.remove_prefix(1);
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
-  return error == std::errc() && end == text.data() + text.size() && !text.empty();
-}
-
 std::string joined(const std::vector<std::string>& words) {
   std::string s;
   for (const std::string& w : words) s += (s.empty() ? "" : ", ") + w;
   return s;
 }
 
-std::string range_text(const ValueRule& rule) {
-  const bool low = std::isfinite(rule.least), high = std::isfinite(rule.most) && rule.most < 1e9;
-  if (low && high) return fmt::format(" from {:g} to {:g}", rule.least, rule.most);
-  if (low) return fmt::format(" >= {:g}", rule.least);
-  return high ? fmt::format(" <= {:g}", rule.most) : "";
+NumberRule number_of(const ValueRule& rule) {
+  return {.whole = rule.kind == Kind::integer, .least = rule.least, .most = rule.most};
 }
 
 std::string expected(const ValueRule& rule) {
@@ -38,11 +26,11 @@ std::string expected(const ValueRule& rule) {
       s = "true or false";
       break;
     case Kind::integer:
-      s = "a whole number" + range_text(rule);
+      s = "a whole number" + number_of(rule).range();
       for (const std::string& word : rule.choices) s += " or " + word;
       break;
     case Kind::real:
-      s = "a number" + range_text(rule);
+      s = "a number" + number_of(rule).range();
       break;
     case Kind::choice:
       s = "one of " + joined(rule.choices);
@@ -51,7 +39,7 @@ std::string expected(const ValueRule& rule) {
       s = "a text";
       break;
     case Kind::pair:
-      s = "a list of two numbers" + range_text(rule);
+      s = "a list of two numbers" + number_of(rule).range();
       break;
     case Kind::sources:
       s = "a list of files, each a path or {path: FILE, weight: NUMBER > 0}";
@@ -60,11 +48,30 @@ std::string expected(const ValueRule& rule) {
   return rule.nullable ? s + " or null" : s;
 }
 
-bool read_real(const YamlNode& node, double& out) {
-  return node.kind == YamlNode::Kind::scalar && !node.quoted && parse_number(node.text, out) && std::isfinite(out);
+template <class T>
+bool read_number(const YamlNode& node, const NumberRule& rule, T& out) {
+  return node.kind == YamlNode::Kind::scalar && !node.quoted && parse_number(node.text, rule, out);
 }
 
-bool in_range(const ValueRule& rule, double x) { return x >= rule.least && x <= rule.most; }
+// What was found, for a message.
+std::string found(const ValueRule& rule, const YamlNode& node) {
+  if (rule.kind != Kind::pair || node.kind != YamlNode::Kind::sequence) return shortened(node.describe());
+  std::string list;
+  for (const YamlNode& item : node.items) list += (list.empty() ? "" : ", ") + item.describe();
+  return shortened("[" + list + "]");
+}
+
+// What to write instead: the number that was meant, the nearest word.
+std::string hint(const ValueRule& rule, const YamlNode& node) {
+  if (rule.kind == Kind::pair && node.kind == YamlNode::Kind::scalar) return "; write [0.9, 0.95]";
+  if (node.kind != YamlNode::Kind::scalar) return "";
+  if (rule.kind == Kind::boolean) return did_you_mean(node.text, {"true", "false"});
+  if (const std::string word = did_you_mean(node.text, rule.choices); !word.empty()) return word;
+  if (rule.kind != Kind::integer && rule.kind != Kind::real) return "";
+  double x = 0;
+  if (node.quoted && parse_number(node.text, number_of(rule), x)) return fmt::format("; write {} without quotes", x);
+  return number_hint(node.text, number_of(rule));
+}
 
 bool read_source(const YamlNode& node, DataConfig::Source& out) {
   if (node.kind == YamlNode::Kind::scalar) {
@@ -75,7 +82,7 @@ bool read_source(const YamlNode& node, DataConfig::Source& out) {
   for (const auto& [key, value] : node.entries) {
     if (key.text == "path" && value.kind == YamlNode::Kind::scalar)
       out.path = value.text;
-    else if (key.text != "weight" || !read_real(value, out.weight) || out.weight <= 0)
+    else if (key.text != "weight" || !read_number(value, {.least = 0, .above = true}, out.weight))
       return false;
   }
   return !out.path.empty();
@@ -98,9 +105,9 @@ bool read_scalar(const ValueRule& rule, const YamlNode& node, ConfigValue& out) 
   }
   if (rule.kind == Kind::real) {
     double x = 0;
-    if (!read_real(node, x) || !in_range(rule, x)) return false;
+    const bool good = read_number(node, number_of(rule), x);
     out = x;
-    return true;
+    return good;
   }
   if (rule.kind == Kind::boolean) {
     const bool yes = text == "true" || text == "True" || text == "TRUE";
@@ -113,9 +120,9 @@ bool read_scalar(const ValueRule& rule, const YamlNode& node, ConfigValue& out) 
       return true;
     }
   int64_t i = 0;
-  if (rule.kind != Kind::integer || node.quoted || !parse_number(text, i)) return false;
+  const bool good = rule.kind == Kind::integer && read_number(node, number_of(rule), i);
   out = i;
-  return in_range(rule, static_cast<double>(i));
+  return good;
 }
 
 }  // namespace
@@ -137,8 +144,7 @@ ReadValue read_value(const ValueRule& rule, const YamlNode& node) {
   } else if (rule.kind == Kind::pair) {
     std::vector<double> pair(node.items.size());
     good = node.items.size() == 2;
-    for (size_t i = 0; i < pair.size() && good; ++i)
-      good = read_real(node.items[i], pair[i]) && in_range(rule, pair[i]);
+    for (size_t i = 0; i < pair.size() && good; ++i) good = read_number(node.items[i], number_of(rule), pair[i]);
     read.value = std::move(pair);
   } else if (rule.kind == Kind::sources) {
     std::vector<DataConfig::Source> sources;
@@ -148,13 +154,7 @@ ReadValue read_value(const ValueRule& rule, const YamlNode& node) {
     good = read_scalar(rule, node, read.value);
   }
   if (good) return read;
-  read.problem = fmt::format("expected {}, found {}", expected(rule), node.describe());
-  if (node.kind == YamlNode::Kind::scalar) {
-    if (rule.kind == Kind::boolean)
-      read.problem += did_you_mean(node.text, {"true", "false"});
-    else
-      read.problem += did_you_mean(node.text, rule.choices);
-  }
+  read.problem = fmt::format("expected {}, found {}{}", expected(rule), found(rule, node), hint(rule, node));
   return read;
 }
 

@@ -48,7 +48,7 @@ Degrees resolve_degrees(const Config& config, int world_size) {
     d.data = std::max(1, world_size / others);
   }
   const std::string problem = check_degrees(d, world_size);
-  if (!problem.empty()) fail(Status::usage, "parallel: {}", problem);
+  if (!problem.empty()) fail(Status::usage, "{}", problem);
   return d;
 }
 

@@ -8,6 +8,7 @@
 #include "framework/train/commands/command_line.h"
 #include "framework/train/corpus.h"
 #include "framework/train/evaluate.h"
+#include "framework/train/key_names.h"
 #include "framework/train/launch.h"
 #include "framework/train/trained_model.h"
 
@@ -46,7 +47,9 @@ int eval_command(const std::vector<std::string>& args) {
   if (!line.parse(args)) return 0;
   // The list of files takes all that follows it, key=value too.
   const auto is_override = [](const std::string& s) {
-    return s.find('=') != std::string::npos && !std::filesystem::exists(s);
+    const size_t equals = s.find('=');
+    return equals != std::string::npos && !std::filesystem::exists(s) &&
+           !guess_key(s.substr(0, equals), true).key.empty();
   };
   std::copy_if(files.begin(), files.end(), std::back_inserter(overrides), is_override);
   std::erase_if(files, is_override);

@@ -1,12 +1,12 @@
 #include "framework/train/commands/mixer.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 
 #include "framework/core/log.h"
 #include "framework/io/safetensors.h"
 #include "framework/train/commands/command_line.h"
+#include "framework/train/config_value.h"
 #include "framework/train/mixer_run.h"
 
 namespace og {
@@ -41,34 +41,17 @@ std::string text_of(const OptionValue& v) {
   return "null";
 }
 
-template <class T>
-bool parse_number(const std::string& text, const OptionSpec& spec, T& x) {
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, x);
-  return error == std::errc() && stop == end && static_cast<double>(x) >= spec.least &&
-         static_cast<double>(x) <= spec.most;
-}
-
 OptionValue parse_value(const OptionSpec& spec, const std::string& text) {
-  using Kind = OptionSpec::Kind;
-  std::string expected;
-  int64_t whole = 0;
-  double real = 0;
-  if (text == "null" && spec.nullable) return std::monostate{};
-  if (spec.kind == Kind::boolean) {
-    if (text == "true" || text == "false") return text == "true";
-    expected = "true or false";
-  } else if (spec.kind == Kind::choice) {
-    if (std::find(spec.choices.begin(), spec.choices.end(), text) != spec.choices.end()) return text;
-    expected = "one of " + joined(spec.choices);
-  } else if (spec.kind == Kind::integer) {
-    if (parse_number(text, spec, whole)) return whole;
-    expected = fmt::format("a whole number from {} to {}", spec.least, spec.most);
-  } else {
-    if (parse_number(text, spec, real)) return real;
-    expected = fmt::format("a number from {} to {}", spec.least, spec.most);
-  }
-  fail(Status::usage, "mixer: option {}: expected {}, found \"{}\"", spec.name, expected, text);
+  YamlNode node;
+  node.kind = text == "null" ? YamlNode::Kind::null : YamlNode::Kind::scalar;
+  node.text = text;
+  const ReadValue read = read_value(rule_of(spec), node);
+  if (!read.problem.empty()) fail(Status::usage, "mixer: option {}: {}", spec.name, read.problem);
+  if (const auto* b = std::get_if<bool>(&read.value)) return *b;
+  if (const auto* i = std::get_if<int64_t>(&read.value)) return *i;
+  if (const auto* r = std::get_if<double>(&read.value)) return *r;
+  if (const auto* t = std::get_if<std::string>(&read.value)) return *t;
+  return std::monostate{};
 }
 
 // The type's own options: --name value, --name=value or name=value; a lone --name of a boolean is true.
@@ -170,10 +153,10 @@ int mixer_command(const std::vector<std::string>& args) {
   line.add("--input", input, "Safetensors file with the streams (F32 or F64)");
   line.add("--output", output, "Safetensors file to write");
   line.add("--form", form, "recurrent, chunked or decode");
-  line.add("--chunk", settings.chunk, "Tokens a chunk, of the chunked form");
+  line.add("--chunk", settings.chunk, "Tokens a chunk, of the chunked form", Bound::positive);
   line.add("--backend", backend, "ref, cpu or cuda; f64 always runs in ref");
-  line.add("--ranks", settings.ranks, "Split the sequence over this many thread ranks");
-  line.add("--threads", settings.threads, "Threads of each rank");
+  line.add("--ranks", settings.ranks, "Split the sequence over this many thread ranks", Bound::positive);
+  line.add("--threads", settings.threads, "Threads of each rank", Bound::positive);
   line.allow_unknown();
   if (!line.parse(args)) return 0;
   if (list) {
@@ -191,11 +174,8 @@ int mixer_command(const std::vector<std::string>& args) {
   settings.backend = static_cast<Backend>(choose("--backend", backend, {"ref", "cpu", "cuda"}));
   if (settings.backend == Backend::cuda)
     fail(Status::usage, "mixer: --backend cuda: this program was built without CUDA; there are ref and cpu");
-  if (settings.chunk < 1) fail(Status::usage, "mixer: --chunk: expected a whole number > 0, found {}", settings.chunk);
-  if (settings.ranks < 1 || settings.ranks > 64)
+  if (settings.ranks > 64)
     fail(Status::usage, "mixer: --ranks: expected a whole number from 1 to 64, found {}", settings.ranks);
-  if (settings.threads < 1)
-    fail(Status::usage, "mixer: --threads: expected a whole number > 0, found {}", settings.threads);
   if (input.empty() || output.empty()) fail(Status::usage, "mixer: --input and --output are needed");
   run(settings, input, output);
   return 0;
