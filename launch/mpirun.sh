@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # launch/mpirun.sh CONFIG [--ranks N] [--hosts FILE] [onegather train options] [key=value ...]   (-np N, --np N say the same)
-# launch/mpirun.sh bench step|comm|sequence [--ranks N] [--hosts FILE] [options of onegather bench]
-# Trains CONFIG, or measures, on N ranks of this machine (default 2), or of the hosts that FILE names, one a line: `name` or `name slots=N` (default: all
-# their slots; this machine must be the first). Ctrl-C lets every rank finish its step and save. Exit status: the program's; 130 when it was
-# interrupted, 5 when a rank died or a host does not answer. With several hosts: --interface SUBNET (default: that of the route to the
-# second host), ONEGATHER_RSH (default ssh), the program and the folder must be at the same path on all of them.
+# launch/mpirun.sh bench|eval|generate|plan|data ... [--ranks N] [--hosts FILE]   what onegather takes after this word; any other first word is a config
+# Trains CONFIG, measures, evaluates or generates on N ranks of this machine (default 2), or of the hosts that FILE names, one a line: `name` or
+# `name slots=N` (default: all their slots; this machine must be the first). plan and data are done by one process: --ranks of plan is its own. Ctrl-C
+# lets every rank finish its step and save. Exit status: the program's; 130 when it was interrupted, 5 when a rank died or a host does not answer. With
+# several hosts: --interface SUBNET (default: that of the route to the second host), ONEGATHER_RSH (default ssh), the program and the folder must be at
+# the same path on all of them.
 set -uo pipefail
 trap 'exit 130' INT TERM USR1 HUP # until there is something to end
 launcher=launch/mpirun.sh
@@ -13,7 +14,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 . "$here/launch/environment.sh"
 # shellcheck source=launch/watch.sh
 . "$here/launch/watch.sh"
-ranks='' hosts='' interface=''
+ranks='' hosts='' interface='' alone=0
 host_names=()
 arguments=()
 while [ $# -gt 0 ]; do
@@ -31,10 +32,20 @@ while [ $# -gt 0 ]; do
     *) arguments+=("$1"); shift ;;
   esac
 done
-if [ ${#arguments[@]} -eq 0 ] || [ "${arguments[0]}" = --help ]; then
-  sed -n '2,8s/^# //p' "$0"
-  exit 2
-fi
+case ${arguments[0]:-} in
+  '' | --help | -h)
+    sed -n '2,8s/^# //p' "$0"
+    exit $((${#arguments[@]} > 0 ? 0 : 2)) ;;
+  bench | eval | generate | plan | data) ;;
+  *) arguments=(train "${arguments[@]}") ;;
+esac
+# One process does these, however long it takes; only plan --validate measures on ranks.
+case " ${arguments[*]} " in
+  " plan "*" --validate "*) ;;
+  " plan "* | " data "*)
+    [ -z "$ranks" ] || [ "${arguments[0]}" = data ] || arguments+=(--ranks "$ranks")
+    ranks=1 alone=1 ;;
+esac
 # A list is the bench's, sizes of groups: as many ranks are started as the last of them has.
 case $ranks in *,*) arguments+=(--ranks "$ranks"); ranks=${ranks##*,}; ranks=${ranks:-none} ;; esac
 if [ -n "$hosts" ]; then
@@ -66,7 +77,6 @@ else
   # The daemons of the other hosts learn from the command line alone.
   for name in "${!OMPI_MCA_btl_tcp_port_@}" "${!OMPI_MCA_oob_tcp_@}"; do placing+=(--mca "${name#OMPI_MCA_}" "${!name}"); done
 fi
-[ "${arguments[0]}" = bench ] || arguments=(train "${arguments[@]}")
 command=(mpirun -np "$ranks" "${placing[@]}" "$program" "${arguments[@]}")
 # The ranks write into pipes; this is how rank 0 learns that a bar can be drawn.
 if [ -t 2 ]; then
@@ -78,6 +88,7 @@ errors=$(mktemp) || refuse "no temporary file can be made: TMPDIR=${TMPDIR:-/tmp
 trap 'rm -f "$errors"' EXIT
 echo "+ $(print_command "${command[@]}")" | tee "$errors" >&2
 
+started=$alone # no rank waits for another
 watch "${command[@]}"
 case $interrupted-$status in
   # SIGUSR1 before the program listens ends a rank with 128 + 10: nothing was there to save.

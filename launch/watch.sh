@@ -7,6 +7,43 @@ readonly clean_up_seconds=5
 run_id=$$-$RANDOM-$RANDOM # every rank has it as ONEGATHER_RUN
 interrupted=0 job='' forced=0 started=0
 
+# without_block: copies standard input, without what mpirun says of a rank that returned one of the program's statuses: the program has said why. Only
+# mpirun's own lines are left out, whatever comes between them. What no newline ends yet, the progress bar, goes on at once.
+without_block() {
+  local got part line='' begun=0 held='' inside=0 shown=0 dashes='^-{70,}$'
+  local first='^(Primary job  terminated normally, but .*|mpirun detected that one or more processes exited with non-zero status, thus causing)$'
+  local more='^(a non-zero exit code\. Per user-direction, the job has been aborted\.|the job to be terminated\. The first process to do so was:|  Process name: .*|  Exit code: .*|)$'
+  while :; do
+    IFS= read -r -t 0.1 part
+    got=$?
+    line+=$part
+    if [ $got -gt 128 ]; then
+      if [ -n "$line" ] && [ -z "$held" ] && ! [[ $begun -eq 0 && $line =~ ^-+$ ]]; then
+        printf %s "$line"
+        line='' begun=1
+      fi
+      continue
+    fi
+    [ $got -eq 0 ] || break
+    if [ $begun -eq 1 ]; then
+      printf '%s\n' "$line"
+    elif [ $inside -eq 1 ] && [[ $line =~ $dashes ]]; then
+      [ $shown -eq 0 ] || printf '%s%s\n' "$held" "$line"
+      held='' inside=0
+    elif [ $inside -eq 1 ] && [[ $line =~ $more ]]; then
+      [[ $line != '  Exit code: '* || $line =~ \ ([1-5]|130)$ ]] || shown=1
+      held+=$line$'\n'
+    elif [ $inside -eq 0 ] && [ -n "$held" ] && [[ $line =~ $first ]]; then
+      held+=$line$'\n' inside=1 shown=0
+    else
+      [ $inside -eq 1 ] || { printf %s "$held"; held=''; }
+      if [ $inside -eq 0 ] && [[ $line =~ $dashes ]]; then held=$line$'\n'; else printf '%s\n' "$line"; fi
+    fi
+    line='' begun=0
+  done
+  printf %s "$held$line"
+}
+
 # watch COMMAND...: runs it. status: its exit status; interrupted, forced, started: 1 if it was, by its ranks; errors: the file that its standard
 # error is added to, which is shown too.
 watch() {
@@ -14,7 +51,7 @@ watch() {
   told=0
   trap 'interrupted=1 told=0' INT TERM USR1 HUP
   # What ends this script's process group or its terminal must not end the one that writes down why the run ended.
-  exec {log}> >(trap '' INT TERM USR1 HUP; exec tee -p -a "$errors" >&2)
+  exec {log}> >(trap '' INT TERM USR1 HUP; without_block | tee -p -a "$errors" >&2)
   local writer=$!
   # A session of its own, so that the terminal's Ctrl-C reaches this script alone. A SIGUSR1 that comes before mpirun listens must not kill it.
   (trap '' USR1; ONEGATHER_RUN=$run_id exec setsid "$@") </dev/null 2>&"$log" {log}>&- &

@@ -9,6 +9,7 @@
 #include "framework/data/text_reader.h"
 #include "framework/data/token_file.h"
 #include "framework/train/commands/command_line.h"
+#include "parallel/launcher.h"
 
 namespace og {
 
@@ -164,6 +165,7 @@ int inspect(const std::vector<std::string>& args) {
 }  // namespace
 
 int data_command(const std::vector<std::string>& args) {
+  if (launched_rank() > 0) return 0;  // one process writes, and says it
   if (!args.empty() && args[0] == "prepare") return prepare({args.begin() + 1, args.end()});
   if (!args.empty() && args[0] == "inspect") return inspect({args.begin() + 1, args.end()});
   if (!args.empty() && (args[0] == "--help" || args[0] == "-h")) {
