@@ -136,7 +136,7 @@ KeyGuess guess_key(const std::string& name, bool misspelt) {
   const bool of_layer = path.starts_with("model.mixers.") || path.starts_with("model.channels.");
   if (find_config_key(path) || of_layer) return {of_layer ? name : path, ""};
   for (const ConfigKey& key : config_keys())
-    if (last_of(key.path) == word) return {key.path, ""};
+    if (last_of(key.path) == word && word != "data") return {key.path, ""};  // data is a group first
   if (const Elsewhere* e = named_elsewhere(word)) return {std::string(e->key), std::string(e->remark)};
   return {misspelt ? nearest_key(path) : "", ""};
 }

@@ -18,9 +18,13 @@ std::string help() {
   for (const Command& c : commands())
     text += fmt::format("  {:<9} {}{}\n", c.name, c.help, c.run ? "" : " (not built yet)");
   return text +
-         "\nThe same line runs alone, under mpirun -np N and under srun. Exit status: 0 done, 1 internal error, 2 "
-         "wrong\n"
-         "usage or config, 3 data or checkpoint refused, 4 numbers went bad, 5 a rank failed, 130 interrupted.\n";
+         "\nThe same line runs alone, under mpirun -np N and under srun. launch/mpirun.sh starts ranks, here or on "
+         "several\n"
+         "hosts: launch/mpirun.sh CONFIG ... trains, launch/mpirun.sh bench|eval|generate|plan|data ... is that "
+         "command.\n"
+         "Exit status: 0 done, 1 internal error, 2 wrong usage or config, 3 data or checkpoint refused, 4 numbers went "
+         "bad,\n"
+         "5 a rank failed, 130 interrupted.\n";
 }
 
 int run(const std::vector<std::string>& args) {
