@@ -236,6 +236,25 @@ TEST_F(MixerCommand, RefusesWhatIsWrong) {
   write_safetensors(path("in"), {{"q", q}, {"k", q}, {"v", random_tensor(cx_, {1, 5, 2, 3}, DType::f32, 1)}});
   EXPECT_EQ(with({"linear"}), Status::data);
   EXPECT_NE(message_.find("v: expected [1, 4, a divisor of 2, 3]"), std::string::npos) << message_;
+  const auto refused = [&](const std::vector<NamedTensor>& tensors, const std::string& mixer, const std::string& part) {
+    write_safetensors(path("in"), tensors);
+    EXPECT_EQ(with({mixer}), Status::data);
+    EXPECT_NE(message_.find(part), std::string::npos) << message_;
+  };
+  const Tensor narrow = cx_.empty({1, 4, 2, 0}, DType::f32), none = cx_.empty({1, 4, 0, 3}, DType::f32);
+  refused({{"q", q}, {"k", q}, {"v", narrow}}, "linear", "values without width: V = 0, expected 1 or more");
+  refused({{"q", narrow}, {"k", narrow}, {"v", q}}, "linear", "keys without width: K = 0, expected 1 or more");
+  refused({{"q", none}, {"k", none}, {"v", none}}, "linear", "no heads: H = 0, expected 1 or more");
+  // A gate that grows.
+  const Tensor g = cx_.empty({1, 4, 2, 3}, DType::f32), scalar = cx_.empty({1, 4, 2}, DType::f32);
+  for (int64_t i = 0; i < g.count(); ++i) g.data<float>()[i] = i == 7 ? 0.5F : -0.5F;
+  for (int64_t i = 0; i < scalar.count(); ++i) scalar.data<float>()[i] = i == 3 ? NAN : 0.0F;
+  refused({{"q", q}, {"k", q}, {"v", q}, {"g", g}}, "gla",
+          "g: expected numbers <= 0 (the logarithm of a gate from 0 to 1), found 0.5 at element 7");
+  refused({{"q", q}, {"k", q}, {"v", q}, {"g", scalar}}, "retention", "found nan at element 3");
+  scalar.data<float>()[3] = 0;  // no decay at all
+  write_safetensors(path("in"), {{"q", q}, {"k", q}, {"v", q}, {"g", scalar}});
+  EXPECT_EQ(with({"retention"}), Status::ok);
 }
 
 }  // namespace

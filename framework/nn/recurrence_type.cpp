@@ -16,11 +16,12 @@ StreamSpec scalar_gate_stream(bool required) {
   return {.name = "g",
           .dims = "BTH",
           .help = required ? "natural logarithm of the gate, <= 0" : "instead of the decay that belongs to the head",
-          .required = required};
+          .required = required,
+          .most = 0};
 }
 
 StreamSpec diagonal_gate_stream() {
-  return {.name = "g", .dims = "BTHK", .help = "natural logarithm of the gate, <= 0"};
+  return {.name = "g", .dims = "BTHK", .help = "natural logarithm of the gate, <= 0", .most = 0};
 }
 
 StreamSpec write_strength_stream() { return {.name = "beta", .dims = "BTH", .help = "write strength"}; }

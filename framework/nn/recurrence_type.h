@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ struct StreamSpec {
   std::string dims;  // "BTHK"
   std::string help;
   bool required = true;
+  double most = std::numeric_limits<double>::infinity();  // of its elements; 0 for log gates
 };
 
 struct RecurrenceCall {

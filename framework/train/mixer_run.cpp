@@ -48,6 +48,15 @@ void check_type(const Problem& p, const std::string& name, const Tensor& t) {
          p.run.type->recurrence.streams[0].name, name_of(p.dtype));
 }
 
+void check_elements(const Problem& p, const StreamSpec& spec, const Tensor& t) {
+  if (std::isinf(spec.most)) return;
+  for (int64_t i = 0; i < t.count(); ++i)
+    if (const double x = t.at(i); !(x <= spec.most))
+      fail(Status::data,
+           "{}: {}: expected numbers <= {:g} (the logarithm of a gate from 0 to 1), found {:g} at element {}", p.where,
+           spec.name, spec.most, x, i);
+}
+
 // B, T, H, K, V from the streams, then each stream against them.
 void read_streams(Problem& p, const NamedTensors& inputs) {
   for (const StreamSpec& spec : p.run.type->recurrence.streams) {
@@ -72,11 +81,14 @@ void read_streams(Problem& p, const NamedTensors& inputs) {
     if (spec.dims[2] == 'G' || spec.dims.back() == 'V') p.H = std::max(p.H, t.size(2));
     p.streams[spec.name] = t;
   }
+  for (const auto& [extent, what] :
+       {std::pair{p.H, "no heads: H"}, {p.K, "keys without width: K"}, {p.V, "values without width: V"}})
+    if (extent == 0) fail(Status::data, "{}: {} = 0, expected 1 or more", p.where, what);
   for (const StreamSpec& spec : p.run.type->recurrence.streams) {
     auto found = inputs.find(spec.name);
     if (found == inputs.end()) continue;
     const Shape& s = found->second.shape();
-    bool right = p.H > 0 && p.K > 0 && p.V > 0;
+    bool right = true;
     for (int i = 0; i < s.rank() && right; ++i) {
       const char d = spec.dims[static_cast<size_t>(i)];
       right = d == 'G' ? s[i] > 0 && p.H % s[i] == 0 : s[i] == p.extent(d);
@@ -84,6 +96,7 @@ void read_streams(Problem& p, const NamedTensors& inputs) {
     if (!right)
       fail(Status::data, "{}: {}: expected {} (dims {}), found {}", p.where, spec.name, shape_text(p, spec.dims),
            spec.dims, s.str());
+    check_elements(p, spec, found->second);
   }
 }
 
