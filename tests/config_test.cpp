@@ -3,6 +3,7 @@
 
 #include "framework/core/nearest.h"
 #include "framework/train/config_keys.h"
+#include "framework/train/config_notes.h"
 #include "framework/train/key_names.h"
 #include "tests/files.h"
 
@@ -229,9 +230,59 @@ TEST(config, degrees_must_divide) {
                        "command line: parallel.expert: 3 does not divide data x sequence x tensor = 2"));
   EXPECT_TRUE(contains(problems(kGood, {"parallel.expert=1"}, 6),
                        "8 rows a step (tokens_per_step 1024 / sequence_length "
-                       "128) do not divide into micro batches of 1 rows on 3 "
+                       "128) do not divide into micro batches of 1 row on 3 "
                        "data ranks"));
   EXPECT_EQ(parse(kGood, {}, 8).parallel.degrees.data, 1) << "auto stays auto";
+}
+
+TEST(config, the_nearest_tokens_per_step_are_those_that_a_run_takes) {
+  const auto nearest = [](const std::vector<std::string>& overrides, int world) {
+    const std::string found = problems(kGood, overrides, world);
+    return found.substr(found.rfind(": ") + 2);
+  };
+  // Rows of 128 tokens, 8 a step; sequence 2.
+  EXPECT_EQ(nearest({"train.micro_batch_size=3"}, 2), "768 and 1152");
+  EXPECT_EQ(nearest({"parallel.expert=1"}, 6), "768 and 1152");
+  EXPECT_EQ(nearest({"parallel.expert=1", "train.micro_batch_size=2"}, 6), "768 and 1536");
+  EXPECT_EQ(nearest({"parallel.expert=1", "train.micro_batch_size=5"}, 6), "1920");
+  EXPECT_EQ(nearest({"parallel.expert=1", "train.tokens_per_step=1000"}, 6), "768 and 1152");
+  EXPECT_EQ(nearest({"data.sequence_length=100"}, 2), "1000 and 1100");
+  EXPECT_EQ(nearest({"train.micro_batch_size=1048576", "data.sequence_length=1073741824"}, 2), "none up to 1e15");
+  const std::vector<std::string> interleaved{"parallel.pipeline=2", "parallel.sequence=1", "parallel.expert=1",
+                                             "parallel.pipeline_schedule=interleaved", "parallel.virtual_stages=2"};
+  std::vector<std::string> odd = interleaved;
+  odd.push_back("train.tokens_per_step=896");
+  EXPECT_EQ(nearest(odd, 2), "768 and 1024");
+  for (const char* tokens : {"768", "1152"})
+    EXPECT_EQ(parse(kGood, {"train.micro_batch_size=3", std::string("train.tokens_per_step=") + tokens}, 2)
+                  .train.micro_batch_size,
+              3);
+}
+
+TEST(config, what_is_legal_and_seldom_meant) {
+  const auto notes = [](std::vector<std::string> overrides) {
+    overrides.push_back("train.num_steps=20");
+    return config_notes(parse(kGood, overrides));
+  };
+  const auto one = [&](const std::vector<std::string>& overrides) {
+    const std::vector<std::string> found = notes(overrides);
+    EXPECT_EQ(found.size(), 1u);
+    return found.empty() ? "" : found[0];
+  };
+  EXPECT_TRUE(notes({}).empty());
+  EXPECT_TRUE(notes({"train.schedule.warmup_steps=19"}).empty());
+  EXPECT_EQ(
+      one({"train.schedule.warmup_steps=80"}),
+      "train.schedule.warmup_steps: 80, as long as the run or longer (train.num_steps 20): the learning rate rises "
+      "to 2.50e-04 of 1.00e-03 and never falls; shorten the one or lengthen the other");
+  EXPECT_TRUE(contains(one({"train.schedule.warmup_steps=20"}), "1.00e-03 of 1.00e-03"));
+  EXPECT_EQ(one({"train.schedule.type=wsd"}),
+            "train.schedule.decay_steps: 0 with type: wsd: the learning rate stays 1.00e-03 to the end; a tenth of the "
+            "run: train.schedule.decay_steps=2");
+  EXPECT_TRUE(notes({"train.schedule={type: wsd, decay_steps: 15, warmup_steps: 5}"}).empty());
+  EXPECT_TRUE(contains(one({"train.schedule={type: wsd, decay_steps: 16, warmup_steps: 5}"}), "the decay takes 15"));
+  EXPECT_TRUE(
+      contains(one({"train.schedule={type: linear, decay_steps: 5}"}), "decay_steps: 5, read with type: wsd alone"));
 }
 
 TEST(config, an_unused_letter_is_no_error_but_its_keys_are_checked) {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstdint>
 
 namespace og {
 
@@ -133,6 +132,8 @@ std::string number_problem(std::string_view text, const NumberRule& rule) {
   return fmt::format("expected {}{}, found {}{}", rule.whole ? "a whole number" : "a number", rule.range(),
                      text.empty() ? "nothing" : shortened(text), number_hint(text, rule));
 }
+
+std::string counted(int64_t n, const char* noun) { return fmt::format("{} {}{}", n, noun, n == 1 ? "" : "s"); }
 
 std::string shortened(std::string_view text) {
   constexpr size_t kMost = 60, kKept = 24;

@@ -1,6 +1,7 @@
 // Numbers as users write them, in a file or on the command line: one reading, and one sentence when it is none.
 #pragma once
 
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -26,6 +27,9 @@ std::string number_hint(std::string_view text, const NumberRule& rule);
 
 // "expected a whole number >= 1, found 1e2; write 100"
 std::string number_problem(std::string_view text, const NumberRule& rule);
+
+// "1 row", "8 rows"
+std::string counted(int64_t n, const char* noun);
 
 // A text of a message, cut where it is long.
 std::string shortened(std::string_view text);

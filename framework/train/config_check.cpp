@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "framework/core/number.h"
 #include "framework/train/config_problems.h"
 
 namespace og {
@@ -113,25 +114,39 @@ class Checker {
                                          degrees_.tensor, model.padded_vocab_size()));
   }
 
+  bool interleaved() const { return config_.parallel.pipeline_schedule == "interleaved" && degrees_.pipeline > 1; }
+
+  // Rows that a step must be a multiple of.
+  int64_t rows_at_once() const {
+    if (problems_.about("train.micro_batch_size")) return 1;
+    const int64_t data = data_known_ ? degrees_.data : 1;
+    return config_.train.micro_batch_size * data * (data_known_ && interleaved() ? degrees_.pipeline : 1);
+  }
+  // The tokens_per_step that a run takes, next to the one that was asked for.
+  std::string nearest_tokens() const {
+    if (static_cast<double>(config_.data.sequence_length) * static_cast<double>(rows_at_once()) > 1e15)
+      return "none up to 1e15";
+    const int64_t unit = config_.data.sequence_length * rows_at_once();
+    const int64_t below = config_.train.tokens_per_step / unit * unit;
+    return below > 0 ? fmt::format("{} and {}", below, below + unit) : fmt::format("{}", unit);
+  }
+
   void check_rows() {
     if (!fine({"train.tokens_per_step", "data.sequence_length"})) return;
     const int64_t length = config_.data.sequence_length, tokens = config_.train.tokens_per_step;
-    if (tokens % length != 0) {
-      const int64_t below = tokens / length * length;
-      return add(
-          "train.tokens_per_step",
-          fmt::format("expected a multiple of data.sequence_length = {}, found {}; the nearest: {}", length, tokens,
-                      below > 0 ? fmt::format("{} and {}", below, below + length) : fmt::format("{}", length)));
-    }
+    if (tokens % length != 0)
+      return add("train.tokens_per_step",
+                 fmt::format("expected a multiple of data.sequence_length = {}{}, found {}; the nearest: {}", length,
+                             rows_at_once() == 1 ? "" : fmt::format(" x {} rows at once", rows_at_once()), tokens,
+                             nearest_tokens()));
     if (!fine({"train.micro_batch_size"})) return;
-    const int64_t rows = tokens / length, at_once = config_.train.micro_batch_size * (data_known_ ? degrees_.data : 1);
-    if (rows % at_once == 0) return;
-    const bool one = data_known_ && degrees_.data > 1;
-    add(config_.train.micro_batch_size > 1 || !one ? "train.micro_batch_size" : "train.tokens_per_step",
-        fmt::format("{} rows a step (tokens_per_step {} / sequence_length {}) do not divide into micro batches of {} "
-                    "rows on {} data rank{}",
-                    rows, tokens, length, config_.train.micro_batch_size, data_known_ ? degrees_.data : 1,
-                    data_known_ && degrees_.data > 1 ? "s" : ""));
+    const int64_t rows = tokens / length, data = data_known_ ? degrees_.data : 1;
+    if (rows % (config_.train.micro_batch_size * data) == 0) return;
+    add(config_.train.micro_batch_size > 1 || data == 1 ? "train.micro_batch_size" : "train.tokens_per_step",
+        fmt::format("{} a step (tokens_per_step {} / sequence_length {}) do not divide into micro batches of {} "
+                    "on {}; the nearest train.tokens_per_step: {}",
+                    counted(rows, "row"), tokens, length, counted(config_.train.micro_batch_size, "row"),
+                    counted(data, "data rank"), nearest_tokens()));
   }
 
   void check_pipeline() {
@@ -154,14 +169,11 @@ class Checker {
       return;
     const int64_t rows = config_.train.tokens_per_step / config_.data.sequence_length;
     const int64_t micro = rows / (config_.train.micro_batch_size * degrees_.data);
-    if (micro % stages != 0)
+    if (rows % (config_.train.micro_batch_size * degrees_.data) == 0 && micro % stages != 0)
       add("train.tokens_per_step",
-          fmt::format(
-              "pipeline_schedule: interleaved takes micro steps in groups of {} (parallel.pipeline); {} tokens are {} "
-              "micro steps; the nearest: {}",
-              stages, config_.train.tokens_per_step, micro,
-              (micro / stages + 1) * stages * config_.train.micro_batch_size * degrees_.data *
-                  config_.data.sequence_length));
+          fmt::format("pipeline_schedule: interleaved takes micro steps in groups of {} (parallel.pipeline); {} tokens "
+                      "are {}; the nearest: {}",
+                      stages, config_.train.tokens_per_step, counted(micro, "micro step"), nearest_tokens()));
   }
 
   void check_order() {

@@ -1,6 +1,7 @@
 #include "framework/train/corpus.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "framework/data/prepare.h"
 #include "framework/data/text_reader.h"
@@ -11,12 +12,27 @@ namespace og {
 
 namespace {
 
+// Commas are told apart by YAML alone: a name that is not there may be several, and several one.
+void check_named(const std::string& what, const std::vector<DataConfig::Source>& sources) {
+  std::error_code error;
+  std::string all;
+  for (const DataConfig::Source& s : sources) all += (all.empty() ? "" : ",") + s.path;
+  for (const DataConfig::Source& s : sources) {
+    if (std::filesystem::exists(s.path, error) || s.path.find_first_of("*?[") != std::string::npos) continue;
+    if (s.path.find(',') != std::string::npos)
+      fail(Status::data, "{}: {}: no such file; several are a list: [{}]", what, s.path, s.path);
+    if (sources.size() > 1 && std::filesystem::exists(all, error))
+      fail(Status::data, "{}: {}: no such file; the one file is '{}=\"{}\"'", what, s.path, what, all);
+  }
+}
+
 // Token files of every source, as rank 0 finds or makes them.
-std::vector<LoaderSource> prepare(const std::vector<DataConfig::Source>& sources, const Tokenizer& tokenizer,
-                                  const std::string& text_field, Comm& world) {
+std::vector<LoaderSource> prepare(const std::string& what, const std::vector<DataConfig::Source>& sources,
+                                  const Tokenizer& tokenizer, const std::string& text_field, Comm& world) {
   std::vector<LoaderSource> prepared;
   together_at_length(world, Site{"startup"}, [&] {
     if (world.rank() != 0) return;
+    check_named(what, sources);
     for (const DataConfig::Source& s : sources) {
       LoaderSource source{{}, s.weight};
       for (const std::string& path : expand_paths(s.path))
@@ -42,7 +58,7 @@ std::vector<LoaderSource> prepare(const std::vector<DataConfig::Source>& sources
 
 std::unique_ptr<Loader> open(const std::string& what, const std::vector<DataConfig::Source>& sources,
                              const Tokenizer& tokenizer, const Config& config, bool training, Comm& world) {
-  const std::vector<LoaderSource> prepared = prepare(sources, tokenizer, config.data.text_field, world);
+  const std::vector<LoaderSource> prepared = prepare(what, sources, tokenizer, config.data.text_field, world);
   const LoaderOptions options{.sequence_length = config.data.sequence_length,
                               .pack_documents = config.data.pack_documents,
                               .shuffle = training && config.data.shuffle,

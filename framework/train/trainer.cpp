@@ -5,8 +5,10 @@
 #include <optional>
 
 #include "framework/core/log.h"
+#include "framework/core/number.h"
 #include "framework/io/run_lock.h"
 #include "framework/io/together.h"
+#include "framework/train/config_notes.h"
 #include "framework/train/corpus.h"
 #include "framework/train/flops.h"
 #include "framework/train/metrics.h"
@@ -145,16 +147,17 @@ void Trainer::announce() {
   const Loader& data = *corpus_.train;
   log::info("{}", session_->mesh().describe());
   if (!session_->sequence_reason().empty()) log::info("{}", session_->sequence_reason());
-  log::info("model: {} parameters, {:.2f} MFLOP a token forward ({:.2f} training), {}, {} threads a rank",
+  log::info("model: {} parameters, {:.2f} MFLOP a token forward ({:.2f} training), {}, {} a rank",
             human_count(static_cast<double>(store.global_count())), flops_.forward() * 1e-6, flops_.training() * 1e-6,
-            session_->precision().name, session_->context().stream.num_threads);
-  log::info("data: {} documents, {} tokens, {} rows of {} an epoch; {} rows a step", data.num_documents(),
-            human_count(static_cast<double>(data.num_tokens())), data.rows_per_epoch(), config_.data.sequence_length,
-            config_.rows_per_step());
+            session_->precision().name, counted(session_->context().stream.num_threads, "thread"));
+  log::info("data: {}, {} tokens, {} of {} an epoch; {} a step", counted(data.num_documents(), "document"),
+            human_count(static_cast<double>(data.num_tokens())), counted(data.rows_per_epoch(), "row"),
+            config_.data.sequence_length, counted(config_.rows_per_step(), "row"));
   for (const std::string& remark : remarks(corpus_, config_)) log::info("{}", remark);
   const std::string segments =
       describe_segments(config_, session_->mesh().degrees(), size_of(session_->precision().dtype));
   if (!segments.empty()) log::info("{}", segments);
+  for (const std::string& note : config_notes(config_)) log::warning("{}", note);
   log::info("run: {} -> {}", start_, config_.run.dir);
 }
 
@@ -291,8 +294,8 @@ Status Trainer::run() {
   if (status == Status::interrupted) {
     log::info("stopped at step {} of {}; the same command goes on from there", at_.step, config_.train.num_steps);
   } else {
-    log::info("done: {} steps, {} tokens, loss {:.4f} -> {}", at_.step, human_count(static_cast<double>(at_.tokens)),
-              last_.loss, config_.run.dir);
+    log::info("done: {}, {} tokens, loss {:.4f} -> {}", counted(at_.step, "step"),
+              human_count(static_cast<double>(at_.tokens)), last_.loss, config_.run.dir);
   }
   return status;
 }
@@ -329,12 +332,14 @@ std::string describe_plan(Config config, Comm& world) {
       "model FLOPs a token: {} forward, {} training (products {}, experts {}, head {}, mixers {}, attention {})\n",
       human_count(flops.forward()), human_count(flops.training()), human_count(flops.products),
       human_count(flops.experts), human_count(flops.head), human_count(flops.mixers), human_count(flops.attention));
-  text += fmt::format("a step: {} rows of {} tokens; {} micro steps of {} rows on each data rank\n", rows,
-                      config.data.sequence_length, rows / (config.train.micro_batch_size * degrees.data),
-                      config.train.micro_batch_size);
+  text += fmt::format("a step: {} of {}; {} of {} on each data rank\n", counted(rows, "row"),
+                      counted(config.data.sequence_length, "token"),
+                      counted(rows / (config.train.micro_batch_size * degrees.data), "micro step"),
+                      counted(config.train.micro_batch_size, "row"));
   if (const std::string segments = describe_segments(config, degrees, size); !segments.empty()) text += segments + "\n";
-  text +=
-      fmt::format("precision: {}; {} threads a rank\n", session.precision().name, session.context().stream.num_threads);
+  text += fmt::format("precision: {}; {} a rank\n", session.precision().name,
+                      counted(session.context().stream.num_threads, "thread"));
+  for (const std::string& note : config_notes(config)) text += "warning: " + note + "\n";
   return text;
 }
 

@@ -24,6 +24,18 @@ expect "missing config file" 2 'nowhere.yaml' "$ONEGATHER" train nowhere.yaml
 expect "unknown command names the nearest" 2 'train' "$ONEGATHER" tran tiny.yaml
 printf 'model: {hidden_size: 32\n' >broken.yaml
 expect "broken YAML names the line" 2 'broken.yaml:[0-9]+' "$ONEGATHER" train broken.yaml
+printf 'train: {seed: 2}\n' | cat tiny.yaml <(echo ---) - >two.yaml
+expect "a second YAML document" 2 'two.yaml:[0-9]+:1: a second document' "$ONEGATHER" train two.yaml
+sed 's/^  num_steps/\tnum_steps/' tiny.yaml >tab.yaml
+expect "a tab is named" 2 'tab.yaml:[0-9]+:1: .*tab' "$ONEGATHER" train tab.yaml
+printf 'include: nowhere.yaml\n' >include.yaml
+expect "a missing include" 2 'include.yaml:1:10: include: no such file: nowhere.yaml' "$ONEGATHER" train include.yaml
+if [ "$(wc -l <out.txt)" -eq 1 ]; then pass "a missing include brings no other errors"; else fail "a missing include brings no other errors" "$(cat out.txt)"; fi
+expect "names of other projects" 2 'lr: unknown key; did you mean train.optimizer.learning_rate' "${train[@]}" lr=1
+expect "the nearest tokens_per_step" 2 'the nearest train.tokens_per_step: 240 and 480' "${train[@]}" train.micro_batch_size=5
+expect "warm-up longer than the run is said" 0 'warning: train.schedule.warmup_steps: 50, as long' "${train[@]}" train.schedule.warmup_steps=50 --dry-run
+expect "wsd without decay is said" 0 'warning: train.schedule.decay_steps: 0 with type: wsd' "${train[@]}" train.schedule.type=wsd train.schedule.warmup_steps=1 --dry-run
+expect "in a run too" 0 'train.schedule.decay_steps: 0 with type: wsd' "${train[@]}" train.schedule.type=wsd train.schedule.warmup_steps=1 run.dir=flat
 
 # Data: status 3.
 expect "missing data file" 3 'absent.txt' "${train[@]}" data.train=[absent.txt]
@@ -84,6 +96,16 @@ rm -rf run && cp -r kept run
 expect "inspect verifies a good checkpoint" 0 '' "$ONEGATHER" inspect "$checkpoint"
 expect "generate speaks" 0 '' "$ONEGATHER" generate run --prompt "the" --tokens 8
 expect "generate rejects an unknown option" 2 'tokenz' "$ONEGATHER" generate run --tokenz 3
+for name in 'a,b.txt' 'a=b.txt' 'a[1].txt' '[c].txt' 'd e.txt'; do
+  cp text.txt "$name"
+  expect "a file called $name: eval" 0 '^loss ' "$ONEGATHER" eval run --data "$name"
+  expect "a file called $name: train" 0 'done: 4 steps' "${train[@]}" "data.train=[\"$name\"]" "run.dir=named-$name"
+done
+expect "files with commas between" 0 '^tokens +(39|40)[0-9]{3} in' "$ONEGATHER" eval run --data text.txt,'a=b.txt' train.seed=1
+expect "one file or several" 3 "no such file; the one file is 'data.train=\"a,b.txt\"'" "${train[@]}" 'data.train=[a,b.txt]' run.dir=other
+expect "several files or one" 3 'a,nowhere.txt: no such file; several are a list' "${train[@]}" data.train=a,nowhere.txt run.dir=other
+expect "degrees that do not fit, said once" 2 'error: parallel: data' "$ONEGATHER" eval run --data text.txt parallel.sequence=2
+if grep -q 'parallel: parallel' out.txt; then fail "one prefix" "$(cat out.txt)"; else pass "one prefix"; fi
 expect "eval measures" 0 'loss' "$ONEGATHER" eval run --data text.txt
 expect "eval of tokens of another tokenizer than the checkpoint's" 3 'pieces.tokens.*sentencepiece.*bytes' "$ONEGATHER" eval run --data pieces.tokens
 mkdir foreign && cp "$shard" foreign/model.safetensors && echo '{"architectures": ["Other"]}' >foreign/config.json

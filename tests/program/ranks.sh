@@ -175,7 +175,7 @@ else
   echo "not run: ranks of different builds (this one knows no commit)"
 fi
 # threads NAME EXPECTED COMMAND...: of one step of two ranks.
-threads() { expect "threads: $1" 0 " $2 threads a rank" "${@:3}" train.num_steps=1 train.threads=auto "run.dir=threads-$2-$RANDOM"; }
+threads() { expect "threads: $1" 0 " $2 threads? a rank" "${@:3}" train.num_steps=1 train.threads=auto "run.dir=threads-$2-$RANDOM"; }
 one_step=("$ONEGATHER" train tiny.yaml parallel.sequence=2)
 cpu=$(taskset -cp $$ | sed 's/.*: *\([0-9]*\).*/\1/')
 threads "OMP_NUM_THREADS says how many" 3 ranks 2 -x OMP_NUM_THREADS=3 "${one_step[@]}"

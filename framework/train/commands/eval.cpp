@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "framework/core/number.h"
 #include "framework/train/commands/command_line.h"
 #include "framework/train/corpus.h"
 #include "framework/train/evaluate.h"
@@ -74,7 +75,7 @@ int eval_command(const std::vector<std::string>& args) {
         all_bytes += static_cast<double>(model.tokenizer->bytes_of(static_cast<int32_t>(batch.targets_BT.at(i))));
     }
     std::printf("checkpoint      %s (step %lld)\n", model.checkpoint.c_str(), static_cast<long long>(model.step));
-    std::printf("tokens          %.0f in %lld rows of %lld\n", e.valid_tokens, static_cast<long long>(rows),
+    std::printf("tokens          %.0f in %s of %lld\n", e.valid_tokens, counted(rows, "row").c_str(),
                 static_cast<long long>(model.config.data.sequence_length));
     std::printf("loss            %.6f nats a token\n", e.loss());
     std::printf("perplexity      %.4f\n", std::exp(e.loss()));

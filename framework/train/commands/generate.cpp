@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "framework/core/log.h"
+#include "framework/core/number.h"
 #include "framework/train/commands/command_line.h"
 #include "framework/train/launch.h"
 #include "framework/train/sample.h"
@@ -46,7 +47,7 @@ int generate_command(const std::vector<std::string>& args) {
         });
     if (speaks) std::fputs("\n", stdout);
     std::fflush(stdout);
-    log::info("{} tokens, {:.0f} tokens/s, {:.1f} KiB of state", drawn,
+    log::info("{}, {:.0f} tokens/s, {:.1f} KiB of state", counted(drawn, "token"),
               static_cast<double>(drawn) / (now_seconds() - begin), static_cast<double>(decoder.state_bytes()) / 1024);
     return 0;
   });
