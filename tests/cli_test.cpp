@@ -56,6 +56,43 @@ TEST(cli, help_version_and_wrong_usage) {
   expect("PROGRAM inspect --help", 0, {"usage: onegather inspect"});
 }
 
+// What stands after PROGRAM generate, and the sentence.
+TEST(cli, options_say_what_to_write_instead) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"--temperature -1", "--temperature: expected a number >= 0, found -1\n"},
+      {"--temperature nan", "--temperature: expected a number >= 0, found nan\n"},
+      {"--temperature 1e999", "found 1e999; the most is 1.79e308\n"},
+      {"--top-p 2", "--top-p: expected a number from 0 to 1, found 2\n"},
+      {"--top-p 90%", "found 90%; write 0.9\n"},
+      {"--tokens 1e2", "--tokens: expected a whole number >= 1, found 1e2; write 100\n"},
+      {"--tokens 0", "--tokens: expected a whole number >= 1, found 0\n"},
+      {"--tokens 99999999999999999999", "found 99999999999999999999; the most is 9223372036854775807\n"},
+      {"--seed -1", "--seed: expected a whole number >= 0, found -1\n"},
+      {"--tokens=", "--tokens: expected a whole number >= 1, found nothing\n"},
+      {"--prompt", "expected a value after --prompt: --prompt=TEXT\n"},
+      {"--prompt --text",
+       "expected a value after --prompt, found --text; a value that begins with dashes: --prompt=--text\n"},
+      {"--prompt '--a b'", "a value that begins with dashes: --prompt='--a b'\n"},
+      {"--prompt a --prompt b", "--prompt is given twice\n"},
+      {"--tokns 3", "unknown option --tokns; did you mean --tokens?\n"},
+      {"--train.num_steps=5",
+       "unknown option --train.num_steps; config keys have no dashes: write train.num_steps=5\n"},
+      {"--lr 1e-3", "config keys have no dashes: write train.optimizer.learning_rate=1e-3\n"},
+      {"--precision f32", "write train.precision=f32\n"},
+  };
+  for (const auto& [words, sentence] : cases) {
+    const Outcome outcome = shell(fmt::format("PROGRAM generate nowhere {}", words));
+    EXPECT_EQ(outcome.status, 2) << words << "\n" << outcome.out;
+    EXPECT_TRUE(contains(outcome.out, sentence)) << words << "\n" << outcome.out << "\n  lacks " << sentence;
+    EXPECT_LT(outcome.out.size(), 400u) << outcome.out;
+  }
+  // These are values: what is missing is the checkpoint.
+  for (const char* words : {"--prompt=--text", "--prompt=", "--prompt ''", "--prompt a --temperature 0 --tokens +7"})
+    expect(fmt::format("PROGRAM generate nowhere {}", words), 3, {"nowhere"});
+  expect("PROGRAM generate --help", 0, {"stands in quotes: 'data.train=[\"a, b.txt\"]'"});
+  expect("PROGRAM train train.num_steps=5", 2, {"train.num_steps=5: the config file comes before key=value"});
+}
+
 TEST(cli, under_mpirun_a_mistake_is_told_once) {
   if (contains(shell("PROGRAM --version").out, "no MPI")) return;  // then there is nothing to tell once
   const Outcome outcome =
@@ -100,6 +137,15 @@ TEST(cli, inspect_reads_every_kind_of_file_and_refuses_damage) {
   expect("PROGRAM inspect " + run, 3, {"error: the checkpoint is damaged", "shard-", "optimizer.first.x"});
   write_file(folder / "text", "just a text that is no tensor file\n");
   expect("PROGRAM inspect " + (folder / "text"), 3, {"error: not a token file", "not a safetensors file"});
+  write_file(folder / "c.yaml", "model: {hidden_size: 3}\n");
+  expect("PROGRAM inspect " + (folder / "c.yaml"), 3,
+         {"a config (YAML); onegather train ", "--dry-run shows every key"});
+  write_file(folder / "d.yaml", "name: x\nnodes: 2\n");
+  expect("PROGRAM inspect " + (folder / "d.yaml"), 3, {"a cluster (YAML); onegather plan CONFIG --cluster "});
+  write_file(folder / "e.yaml", "- x\n");
+  expect("PROGRAM inspect " + (folder / "e.yaml"), 3, {"YAML, neither a config"});
+  write_file(folder / "f.txt", "x\n");
+  expect("PROGRAM inspect " + (folder / "f.txt"), 3, {"text; onegather data inspect "});
   expect("PROGRAM inspect " + folder.path(), 3, {"neither a checkpoint"});
   expect("PROGRAM inspect " + (folder / "absent"), 3, {"absent: no such file or folder"});
 }

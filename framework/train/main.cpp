@@ -17,14 +17,12 @@ std::string help() {
       "       onegather --version | --help\n\n";
   for (const Command& c : commands())
     text += fmt::format("  {:<9} {}{}\n", c.name, c.help, c.run ? "" : " (not built yet)");
-  return text +
-         "\nThe same line runs alone, under mpirun -np N and under srun. launch/mpirun.sh starts ranks, here or on "
-         "several\n"
-         "hosts: launch/mpirun.sh CONFIG ... trains, launch/mpirun.sh bench|eval|generate|plan|data ... is that "
-         "command.\n"
-         "Exit status: 0 done, 1 internal error, 2 wrong usage or config, 3 data or checkpoint refused, 4 numbers went "
-         "bad,\n"
-         "5 a rank failed, 130 interrupted.\n";
+  return text + R"(
+The same line runs alone, under mpirun -np N and under srun. launch/mpirun.sh starts ranks here or on several hosts:
+launch/mpirun.sh CONFIG ... trains, launch/mpirun.sh bench|eval|generate|plan|data ... is that command.
+Exit status: 0 done, 1 internal error, 2 wrong usage or config, 3 data or checkpoint refused, 4 numbers went bad,
+5 a rank failed, 130 interrupted.
+)";
 }
 
 int run(const std::vector<std::string>& args) {

@@ -1,11 +1,13 @@
 #include "framework/train/commands/inspect.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
 #include "framework/data/token_file.h"
 #include "framework/io/checkpoint.h"
 #include "framework/io/safetensors.h"
+#include "framework/io/yaml.h"
 
 namespace og {
 
@@ -90,6 +92,25 @@ Json inspect_tensors(const std::string& path) {
   return report;
 }
 
+// What a file is that this command does not read, and which one does; or "".
+std::string other_kind(const std::string& path) {
+  const std::string name = fs::path(path).extension().string();
+  if (name == ".yaml" || name == ".yml") {
+    const YamlNode root = parse_yaml(read_text(path), path);
+    const auto has = [&](const char* key) {
+      return std::any_of(root.entries.begin(), root.entries.end(), [&](const auto& e) { return e.first.text == key; });
+    };
+    if (has("model") || has("train") || has("data") || has("include"))
+      return fmt::format("a config (YAML); onegather train {} --dry-run shows every key and where it is from", path);
+    if (has("devices_per_node") || has("nodes"))
+      return fmt::format("a cluster (YAML); onegather plan CONFIG --cluster {} reads it", path);
+    return "YAML, neither a config (no model, data or train) nor a cluster (no nodes)";
+  }
+  for (const char* text : {".txt", ".jsonl", ".json", ".ndjson", ".gz", ".zst"})
+    if (name == text) return fmt::format("text; onegather data inspect {} shows the documents in it", path);
+  return "";
+}
+
 Json inspect(const std::string& path) {
   std::error_code error;
   if (!fs::exists(path, error)) fail(Status::data, "{}: no such file or folder", path);
@@ -100,6 +121,7 @@ Json inspect(const std::string& path) {
     fail(Status::data, "{}: neither a checkpoint (no index.json) nor a run folder (no config.yaml)", path);
   }
   if (TokenFile::is_token_file(path)) return inspect_tokens(path);
+  if (const std::string what = other_kind(path); !what.empty()) fail(Status::data, "{}: {}", path, what);
   try {
     return inspect_tensors(path);
   } catch (const Error& e) {
