@@ -9,6 +9,7 @@
 #include "framework/train/config_problems.h"
 #include "framework/train/config_value.h"
 #include "framework/train/key_names.h"
+#include "framework/train/overrides.h"
 
 namespace og {
 
@@ -68,43 +69,6 @@ bool is_group(const std::string& path) {
          (!find_config_key(path) && !names_in(path).empty());
 }
 
-// What is wrong with words[i] as key=value, or "". Words of what was meant to be one are taken together: `i` is the
-// last of them.
-std::string check_override(const std::vector<std::string>& words, size_t& i) {
-  const std::string& word = words[i];
-  const size_t equals = word.find('=');
-  if (equals != std::string::npos && equals > 0 && equals < word.find_first_of(" \t")) return "";
-  if (word.ends_with(".yaml") || word.ends_with(".yml"))
-    return fmt::format("expected key=value, found \"{}\"; there is one config file, the first word", word);
-  std::string found = word;  // train.num_steps 5, train.num_steps = 5, train.num_steps: 5
-  const size_t key_end = word.find_first_of(":= ");
-  const std::string key = key_end == 0 ? "" : guess_key(word.substr(0, key_end), false).key;
-  if (key.empty()) return fmt::format("expected key=value, found \"{}\"", word);
-  const auto value_in = [](const std::string& text) {
-    const size_t first = text.find_first_not_of(":= ");
-    return first == std::string::npos ? "" : text.substr(first);
-  };
-  std::string value = key_end == std::string::npos ? "" : value_in(word.substr(key_end));
-  while (value.empty() && i + 1 < words.size() && words[i + 1].find('=', 1) == std::string::npos) {
-    found += " " + words[++i];
-    value = value_in(words[i]);
-  }
-  return fmt::format("expected key=value, found \"{}\"; write {}={}", found, key, value.empty() ? "VALUE" : value);
-}
-
-// The value as it is written to be one text, or a list of such.
-std::string in_quotes(const std::string& value) {
-  if (!value.starts_with('[') || !value.ends_with(']')) return fmt::format("\"{}\"", value);
-  std::string list;
-  for (size_t begin = 1; begin < value.size();) {
-    const size_t end = std::min(value.find(',', begin), value.size() - 1);
-    begin = std::min(value.find_first_not_of(' ', begin), end);
-    list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", value.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return "[" + list + "]";
-}
-
 class Reader {
  public:
   explicit Reader(const ConfigRules& rules) : rules_(rules) {}
@@ -130,49 +94,13 @@ class Reader {
 
   void add_overrides(const std::vector<std::string>& overrides) {
     ++layer_;
-    for (size_t i = 0; i < overrides.size(); ++i) {
-      const std::string& text = overrides[i];
-      const size_t equals = text.find('=');
+    for (const Override& o : read_overrides(overrides)) {
       const Origin origin{Origin::Kind::command_line, {}, 0, 0};
-      if (const std::string wrong = check_override(overrides, i); !wrong.empty()) {
-        problems_.add(origin, "", wrong);
-        continue;
-      }
-      const std::string value = text.substr(equals + 1);
-      YamlNode node;
-      std::string lost;  // what is not read of the value
-      try {
-        node = parse_yaml(value, "");
-        if (value.find(" #") != std::string::npos && !node.quoted && node.kind != YamlNode::Kind::sequence &&
-            node.text.find('#') == std::string::npos)
-          lost = ": what follows # is a comment";
-      } catch (const Error&) {
-        lost = " is not YAML";
-      }
-      if (!lost.empty()) {
-        const ConfigKey* key = find_config_key(text.substr(0, equals));
-        const bool may_be_text = key && (key->kind == ConfigKey::Kind::text || key->kind == ConfigKey::Kind::sources);
-        problems_.add(origin, text.substr(0, equals),
-                      fmt::format("the value \"{}\"{}{}", value, lost,
-                                  may_be_text ? fmt::format("; a text with any of , : # [ ] {{ }} stands in quotes: "
-                                                            "'{}={}'",
-                                                            key->path, in_quotes(value))
-                                              : ""));
-        continue;
-      }
-      // a.b.c=x is {a: {b: {c: x}}}.
-      std::string path = text.substr(0, equals);
-      while (!path.empty()) {
-        YamlNode key, map;
-        key.kind = YamlNode::Kind::scalar;
-        key.text = last_of(path);
-        map.kind = YamlNode::Kind::map;
-        map.entries.emplace_back(std::move(key), std::move(node));
-        node = std::move(map);
-        path = parent_of(path);
-      }
       std::map<std::string, int> lines;
-      walk(node, "", "", Origin::Kind::command_line, false, lines);
+      if (o.problem.empty())
+        walk(o.root, "", "", Origin::Kind::command_line, false, lines);
+      else
+        problems_.add(origin, o.key, o.problem);
     }
   }
 
