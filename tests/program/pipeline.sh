@@ -44,6 +44,6 @@ refuse() { expect "$1" 2 "$2" ranks 2 "$ONEGATHER" train "$root/tests/program/co
 refuse "more chunks than layers" 'need as many layers; model.num_hidden_layers = 4' parallel.pipeline_schedule=interleaved parallel.virtual_stages=3
 refuse "interleaved of one chunk" 'expected 2 or more with pipeline_schedule: interleaved' parallel.pipeline_schedule=interleaved
 refuse "chunks without interleaving" 'expected 1 with pipeline_schedule: 1f1b, found 2' parallel.virtual_stages=2
-refuse "groups that do not fill" '7 micro steps; the nearest: 384' parallel.pipeline_schedule=interleaved parallel.virtual_stages=2 train.tokens_per_step=336
+refuse "groups that do not fill" '7 micro steps; the nearest: 288 and 384' parallel.pipeline_schedule=interleaved parallel.virtual_stages=2 train.tokens_per_step=336
 refuse "interleaved segments" 'expected 1f1b with train.segment_length' train.segment_length=16 parallel.pipeline_schedule=interleaved parallel.virtual_stages=2
 finish
