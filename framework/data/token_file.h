@@ -17,7 +17,8 @@ namespace og {
 
 class TokenFile {
  public:
-  // Checks header, sizes and the offsets' checksum; the ids' only with verify_ids (it reads the whole file).
+  // Checks every field of the header, sizes, and that the offsets rise from 0 to the number of tokens; with verify_ids
+  // (it reads the whole file) the ids too, by checksum and by range. What is wrong: Error(Status::data) by name.
   explicit TokenFile(const std::string& path, bool verify_ids = false);
 
   const std::string& path() const { return file_.path(); }
@@ -25,6 +26,7 @@ class TokenFile {
   int64_t num_documents() const { return num_documents_; }
   int64_t vocab_size() const { return vocab_size_; }
   int64_t largest_id() const { return largest_id_; }           // -1: no tokens
+  int64_t skipped_lines() const { return skipped_lines_; }     // bad lines that were left out when it was made
   const std::string& tokenizer() const { return tokenizer_; }  // identity
   const std::string& content() const { return content_; }      // equal for the same ids in the same documents
   int32_t token(int64_t i) const {
@@ -35,12 +37,14 @@ class TokenFile {
   // The document that token i lies in.
   int64_t document_of(int64_t i) const;
 
-  // By its first bytes, or by the name *.tokens: then other content is a damaged token file, not text.
+  // By its first bytes, or by the name *.tokens in any case: then other content is a damaged token file, not text.
   static bool is_token_file(const std::string& path);
 
  private:
+  void check_offsets() const;
+  void check_ids() const;
   MappedFile file_;
-  int64_t num_tokens_ = 0, num_documents_ = 0, vocab_size_ = 0, largest_id_ = -1;
+  int64_t num_tokens_ = 0, num_documents_ = 0, vocab_size_ = 0, largest_id_ = -1, skipped_lines_ = 0;
   std::string tokenizer_, content_;
   bool wide_ = false;
   const int64_t* offsets_ = nullptr;
@@ -61,6 +65,7 @@ class TokenFileWriter {
     append(ids);
     end_document();
   }
+  void set_skipped_lines(int64_t lines) { skipped_lines_ = lines; }
   void finish();
   int64_t num_tokens() const { return num_tokens_; }
   int64_t num_documents() const { return static_cast<int64_t>(offsets_.size()) - 1; }
@@ -69,7 +74,7 @@ class TokenFileWriter {
   struct Hash;
   void flush();
   std::string path_, temporary_, tokenizer_;
-  int64_t vocab_size_, num_tokens_ = 0;
+  int64_t vocab_size_, num_tokens_ = 0, skipped_lines_ = 0;
   int32_t largest_id_ = -1;
   bool wide_;
   std::vector<int64_t> offsets_{0};

@@ -78,6 +78,7 @@ Json inspect_tokens(const std::string& path) {
                        {"documents", file.num_documents()},
                        {"tokens", file.num_tokens()},
                        {"vocab_size", file.vocab_size()},
+                       {"skipped_lines", file.skipped_lines()},
                        {"tokenizer", file.tokenizer()}});
 }
 
