@@ -46,7 +46,8 @@ only 'nlohmann' 'framework/io/json'
 only 'spdlog' 'framework/core/log'
 only 'CLI/' 'framework/train/commands/command_line'
 only 'sentencepiece' 'framework/data/tokenizer'
-only 'zlib|zstd' 'framework/data/text_reader'
+only 'zlib' 'framework/data/gzip_stream'
+only 'zstd' 'framework/data/zstd_stream'
 only 'immintrin|x86intrin' 'framework/kernels/cpu/'
 
 alone() { # HEADER: compiles with nothing before it
