@@ -120,11 +120,10 @@ TEST_F(Data, CompressedFilesReadAsPlainOnes) {
   const std::string plain = write("a.jsonl", text);
   ASSERT_EQ(std::system(fmt::format("gzip -k {0} && zstd -q {0}", plain).c_str()), 0);
   for (const char* end : {".gz", ".zst"}) {
-    EXPECT_TRUE(is_jsonl(plain + end));
     TextReader reader(plain + end);
     EXPECT_EQ(reader.read_all(), text) << end;
     int64_t documents = 0;
-    for_each_document(plain + end, "text", true,
+    for_each_document(plain + end, {}, true,
                       [&](const std::string& d) { EXPECT_EQ(d, fmt::format("document {}", documents++)); });
     EXPECT_EQ(documents, 20000);
     const auto size = std::filesystem::file_size(plain + end);
@@ -134,7 +133,7 @@ TEST_F(Data, CompressedFilesReadAsPlainOnes) {
 }
 
 TEST_F(Data, BadTextIsRefusedByName) {
-  const auto read = [](const std::string& p) { for_each_document(p, "text", true, [](const std::string&) {}); };
+  const auto read = [](const std::string& p) { for_each_document(p, {}, true, [](const std::string&) {}); };
   expect_refused([&] { read(path("absent.txt")); }, "absent.txt");
   expect_refused([&] { read(write("empty.txt", "")); }, "empty");
   expect_refused([&] { read(write("nul.txt", std::string("a\0b", 3))); }, "binary");
@@ -147,13 +146,13 @@ TEST_F(Data, BadTextIsRefusedByName) {
   expect_refused([&] { read(write("field.jsonl", "{\"content\": \"a\"}\n")); }, "field.jsonl:1");
   // The bytes tokenizer takes any encoding, and no binary file, wherever its NUL is.
   const auto bytes = make_tokenizer("bytes");
-  const Prepared latin = prepare_tokens({path("latin.txt")}, *bytes, "text", path("latin.tokens"));
+  const Prepared latin = prepare_tokens({path("latin.txt")}, *bytes, {}, path("latin.tokens"));
   EXPECT_EQ(latin.tokens, 5);
   const std::string late = std::string(300000, 'a') + '\0';
-  expect_refused([&] { prepare_tokens({write("late.txt", late)}, *bytes, "text", path("late.tokens")); }, "300000");
+  expect_refused([&] { prepare_tokens({write("late.txt", late)}, *bytes, {}, path("late.tokens")); }, "300000");
   EXPECT_FALSE(std::filesystem::exists(path("late.tokens")));
-  expect_refused([&] { prepare_tokens({path("empty.txt")}, *bytes, "text", path("empty.tokens")); }, "empty");
-  expect_refused([&] { cached_tokens(write("fake.tokens", "this is text"), *bytes, "text"); }, "fake.tokens");
+  expect_refused([&] { prepare_tokens({path("empty.txt")}, *bytes, {}, path("empty.tokens")); }, "empty");
+  expect_refused([&] { cached_tokens(write("fake.tokens", "this is text"), *bytes, {}); }, "fake.tokens");
   for (const auto& entry : std::filesystem::directory_iterator(folder_))
     EXPECT_NE(entry.path().extension(), ".part") << entry.path();
 }
@@ -203,17 +202,17 @@ TEST_F(Data, TextIsPreparedOnceAndDamagedCachesAreMadeAgain) {
   std::string text;
   for (int i = 0; i < 100000; ++i) text += fmt::format("{} ", i);
   const auto bytes = make_tokenizer("bytes");
-  const std::string cached = cached_tokens(write("a.txt", text), *bytes, "text");
+  const std::string cached = cached_tokens(write("a.txt", text), *bytes, {});
   const auto made = std::filesystem::last_write_time(cached);
-  EXPECT_EQ(cached_tokens(write("copy.txt", text), *bytes, "text"), cached);  // by content, not by name
+  EXPECT_EQ(cached_tokens(write("copy.txt", text), *bytes, {}), cached);  // by content, not by name
   EXPECT_EQ(std::filesystem::last_write_time(cached), made);
-  EXPECT_NE(cached_tokens(write("b.txt", text + "more"), *bytes, "text"), cached);
+  EXPECT_NE(cached_tokens(write("b.txt", text + "more"), *bytes, {}), cached);
   const TokenFile file(cached);
   ASSERT_EQ(file.num_tokens(), std::ssize(text) + 1);
   for (size_t i = 0; i < text.size(); ++i) ASSERT_EQ(file.token(static_cast<int64_t>(i)), text[i]);
-  EXPECT_EQ(cached_tokens(cached, *bytes, "text"), cached);  // a token file is itself
+  EXPECT_EQ(cached_tokens(cached, *bytes, {}), cached);  // a token file is itself
   std::filesystem::resize_file(cached, 5000);
-  EXPECT_EQ(cached_tokens(path("a.txt"), *bytes, "text"), cached);
+  EXPECT_EQ(cached_tokens(path("a.txt"), *bytes, {}), cached);
   EXPECT_EQ(TokenFile(cached, true).num_tokens(), std::ssize(text) + 1);
   ASSERT_EQ(unsetenv("ONEGATHER_CACHE"), 0);
 }

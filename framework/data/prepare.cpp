@@ -5,11 +5,10 @@
 
 #include "framework/core/error.h"
 #include "framework/core/log.h"
-#include "framework/data/text_reader.h"
+#include "framework/data/json_lines.h"
 #include "framework/data/token_file.h"
 #include "framework/data/utf8.h"
 #include "framework/io/checksum.h"
-#include "framework/io/json.h"
 
 namespace og {
 
@@ -30,51 +29,36 @@ void check_text(const std::string& where, const std::string& text, bool needs_ut
          where, bad);
 }
 
-}  // namespace
-
-void for_each_document(const std::string& path, const std::string& text_field, bool needs_utf8,
+// Of a reader of which nothing was read yet. Returns how many lines were left out.
+int64_t read_documents(TextReader& reader, bool lines, const TextRules& rules, bool needs_utf8,
                        const std::function<void(const std::string&)>& f) {
-  TextReader reader(path);
-  if (!is_jsonl(path)) {
+  const std::string& path = reader.path();
+  if (!lines) {
     const std::string text = reader.read_all();
     if (text.empty()) fail(Status::data, "{}: the file is empty", path);
     check_text(path, text, needs_utf8);
     f(text);
-    return;
+    return 0;
   }
-  std::string line;
-  int64_t number = 0, documents = 0;
-  while (reader.read_line(line)) {
-    ++number;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const std::string where = fmt::format("{}:{}", path, number);
-    const Json json = Json::parse(line, where);
-    const Json* text = json.find(text_field);
-    if (text == nullptr || text->kind() != Json::Kind::string)
-      fail(Status::data, "{}: no string \"{}\" (data.text_field) in this line", where, text_field);
-    check_text(where, text->string(), needs_utf8);
-    f(text->string());
-    ++documents;
-  }
-  if (documents == 0) fail(Status::data, "{}: the file is empty", path);
+  JsonLines texts(reader, rules);
+  for (std::string text; texts.next(text);) f(text);
+  if (texts.skipped() > 0) log::warning("{}: {}", path, texts.skipped_text());
+  return texts.skipped();
 }
 
-namespace {
-
 // A text file as one document, in blocks, so that its size does not matter.
-int64_t append_bytes(const std::string& path, const Tokenizer& tokenizer, TokenFileWriter& writer) {
-  TextReader reader(path);
+int64_t append_bytes(TextReader& reader, const Tokenizer& tokenizer, TokenFileWriter& writer) {
   std::string block;
   std::vector<int32_t> ids;
   int64_t bytes = 0;
   for (; reader.read_some(block); block.clear()) {
-    refuse_binary(path, block, bytes);
+    refuse_binary(reader.path(), block, bytes);
     ids.clear();
     tokenizer.encode(block, ids);
     writer.append(ids);
     bytes += std::ssize(block);
   }
-  if (bytes == 0) fail(Status::data, "{}: the file is empty", path);
+  if (bytes == 0) fail(Status::data, "{}: the file is empty", reader.path());
   const int32_t end = tokenizer.end_of_document();
   writer.add_document({&end, 1});
   return bytes;
@@ -82,17 +66,26 @@ int64_t append_bytes(const std::string& path, const Tokenizer& tokenizer, TokenF
 
 }  // namespace
 
-Prepared prepare_tokens(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
-                        const std::string& text_field, const std::string& output) {
+int64_t for_each_document(const std::string& path, const TextRules& rules, bool needs_utf8,
+                          const std::function<void(const std::string&)>& f) {
+  TextReader reader(path);
+  const bool lines = holds_json_lines(reader, rules);
+  return read_documents(reader, lines, rules, needs_utf8, f);
+}
+
+Prepared prepare_tokens(const std::vector<std::string>& paths, const Tokenizer& tokenizer, const TextRules& rules,
+                        const std::string& output) {
   TokenFileWriter writer(output, tokenizer.vocab_size(), tokenizer.identity());
-  int64_t bytes = 0;
+  int64_t bytes = 0, skipped = 0;
   std::vector<int32_t> ids;
   for (const std::string& path : paths) {
-    if (tokenizer.takes_any_bytes() && !is_jsonl(path)) {
-      bytes += append_bytes(path, tokenizer, writer);
+    TextReader reader(path);
+    const bool lines = holds_json_lines(reader, rules);
+    if (tokenizer.takes_any_bytes() && !lines) {
+      bytes += append_bytes(reader, tokenizer, writer);
       continue;
     }
-    for_each_document(path, text_field, !tokenizer.takes_any_bytes(), [&](const std::string& text) {
+    skipped += read_documents(reader, lines, rules, !tokenizer.takes_any_bytes(), [&](const std::string& text) {
       ids.clear();
       tokenizer.encode(text, ids);
       ids.push_back(tokenizer.end_of_document());
@@ -100,11 +93,12 @@ Prepared prepare_tokens(const std::vector<std::string>& paths, const Tokenizer& 
       bytes += std::ssize(text);
     });
   }
+  writer.set_skipped_lines(skipped);
   writer.finish();
-  return {writer.num_documents(), writer.num_tokens(), bytes};
+  return {writer.num_documents(), writer.num_tokens(), bytes, skipped};
 }
 
-std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, const std::string& text_field) {
+std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, const TextRules& rules) {
   if (TokenFile::is_token_file(path)) {
     const TokenFile verify(path, true);
     return path;
@@ -114,9 +108,13 @@ std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, c
   if (!std::filesystem::exists(status) || std::filesystem::is_directory(status)) TextReader{path};  // refuses
   if (!std::filesystem::is_regular_file(status))
     fail(Status::data, "{}: expected a file, found a pipe or device; copy it into one", path);
-  // The key: content as it lies on disk, tokenizer, and how documents are found in it.
-  const std::string key = checksum(
-      fmt::format("{}|{}|{}|{}", checksum(MappedFile(path).bytes()), tokenizer.identity(), is_jsonl(path), text_field));
+  TextReader beginning(path);
+  const bool lines = holds_json_lines(beginning, rules);
+  // The key: content as it lies on disk, tokenizer, how documents are found in it, and the version of this file's way.
+  constexpr int kVersion = 2;  // 2: without a byte order mark
+  const std::string key = checksum(fmt::format("{}|{}|{}|{}|{}|{}", checksum(MappedFile(path).bytes()),
+                                               tokenizer.identity(), lines ? "lines" : "text", rules.text_field,
+                                               rules.skip_bad_lines ? "skip" : "refuse", kVersion));
 
   const char* folder = std::getenv("ONEGATHER_CACHE");
   const std::string cache = folder != nullptr && *folder != '\0' ? folder : "data-cache";
@@ -124,13 +122,19 @@ std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, c
   if (std::filesystem::exists(cached)) {
     try {
       const TokenFile verify(cached, true);
+      if (verify.skipped_lines() > 0)
+        log::warning("{}: {} bad line{} left out when it was prepared (data.bad_lines: skip)", path,
+                     verify.skipped_lines(), verify.skipped_lines() == 1 ? "" : "s");
       return cached;
     } catch (const Error& e) {
       log::warning("{}; it is made again now", e.what());
     }
   }
   make_folders(cache);
-  prepare_tokens({path}, tokenizer, text_field, cached);
+  // The decision is made: a second look would say so again.
+  TextRules decided = rules;
+  decided.format = lines ? TextRules::Format::jsonl : TextRules::Format::text;
+  prepare_tokens({path}, tokenizer, decided, cached);
   return cached;
 }
 

@@ -5,25 +5,26 @@
 #include <string>
 #include <vector>
 
+#include "framework/data/format.h"
 #include "framework/data/tokenizer.h"
 
 namespace og {
 
 // Calls f for each document of the file. Refused with Error(Status::data): missing, empty, damaged, binary (a NUL
-// byte), for text tokenizers bytes that are not UTF-8, and lines that are not JSON objects with a string `text_field`
-// (named by file:line).
-void for_each_document(const std::string& path, const std::string& text_field, bool needs_utf8,
-                       const std::function<void(const std::string&)>& f);
+// byte), for text tokenizers bytes that are not UTF-8, and lines that are not JSON objects with a string text_field
+// (named by file:line) unless the rules leave them out. Returns how many were left out, and says why.
+int64_t for_each_document(const std::string& path, const TextRules& rules, bool needs_utf8,
+                          const std::function<void(const std::string&)>& f);
 
 struct Prepared {
-  int64_t documents = 0, tokens = 0, bytes = 0;
+  int64_t documents = 0, tokens = 0, bytes = 0, skipped_lines = 0;
 };
-Prepared prepare_tokens(const std::vector<std::string>& paths, const Tokenizer& tokenizer,
-                        const std::string& text_field, const std::string& output);
+Prepared prepare_tokens(const std::vector<std::string>& paths, const Tokenizer& tokenizer, const TextRules& rules,
+                        const std::string& output);
 
 // The token file for `path`: itself if it is one, else from the cache, made now if it is not there or damaged. Either
 // way it has been read whole and agrees with its checksums. The cache is the folder $ONEGATHER_CACHE, or data-cache
-// below the working folder; its names are hashes of content, tokenizer and text field.
-std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, const std::string& text_field);
+// below the working folder; its names are hashes of content, tokenizer and how documents are found in it.
+std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, const TextRules& rules);
 
 }  // namespace og

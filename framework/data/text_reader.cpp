@@ -5,7 +5,6 @@
 #include <filesystem>
 
 #include "framework/core/error.h"
-#include "framework/data/file_name.h"
 
 namespace og {
 
@@ -89,7 +88,5 @@ std::vector<std::string> expand_paths(const std::string& pattern) {
   if (paths.empty()) fail(Status::data, "{}: no file matches", pattern);
   return paths;
 }
-
-bool is_jsonl(const std::string& path) { return name_says(path) == NameSays::lines; }
 
 }  // namespace og

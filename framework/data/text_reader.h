@@ -37,7 +37,4 @@ class TextReader {
 // nothing is Error(Status::data).
 std::vector<std::string> expand_paths(const std::string& pattern);
 
-// "a.jsonl", also with .gz or .zst after it.
-bool is_jsonl(const std::string& path);
-
 }  // namespace og

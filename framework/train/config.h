@@ -30,7 +30,9 @@ struct DataConfig {
   int64_t sequence_length = 2048;   // tokens a row
   bool pack_documents = true;
   bool shuffle = true;
-  std::string text_field = "text";  // of JSONL
+  std::string text_field = "text";   // of JSONL
+  std::string format = "auto";       // auto | text | jsonl
+  std::string bad_lines = "refuse";  // refuse | skip
 };
 
 struct TrainConfig {

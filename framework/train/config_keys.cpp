@@ -85,6 +85,14 @@ void add_data(std::vector<ConfigKey>& keys) {
       {.path = "data.shuffle", .kind = Kind::boolean}, [](auto& c) -> auto& { return c.data.shuffle; }));
   keys.push_back(stored(
       {.path = "data.text_field", .kind = Kind::text}, [](auto& c) -> auto& { return c.data.text_field; }));
+  ConfigKey format = stored(
+      {.path = "data.format", .kind = Kind::choice, .choices = {"auto", "text", "jsonl", "chat", "megatron"}},
+      [](auto& c) -> auto& { return c.data.format; });
+  format.built = {"auto", "text", "jsonl"};
+  keys.push_back(format);
+  keys.push_back(stored(
+      {.path = "data.bad_lines", .kind = Kind::choice, .choices = {"refuse", "skip"}},
+      [](auto& c) -> auto& { return c.data.bad_lines; }));
   for (ConfigKey& key : keys)
     if (key.path != "data.eval") key.resume = ConfigKey::Resume::must_match;  // all of model and data
 }

@@ -28,7 +28,7 @@ void check_named(const std::string& what, const std::vector<DataConfig::Source>&
 
 // Token files of every source, as rank 0 finds or makes them.
 std::vector<LoaderSource> prepare(const std::string& what, const std::vector<DataConfig::Source>& sources,
-                                  const Tokenizer& tokenizer, const std::string& text_field, Comm& world) {
+                                  const Tokenizer& tokenizer, const TextRules& rules, Comm& world) {
   std::vector<LoaderSource> prepared;
   together_at_length(world, Site{"startup"}, [&] {
     if (world.rank() != 0) return;
@@ -36,7 +36,7 @@ std::vector<LoaderSource> prepare(const std::string& what, const std::vector<Dat
     for (const DataConfig::Source& s : sources) {
       LoaderSource source{{}, s.weight};
       for (const std::string& path : expand_paths(s.path))
-        source.token_files.push_back(cached_tokens(path, tokenizer, text_field));
+        source.token_files.push_back(cached_tokens(path, tokenizer, rules));
       prepared.push_back(std::move(source));
     }
   });
@@ -58,7 +58,8 @@ std::vector<LoaderSource> prepare(const std::string& what, const std::vector<Dat
 
 std::unique_ptr<Loader> open(const std::string& what, const std::vector<DataConfig::Source>& sources,
                              const Tokenizer& tokenizer, const Config& config, bool training, Comm& world) {
-  const std::vector<LoaderSource> prepared = prepare(what, sources, tokenizer, config.data.text_field, world);
+  const TextRules rules = text_rules(config.data.text_field, config.data.format, config.data.bad_lines);
+  const std::vector<LoaderSource> prepared = prepare(what, sources, tokenizer, rules, world);
   const LoaderOptions options{.sequence_length = config.data.sequence_length,
                               .pack_documents = config.data.pack_documents,
                               .shuffle = training && config.data.shuffle,

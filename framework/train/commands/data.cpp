@@ -35,6 +35,10 @@ std::string visible(const std::string& text, size_t most) {
   return out;
 }
 
+std::string left_out(int64_t lines) {
+  return lines == 0 ? "" : fmt::format("; {} bad line{} left out", lines, lines == 1 ? "" : "s");
+}
+
 std::vector<std::string> expand(const std::vector<std::string>& patterns) {
   std::vector<std::string> paths;
   for (const std::string& p : patterns) {
@@ -44,14 +48,25 @@ std::vector<std::string> expand(const std::vector<std::string>& patterns) {
   return paths;
 }
 
-void train_tokenizer(const std::vector<std::string>& paths, const std::string& text_field, int64_t vocab_size,
+// How text is read, as options of both commands.
+struct ReadingOptions {
+  std::string text_field = "text", format = "auto", bad_lines = "refuse";
+  void add_to(CommandLine& line) {
+    line.add("--text-field", text_field, "of JSONL");
+    line.add("--format", format, "what FILES are: auto, text or jsonl");
+    line.add("--bad-lines", bad_lines, "of JSONL: refuse, or skip and count");
+  }
+  TextRules rules() const { return text_rules(text_field, format, bad_lines); }
+};
+
+void train_tokenizer(const std::vector<std::string>& paths, const TextRules& rules, int64_t vocab_size,
                      const std::string& prefix) {
   // SentencePiece trains on lines; at most this much text is enough for stable pieces and fits in memory.
   constexpr size_t kMostBytes = size_t{64} << 20;
   std::vector<std::string> lines;
   size_t bytes = 0;
   for (const std::string& path : paths)
-    for_each_document(path, text_field, true, [&](const std::string& text) {
+    for_each_document(path, rules, true, [&](const std::string& text) {
       for (size_t begin = 0; begin < text.size() && bytes < kMostBytes;) {
         const size_t end = std::min(text.find('\n', begin), text.size());
         if (end > begin) lines.push_back(text.substr(begin, end - begin));
@@ -68,20 +83,22 @@ void train_tokenizer(const std::vector<std::string>& paths, const std::string& t
 int prepare(const std::vector<std::string>& args) {
   CommandLine line("onegather data prepare", "Makes a token file of text or JSONL files (plain, .gz, .zst).");
   std::vector<std::string> patterns;
-  std::string output, tokenizer = "bytes", text_field = "text", prefix;
+  std::string output, tokenizer = "bytes", prefix;
+  ReadingOptions reading;
   int64_t vocab_size = 8192;
   line.add("FILES", patterns, "text or JSONL files; globs allowed", Need::required);
   line.add("--output", output, "token file to write");
   line.add("--tokenizer", tokenizer, "bytes or sentencepiece:PATH");
-  line.add("--text-field", text_field, "of JSONL");
+  reading.add_to(line);
   line.add("--train-tokenizer", prefix, "first train a SentencePiece model on the files: PREFIX.model");
   line.add("--vocab-size", vocab_size, "pieces of a tokenizer to train", Bound::positive);
   if (!line.parse(args)) return 0;
   if (output.empty() && prefix.empty())
     fail(Status::usage, "onegather data prepare: give --output FILE, --train-tokenizer PREFIX, or both");
+  const TextRules rules = reading.rules();
   const std::vector<std::string> paths = expand(patterns);
   if (!prefix.empty()) {
-    train_tokenizer(paths, text_field, vocab_size, prefix);
+    train_tokenizer(paths, rules, vocab_size, prefix);
     tokenizer = "sentencepiece:" + prefix + ".model";
   }
   if (output.empty()) return 0;
@@ -90,10 +107,11 @@ int prepare(const std::vector<std::string>& args) {
     fail(Status::data, "{}: exists and is no token file; choose another --output", output);
   for (const std::string& path : paths)
     if (TokenFile::is_token_file(path)) fail(Status::data, "{}: is a token file already", path);
-  const Prepared made = prepare_tokens(paths, *make_tokenizer(tokenizer), text_field, output);
-  std::printf("%s: %lld documents, %lld tokens of %lld bytes (%.2f bytes a token)\n", output.c_str(),
+  const Prepared made = prepare_tokens(paths, *make_tokenizer(tokenizer), rules, output);
+  std::printf("%s: %lld documents, %lld tokens of %lld bytes (%.2f bytes a token)%s\n", output.c_str(),
               static_cast<long long>(made.documents), static_cast<long long>(made.tokens),
-              static_cast<long long>(made.bytes), static_cast<double>(made.bytes) / static_cast<double>(made.tokens));
+              static_cast<long long>(made.bytes), static_cast<double>(made.bytes) / static_cast<double>(made.tokens),
+              left_out(made.skipped_lines).c_str());
   return 0;
 }
 
@@ -123,10 +141,10 @@ void inspect_tokens(const std::string& path, const Tokenizer* tokenizer, int64_t
   }
 }
 
-void inspect_text(const std::string& path, const std::string& text_field, const Tokenizer& tokenizer, int64_t count) {
+void inspect_text(const std::string& path, const TextRules& rules, const Tokenizer& tokenizer, int64_t count) {
   int64_t documents = 0, tokens = 0, bytes = 0;
   std::vector<int32_t> ids;
-  for_each_document(path, text_field, !tokenizer.takes_any_bytes(), [&](const std::string& text) {
+  const int64_t skipped = for_each_document(path, rules, !tokenizer.takes_any_bytes(), [&](const std::string& text) {
     ids.clear();
     tokenizer.encode(text, ids);
     ids.push_back(tokenizer.end_of_document());
@@ -135,28 +153,31 @@ void inspect_text(const std::string& path, const std::string& text_field, const 
     tokens += std::ssize(ids);
     bytes += std::ssize(text);
   });
-  std::printf("%s: %lld documents, %lld bytes, %lld tokens by %s\n", path.c_str(), static_cast<long long>(documents),
-              static_cast<long long>(bytes), static_cast<long long>(tokens), tokenizer.identity().c_str());
+  std::printf("%s: %lld documents, %lld bytes, %lld tokens by %s%s\n", path.c_str(), static_cast<long long>(documents),
+              static_cast<long long>(bytes), static_cast<long long>(tokens), tokenizer.identity().c_str(),
+              left_out(skipped).c_str());
 }
 
 int inspect(const std::vector<std::string>& args) {
   CommandLine line("onegather data inspect",
                    "Shows documents as training reads them, and verifies checksums of token files.");
   std::vector<std::string> patterns;
-  std::string spec, text_field = "text";
+  std::string spec;
+  ReadingOptions reading;
   int64_t count = 3;
   line.add("FILES", patterns, "token, text or JSONL files; globs allowed", Need::required);
   line.add("--tokenizer", spec, "bytes (default) or sentencepiece:PATH");
-  line.add("--text-field", text_field, "of JSONL");
+  reading.add_to(line);
   line.add("--documents", count, "how many to show of each file");
   if (!line.parse(args)) return 0;
+  const TextRules rules = reading.rules();
   const auto tokenizer = make_tokenizer(spec.empty() ? "bytes" : spec);
   for (const std::string& path : expand(patterns)) {
     if (TokenFile::is_token_file(path)) {
       const bool readable = !spec.empty() || TokenFile(path).tokenizer() == tokenizer->identity();
       inspect_tokens(path, readable ? tokenizer.get() : nullptr, count);
     } else {
-      inspect_text(path, text_field, *tokenizer, count);
+      inspect_text(path, rules, *tokenizer, count);
     }
   }
   return 0;
