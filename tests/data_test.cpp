@@ -12,6 +12,7 @@
 #include "framework/data/loader.h"
 #include "framework/data/prepare.h"
 #include "framework/data/text_reader.h"
+#include "framework/data/tokenizer_training.h"
 #include "framework/data/utf8.h"
 
 namespace og {
@@ -64,7 +65,9 @@ TEST_F(Data, BytesAndSentencePieceRoundTrip) {
   const std::string text = "Naive caf\xC3\xA9:\n\ttabs, \xE2\x82\xAC signs.\n";
   std::vector<std::string> lines;
   for (int i = 0; i < 200; ++i) lines.push_back(fmt::format("line {} of the training text, {}", i, i * i % 17));
-  train_sentencepiece(lines, 300, path("piece"));
+  TokenizerTrainer trainer;
+  for (const std::string& l : lines) trainer.add(l + "\n");
+  trainer.train(300, path("piece"), 1);
   for (const std::string& spec : {std::string("bytes"), "sentencepiece:" + path("piece.model")}) {
     const auto tokenizer = make_tokenizer(spec);
     std::vector<int32_t> ids;

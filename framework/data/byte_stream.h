@@ -41,6 +41,8 @@ class ByteStream {
   virtual ~ByteStream() = default;
   // Fills some of `to`; 0 at the end.
   virtual size_t read(std::span<char> to) = 0;
+  // How far the file was read, in bytes as it lies on disk.
+  int64_t position() const { return input_.offset(); }
 
  protected:
   // parts: how the compressed format calls what it repeats ("gzip member"); each has its own checksum.

@@ -5,7 +5,9 @@
 
 #include "framework/core/error.h"
 #include "framework/core/log.h"
+#include "framework/data/document_encoder.h"
 #include "framework/data/json_lines.h"
+#include "framework/data/text_reader.h"
 #include "framework/data/token_file.h"
 #include "framework/data/utf8.h"
 #include "framework/io/checksum.h"
@@ -21,47 +23,24 @@ void refuse_binary(const std::string& where, std::string_view text, int64_t text
          text_begin + static_cast<int64_t>(nul));
 }
 
-void check_text(const std::string& where, const std::string& text, bool needs_utf8) {
-  refuse_binary(where, text, 0);
-  const int64_t bad = needs_utf8 ? first_bad_utf8(text) : -1;
+void refuse_other_encodings(const std::string& where, std::string_view text, int64_t text_begin) {
+  const int64_t bad = first_bad_utf8(text);
   if (bad >= 0)
     fail(Status::data, "{}: not UTF-8 (byte {}), which this tokenizer needs; convert it, or use data.tokenizer: bytes",
-         where, bad);
+         where, text_begin + bad);
 }
 
-// Of a reader of which nothing was read yet. Returns how many lines were left out.
-int64_t read_documents(TextReader& reader, bool lines, const TextRules& rules, bool needs_utf8,
-                       const std::function<void(const std::string&)>& f) {
-  const std::string& path = reader.path();
-  if (!lines) {
-    const std::string text = reader.read_all();
-    if (text.empty()) fail(Status::data, "{}: the file is empty", path);
-    check_text(path, text, needs_utf8);
-    f(text);
-    return 0;
-  }
+// Of a reader of lines of which nothing was read yet. Returns how many were left out.
+int64_t read_lines(TextReader& reader, const TextRules& rules, const std::function<void(const std::string&)>& f,
+                   const FileWatch& watch) {
   JsonLines texts(reader, rules);
-  for (std::string text; texts.next(text);) f(text);
-  if (texts.skipped() > 0) log::warning("{}: {}", path, texts.skipped_text());
-  return texts.skipped();
-}
-
-// A text file as one document, in blocks, so that its size does not matter.
-int64_t append_bytes(TextReader& reader, const Tokenizer& tokenizer, TokenFileWriter& writer) {
-  std::string block;
-  std::vector<int32_t> ids;
-  int64_t bytes = 0;
-  for (; reader.read_some(block); block.clear()) {
-    refuse_binary(reader.path(), block, bytes);
-    ids.clear();
-    tokenizer.encode(block, ids);
-    writer.append(ids);
-    bytes += std::ssize(block);
+  int64_t documents = 0;
+  for (std::string text; texts.next(text);) {
+    f(text);
+    if (watch && ++documents % 64 == 0) watch(reader.position());
   }
-  if (bytes == 0) fail(Status::data, "{}: the file is empty", reader.path());
-  const int32_t end = tokenizer.end_of_document();
-  writer.add_document({&end, 1});
-  return bytes;
+  if (texts.skipped() > 0) log::warning("{}: {}", reader.path(), texts.skipped_text());
+  return texts.skipped();
 }
 
 }  // namespace
@@ -69,36 +48,76 @@ int64_t append_bytes(TextReader& reader, const Tokenizer& tokenizer, TokenFileWr
 int64_t for_each_document(const std::string& path, const TextRules& rules, bool needs_utf8,
                           const std::function<void(const std::string&)>& f) {
   TextReader reader(path);
-  const bool lines = holds_json_lines(reader, rules);
-  return read_documents(reader, lines, rules, needs_utf8, f);
+  if (holds_json_lines(reader, rules)) return read_lines(reader, rules, f, {});
+  const std::string text = reader.read_all();
+  if (text.empty()) fail(Status::data, "{}: the file is empty", path);
+  refuse_binary(path, text, 0);
+  if (needs_utf8) refuse_other_encodings(path, text, 0);
+  f(text);
+  return 0;
+}
+
+int64_t for_each_text(const std::string& path, const TextRules& rules, bool needs_utf8,
+                      const std::function<void(std::string_view)>& text, const std::function<void()>& end,
+                      const FileWatch& watch) {
+  TextReader reader(path);
+  if (holds_json_lines(reader, rules))
+    return read_lines(
+        reader, rules,
+        [&](const std::string& document) {
+          text(document);
+          end();
+        },
+        watch);
+  std::string block;
+  int64_t before = 0;  // bytes of text before the block
+  for (bool more = true; more;) {
+    const size_t unfinished = block.size();
+    more = reader.read_some(block);
+    refuse_binary(path, std::string_view(block).substr(unfinished), before + static_cast<int64_t>(unfinished));
+    // An unfinished character waits for the next block.
+    const size_t whole = needs_utf8 && more ? whole_characters(block) : block.size();
+    const std::string_view part = std::string_view(block).substr(0, whole);
+    if (needs_utf8) refuse_other_encodings(path, part, before);
+    if (!part.empty()) text(part);
+    before += static_cast<int64_t>(whole);
+    block.erase(0, whole);
+    if (watch) watch(reader.position());
+  }
+  if (before == 0) fail(Status::data, "{}: the file is empty", path);
+  end();
+  return 0;
 }
 
 Prepared prepare_tokens(const std::vector<std::string>& paths, const Tokenizer& tokenizer, const TextRules& rules,
-                        const std::string& output) {
+                        const std::string& output, int threads, const FileWatch& watch) {
   TokenFileWriter writer(output, tokenizer.vocab_size(), tokenizer.identity());
-  int64_t bytes = 0, skipped = 0;
-  std::vector<int32_t> ids;
+  DocumentEncoder encoder(tokenizer, writer, threads);
+  int64_t bytes = 0, read = 0, skipped = 0;
   for (const std::string& path : paths) {
-    TextReader reader(path);
-    const bool lines = holds_json_lines(reader, rules);
-    if (tokenizer.takes_any_bytes() && !lines) {
-      bytes += append_bytes(reader, tokenizer, writer);
-      continue;
-    }
-    skipped += read_documents(reader, lines, rules, !tokenizer.takes_any_bytes(), [&](const std::string& text) {
-      ids.clear();
-      tokenizer.encode(text, ids);
-      ids.push_back(tokenizer.end_of_document());
-      writer.add_document(ids);
-      bytes += std::ssize(text);
-    });
+    int64_t here = 0;
+    skipped += for_each_text(
+        path, rules, !tokenizer.takes_any_bytes(),
+        [&](std::string_view text) {
+          encoder.add(text);
+          bytes += std::ssize(text);
+        },
+        [&] { encoder.end_document(); },
+        [&](int64_t at) {
+          here = at;
+          if (watch) watch(read + here);
+        });
+    read += here;
   }
+  encoder.finish();
+  if (watch) watch(read);
   writer.set_skipped_lines(skipped);
   writer.finish();
   return {writer.num_documents(), writer.num_tokens(), bytes, skipped};
 }
 
-std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, const TextRules& rules) {
+std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, const TextRules& rules, int threads,
+                          const FileWatch& watch) {
   if (TokenFile::is_token_file(path)) {
     const TokenFile verify(path, true);
     return path;
@@ -112,9 +131,13 @@ std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, c
   const bool lines = holds_json_lines(beginning, rules);
   // The key: content as it lies on disk, tokenizer, how documents are found in it, and the version of this file's way.
   constexpr int kVersion = 2;  // 2: without a byte order mark
-  const std::string key = checksum(fmt::format("{}|{}|{}|{}|{}|{}", checksum(MappedFile(path).bytes()),
-                                               tokenizer.identity(), lines ? "lines" : "text", rules.text_field,
-                                               rules.skip_bad_lines ? "skip" : "refuse", kVersion));
+  const auto not_read_yet = [&](int64_t) {
+    if (watch) watch(0);
+  };
+  const std::string content = checksum(MappedFile(path).bytes(), not_read_yet);
+  const std::string key =
+      checksum(fmt::format("{}|{}|{}|{}|{}|{}", content, tokenizer.identity(), lines ? "lines" : "text",
+                           rules.text_field, rules.skip_bad_lines ? "skip" : "refuse", kVersion));
 
   const char* folder = std::getenv("ONEGATHER_CACHE");
   const std::string cache = folder != nullptr && *folder != '\0' ? folder : "data-cache";
@@ -134,7 +157,7 @@ std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, c
   // The decision is made: a second look would say so again.
   TextRules decided = rules;
   decided.format = lines ? TextRules::Format::jsonl : TextRules::Format::text;
-  prepare_tokens({path}, tokenizer, decided, cached);
+  prepare_tokens({path}, tokenizer, decided, cached, threads, watch);
   return cached;
 }
 

@@ -2,6 +2,7 @@
 // UTF-8 at its beginning is left out; UTF-16 is refused. Owned and used by one thread.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,6 +24,8 @@ class TextReader {
   bool read_line(std::string& line);
   // What comes next, not taken: `count` bytes or more, less only where the text ends. Valid until the next call.
   std::string_view peek(size_t count);
+  // How far the file was read, in bytes as it lies on disk.
+  int64_t position() const { return bytes_->position(); }
 
  private:
   bool read_more();  // into rest_

@@ -1,18 +1,24 @@
 #include "framework/data/tokenizer.h"
 
 #include <sentencepiece_processor.h>
-#include <sentencepiece_trainer.h>
 #include <xxhash.h>
 
-#include <unordered_map>
+#include <algorithm>
 
 #include "framework/core/error.h"
+#include "framework/data/piece_cuts.h"
 #include "framework/data/utf8.h"
 #include "framework/io/file.h"
 
 namespace og {
 
 namespace {
+
+// Texts up to here are encoded in one call. SentencePiece takes about 111 bytes of memory for a byte of text, and sums
+// the scores of a unigram path in 32 bits: the shorter a text, the less its choice of pieces suffers from rounding.
+constexpr size_t kPart = size_t{1} << 16;
+// The most text in one call where no cut is known to be safe: about 2 GiB of memory.
+constexpr size_t kMostAtOnce = size_t{1} << 24;
 
 class ByteTokenizer final : public Tokenizer {
  public:
@@ -21,9 +27,12 @@ class ByteTokenizer final : public Tokenizer {
   std::string identity() const override { return "bytes"; }
   bool takes_any_bytes() const override { return true; }
   int64_t bytes_of(int32_t id) const override { return id >= 0 && id < 256; }
-  void encode(std::string_view text, std::vector<int32_t>& ids) const override {
-    ids.reserve(ids.size() + text.size());
-    for (char c : text) ids.push_back(static_cast<unsigned char>(c));
+  size_t next_part(std::string_view text, bool whole) const override {
+    return text.size() >= kPart ? kPart : whole ? text.size() : 0;
+  }
+  void encode_part(std::string_view part, bool, std::vector<int32_t>& ids) const override {
+    ids.reserve(ids.size() + part.size());
+    for (char c : part) ids.push_back(static_cast<unsigned char>(c));
   }
   std::string decode(std::span<const int32_t> ids) const override {
     std::string text;
@@ -40,15 +49,38 @@ class SentencePieceTokenizer final : public Tokenizer {
     if (!status.ok()) fail(Status::data, "{}: not a SentencePiece model ({})", name, status.ToString());
     if (processor_.eos_id() < 0)
       fail(Status::data, "{}: the model has no end-of-sentence piece, which ends documents here", name);
+    cuts_ = std::make_unique<PieceCuts>(model_);
   }
   int64_t vocab_size() const override { return processor_.GetPieceSize(); }
   int32_t end_of_document() const override { return processor_.eos_id(); }
   std::string identity() const override {
     return fmt::format("sentencepiece:{:016x}", XXH3_64bits(model_.data(), model_.size()));
   }
-  void encode(std::string_view text, std::vector<int32_t>& ids) const override {
+  // The last safe cut of the first kPart bytes; where there is none, the first after them.
+  size_t next_part(std::string_view text, bool whole) const override {
+    if (whole && text.size() <= kPart) return text.size();
+    if (text.size() < kPart + PieceCuts::kAhead && !whole) return 0;
+    if (cuts_->problem().empty()) {
+      for (size_t at = kPart; at > 0; --at)
+        if (cuts_->may_cut(text, at)) return at;
+      const size_t end = whole ? text.size() : text.size() - PieceCuts::kAhead;
+      for (size_t at = kPart + 1; at <= std::min(end, kMostAtOnce); ++at)
+        if (cuts_->may_cut(text, at)) return at;
+    }
+    if (text.size() > kMostAtOnce + PieceCuts::kAhead)
+      fail(Status::data,
+           "a document of more than {} MiB that cannot be cut for this SentencePiece model: {}. In one call it would "
+           "take 111 bytes of memory for each byte; the limit is {} MiB (2 GiB of memory). Give it as several "
+           "documents (JSONL), or use another model",
+           kMostAtOnce >> 20,
+           cuts_->problem().empty() ? "it holds no place that no piece could cross" : cuts_->problem(),
+           kMostAtOnce >> 20);
+    return whole ? text.size() : 0;
+  }
+  void encode_part(std::string_view part, bool first, std::vector<int32_t>& ids) const override {
+    if (!first && cuts_->drops_space()) part.remove_prefix(1);
     std::vector<int> pieces;
-    const auto status = processor_.Encode(std::string(text), &pieces);
+    const auto status = processor_.Encode(std::string(part), &pieces);
     if (!status.ok()) fail(Status::data, "SentencePiece cannot encode a document: {}", status.ToString());
     ids.insert(ids.end(), pieces.begin(), pieces.end());
   }
@@ -76,22 +108,18 @@ class SentencePieceTokenizer final : public Tokenizer {
  private:
   std::string model_;
   sentencepiece::SentencePieceProcessor processor_;
-};
-
-class Sentences final : public sentencepiece::SentenceIterator {
- public:
-  explicit Sentences(const std::vector<std::string>& all) : all_(all) {}
-  bool done() const override { return next_ == all_.size(); }
-  void Next() override { ++next_; }
-  const std::string& value() const override { return all_[next_]; }
-  sentencepiece::util::Status status() const override { return {}; }
-
- private:
-  const std::vector<std::string>& all_;
-  size_t next_ = 0;
+  std::unique_ptr<PieceCuts> cuts_;
 };
 
 }  // namespace
+
+void Tokenizer::encode(std::string_view text, std::vector<int32_t>& ids) const {
+  for (bool first = true; !text.empty(); first = false) {
+    const size_t size = next_part(text, true);
+    encode_part(text.substr(0, size), first, ids);
+    text.remove_prefix(size);
+  }
+}
 
 std::unique_ptr<Tokenizer> make_sentencepiece(std::string model, const std::string& name) {
   return std::make_unique<SentencePieceTokenizer>(std::move(model), name);
@@ -105,29 +133,6 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec) {
     return make_sentencepiece(read_text(path), path);
   }
   fail(Status::usage, "data.tokenizer: expected bytes or sentencepiece:PATH, found {}", spec);
-}
-
-void train_sentencepiece(const std::vector<std::string>& sentences, int64_t vocab_size, const std::string& prefix) {
-  // As a map: given as one line of flags, the library prints the line.
-  const std::unordered_map<std::string, std::string> flags{{"model_prefix", prefix},
-                                                           {"vocab_size", fmt::format("{}", vocab_size)},
-                                                           {"model_type", "unigram"},
-                                                           {"byte_fallback", "true"},
-                                                           {"character_coverage", "0.9995"},
-                                                           {"unk_id", "0"},
-                                                           {"eos_id", "1"},
-                                                           {"bos_id", "-1"},
-                                                           {"pad_id", "-1"},
-                                                           {"remove_extra_whitespaces", "false"},
-                                                           {"add_dummy_prefix", "false"},
-                                                           {"normalization_rule_name", "identity"},
-                                                           {"hard_vocab_limit", "false"},
-                                                           {"num_threads", "2"},
-                                                           {"minloglevel", "2"}};
-  Sentences iterator(sentences);
-  const auto status = sentencepiece::SentencePieceTrainer::Train(flags, &iterator);
-  if (!status.ok())
-    fail(Status::data, "training a SentencePiece model of {} pieces: {}", vocab_size, status.ToString());
 }
 
 std::string StreamingDecoder::push(int32_t id) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -9,6 +11,8 @@
 namespace og {
 
 std::string checksum(std::span<const std::byte> bytes);
+// The same, for bytes that take a while: `watch` is told now and then how many were taken, and may end it by throwing.
+std::string checksum(std::span<const std::byte> bytes, const std::function<void(int64_t)>& watch);
 std::string checksum(std::string_view text);
 
 }  // namespace og

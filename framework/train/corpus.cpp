@@ -7,6 +7,8 @@
 #include "framework/data/text_reader.h"
 #include "framework/io/json.h"
 #include "framework/io/together.h"
+#include "framework/train/data_progress.h"
+#include "framework/train/stop.h"
 
 namespace og {
 
@@ -28,15 +30,21 @@ void check_named(const std::string& what, const std::vector<DataConfig::Source>&
 
 // Token files of every source, as rank 0 finds or makes them.
 std::vector<LoaderSource> prepare(const std::string& what, const std::vector<DataConfig::Source>& sources,
-                                  const Tokenizer& tokenizer, const TextRules& rules, Comm& world) {
+                                  const Tokenizer& tokenizer, const Config& config, Comm& world) {
   std::vector<LoaderSource> prepared;
+  const TextRules rules = text_rules(config.data.text_field, config.data.format, config.data.bad_lines);
+  const StopSignals signals(StopSignals::Then::ask);
+  const int threads = config.train.threads > 0 ? config.train.threads : preparing_threads();
   together_at_length(world, Site{"startup"}, [&] {
     if (world.rank() != 0) return;
     check_named(what, sources);
     for (const DataConfig::Source& s : sources) {
       LoaderSource source{{}, s.weight};
-      for (const std::string& path : expand_paths(s.path))
-        source.token_files.push_back(cached_tokens(path, tokenizer, rules));
+      for (const std::string& path : expand_paths(s.path)) {
+        DataProgress progress({path});
+        source.token_files.push_back(
+            cached_tokens(path, tokenizer, rules, threads, [&](int64_t read) { progress.at(read); }));
+      }
       prepared.push_back(std::move(source));
     }
   });
@@ -58,8 +66,7 @@ std::vector<LoaderSource> prepare(const std::string& what, const std::vector<Dat
 
 std::unique_ptr<Loader> open(const std::string& what, const std::vector<DataConfig::Source>& sources,
                              const Tokenizer& tokenizer, const Config& config, bool training, Comm& world) {
-  const TextRules rules = text_rules(config.data.text_field, config.data.format, config.data.bad_lines);
-  const std::vector<LoaderSource> prepared = prepare(what, sources, tokenizer, rules, world);
+  const std::vector<LoaderSource> prepared = prepare(what, sources, tokenizer, config, world);
   const LoaderOptions options{.sequence_length = config.data.sequence_length,
                               .pack_documents = config.data.pack_documents,
                               .shuffle = training && config.data.shuffle,

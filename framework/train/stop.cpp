@@ -1,15 +1,26 @@
 #include "framework/train/stop.h"
 
+#include <unistd.h>
+
 #include <csignal>
-#include <initializer_list>
+#include <iterator>
+
+#include "framework/core/error.h"
 
 namespace og {
 
 namespace {
 
 volatile std::sig_atomic_t requested = 0;
+volatile std::sig_atomic_t exits = 0;
+constexpr int kSignals[] = {SIGUSR1, SIGINT, SIGTERM};
 
 extern "C" void on_stop_signal(int signal_number) {
+  if (exits) {
+    constexpr char kSaid[] = "error: interrupted; nothing half made is left\n";
+    [[maybe_unused]] const auto written = write(STDERR_FILENO, kSaid, sizeof kSaid - 1);
+    _exit(static_cast<int>(Status::interrupted));
+  }
   if (requested && signal_number == SIGINT) {
     std::signal(signal_number, SIG_DFL);
     std::raise(signal_number);
@@ -20,7 +31,7 @@ extern "C" void on_stop_signal(int signal_number) {
 }  // namespace
 
 void catch_stop_signals() {
-  for (int s : {SIGUSR1, SIGINT, SIGTERM}) {
+  for (int s : kSignals) {
     struct sigaction action = {};
     action.sa_handler = on_stop_signal;
     action.sa_flags = SA_RESTART;
@@ -29,5 +40,29 @@ void catch_stop_signals() {
 }
 
 bool stop_requested() { return requested != 0; }
+
+void stop_if_requested() {
+  if (stop_requested())
+    fail(Status::interrupted,
+         "interrupted while data was prepared; nothing half made is left, the same command begins "
+         "with it again");
+}
+
+struct StopSignals::Before {
+  struct sigaction actions[std::size(kSignals)] = {};
+  std::sig_atomic_t exits = 0;
+};
+
+StopSignals::StopSignals(Then then) : before_(std::make_unique<Before>()) {
+  for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], nullptr, &before_->actions[i]);
+  before_->exits = exits;
+  exits = then == Then::exit;
+  catch_stop_signals();
+}
+
+StopSignals::~StopSignals() {
+  for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &before_->actions[i], nullptr);
+  exits = before_->exits;
+}
 
 }  // namespace og

@@ -3,12 +3,17 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
+#include <utility>
 
 #include "framework/core/error.h"
 #include "framework/data/prepare.h"
 #include "framework/data/text_reader.h"
 #include "framework/data/token_file.h"
+#include "framework/data/tokenizer_training.h"
 #include "framework/train/commands/command_line.h"
+#include "framework/train/data_progress.h"
+#include "framework/train/stop.h"
 #include "parallel/launcher.h"
 
 namespace og {
@@ -61,23 +66,33 @@ struct ReadingOptions {
 
 void train_tokenizer(const std::vector<std::string>& paths, const TextRules& rules, int64_t vocab_size,
                      const std::string& prefix) {
-  // SentencePiece trains on lines; at most this much text is enough for stable pieces and fits in memory.
-  constexpr size_t kMostBytes = size_t{64} << 20;
-  std::vector<std::string> lines;
-  size_t bytes = 0;
-  for (const std::string& path : paths)
-    for_each_document(path, rules, true, [&](const std::string& text) {
-      for (size_t begin = 0; begin < text.size() && bytes < kMostBytes;) {
-        const size_t end = std::min(text.find('\n', begin), text.size());
-        if (end > begin) lines.push_back(text.substr(begin, end - begin));
-        bytes += end - begin;
-        begin = end + 1;
-      }
-    });
-  train_sentencepiece(lines, vocab_size, prefix);
-  std::printf("tokenizer: %s.model, %lld pieces (%lld asked for), trained on %zu lines, %zu bytes\n", prefix.c_str(),
+  TokenizerTrainer trainer;
+  {
+    const StopSignals signals(StopSignals::Then::ask);
+    DataProgress progress(paths);
+    int64_t before = 0, here = 0;
+    for (const std::string& path : paths) {
+      for_each_text(
+          path, rules, true, [&](std::string_view text) { trainer.add(text); }, [&] { trainer.end_document(); },
+          [&](int64_t at) {
+            here = at;
+            progress.at(before + at);
+          });
+      before += std::exchange(here, 0);
+    }
+  }
+  const StopSignals signals(StopSignals::Then::exit);
+  const Training t = trainer.train(vocab_size, prefix, preparing_threads());
+  std::string left_out;
+  if (t.skipped_lines > 0)
+    left_out = fmt::format("; {} lines, {} bytes left out (at most {} MiB are taken, and no line with U+2585)",
+                           t.skipped_lines, t.skipped_bytes, TokenizerTrainer::kMostBytes >> 20);
+  if (t.cut_lines > 0) left_out += fmt::format("; {} long lines taken in parts", t.cut_lines);
+  std::printf("tokenizer: %s.model, %lld pieces (%lld asked for), trained on %lld lines, %lld bytes%s\n",
+              prefix.c_str(),
               static_cast<long long>(make_tokenizer("sentencepiece:" + prefix + ".model")->vocab_size()),
-              static_cast<long long>(vocab_size), lines.size(), bytes);
+              static_cast<long long>(vocab_size), static_cast<long long>(t.lines), static_cast<long long>(t.bytes),
+              left_out.c_str());
 }
 
 int prepare(const std::vector<std::string>& args) {
@@ -107,7 +122,11 @@ int prepare(const std::vector<std::string>& args) {
     fail(Status::data, "{}: exists and is no token file; choose another --output", output);
   for (const std::string& path : paths)
     if (TokenFile::is_token_file(path)) fail(Status::data, "{}: is a token file already", path);
-  const Prepared made = prepare_tokens(paths, *make_tokenizer(tokenizer), rules, output);
+  const StopSignals signals(StopSignals::Then::ask);
+  std::optional<DataProgress> progress(std::in_place, paths);
+  const Prepared made = prepare_tokens(paths, *make_tokenizer(tokenizer), rules, output, preparing_threads(),
+                                       [&](int64_t read) { progress->at(read); });
+  progress.reset();
   std::printf("%s: %lld documents, %lld tokens of %lld bytes (%.2f bytes a token)%s\n", output.c_str(),
               static_cast<long long>(made.documents), static_cast<long long>(made.tokens),
               static_cast<long long>(made.bytes), static_cast<double>(made.bytes) / static_cast<double>(made.tokens),
