@@ -92,6 +92,30 @@ TEST_F(Data, BytesAndSentencePieceRoundTrip) {
   }
 }
 
+TEST_F(Data, TokenizerTrainingCountsWhatItUses) {
+  TokenizerTrainer trainer(40000);
+  for (int i = 0; i < 300; ++i) trainer.add(fmt::format("line {} of the training", i) + " text\n\n");
+  std::string line;
+  for (int i = 0; i < 3000; ++i) line += "\xE2\x82\xAC";  // 9,000 bytes without a space, 4,192 is inside a character
+  trainer.add(line + "\n");
+  trainer.add("with \xE2\x96\x85\n");
+  trainer.add(std::string(30000, 'x'));
+  trainer.end_document();
+  trainer.add("last, without an end");
+  const Training t = trainer.train(300, path("counted"), 1);
+  EXPECT_EQ(t.lines, 300 + 1 + 1);
+  int64_t bytes = 9000 + 20;
+  for (int i = 0; i < 300; ++i) bytes += std::ssize(fmt::format("line {} of the training text", i));
+  EXPECT_EQ(t.bytes, bytes);
+  EXPECT_EQ(t.cut_lines, 1);
+  EXPECT_EQ(t.skipped_lines, 2);
+  EXPECT_EQ(t.skipped_bytes, 8 + 30000);
+  const auto tokenizer = make_tokenizer("sentencepiece:" + path("counted.model"));
+  std::vector<int32_t> ids;
+  tokenizer->encode("\xE2\x82\xAC", ids);
+  EXPECT_EQ(ids.size(), 1U);  // learned from the long line; of bytes it would be three
+}
+
 TEST_F(Data, StreamsAreValidUtf8WhateverTheModelSays) {
   const auto tokenizer = make_tokenizer("bytes");
   // A lead byte alone, a stray continuation, an overlong form, a surrogate, then a long text without a line's end.

@@ -179,13 +179,15 @@ TokenFileWriter::~TokenFileWriter() = default;
 void TokenFileWriter::append(std::span<const int32_t> ids) {
   constexpr size_t kPending = size_t{1} << 20;
   const size_t width = wide_ ? 4 : 2;
+  size_t at = pending_.size();
+  pending_.resize(at + ids.size() * width);
   for (int32_t id : ids) {
     OG_CHECK(id >= 0 && id < vocab_size_, "token file: expected ids below {}, found {}", vocab_size_, id);
     largest_id_ = std::max(largest_id_, id);
-    const auto* bytes = reinterpret_cast<const std::byte*>(&id);  // little-endian: the low bytes come first
-    pending_.insert(pending_.end(), bytes, bytes + width);
-    if (pending_.size() >= kPending) flush();
+    std::memcpy(pending_.data() + at, &id, width);  // little-endian: the low bytes come first
+    at += width;
   }
+  if (pending_.size() >= kPending) flush();
   num_tokens_ += std::ssize(ids);
 }
 
