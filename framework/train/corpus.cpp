@@ -47,6 +47,7 @@ std::vector<LoaderSource> prepare(const std::string& what, const std::vector<Dat
       }
       prepared.push_back(std::move(source));
     }
+    stop_if_requested();  // a signal that came too late for the last file is not lost on a command without steps
   });
   Json list = Json::array();
   for (const LoaderSource& s : prepared) {
