@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <thread>
 
 #include "framework/io/file.h"
@@ -101,6 +102,40 @@ TEST(checkpoint, no_rank_or_degree_in_any_name) {
   }
   EXPECT_EQ(Checkpoint(folder / "c").files().size(), 4u);
   EXPECT_FALSE(std::filesystem::exists(folder / "c.part"));
+}
+
+TEST(checkpoint, its_id_is_that_of_its_content_wherever_it_lies) {
+  TemporaryFolder folder;
+  save(folder / "a", 2, 1);
+  save(folder / "b", 2, 2);
+  std::filesystem::copy(folder / "a", folder / "copy");
+  EXPECT_EQ(Checkpoint(folder / "a").id(), Checkpoint(folder / "copy").id());
+  EXPECT_NE(Checkpoint(folder / "a").id(), Checkpoint(folder / "b").id());
+}
+
+// Of all ranks one finds it; all end alike, the old checkpoint stays and nothing else does.
+TEST(checkpoint, numbers_that_are_not_finite_are_not_saved) {
+  for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL})
+    for (size_t which : {size_t{0}, size_t{5}}) {  // f32, and f64 of the optimizer
+      TemporaryFolder folder;
+      save(folder / "c", 2, 7);
+      world(2, [&](Comm& comm) {
+        Context cx;
+        const auto tensors = tensors_of(cx, comm);
+        for (const auto& t : tensors) fill(t, 0);
+        if (comm.rank() == 1) {
+          const Tensor& t = tensors[which].tensor;
+          if (which == 0)
+            t.data<float>()[t.count() - 1] = static_cast<float>(bad);
+          else
+            t.data<double>()[t.count() - 1] = bad;
+        }
+        EXPECT_TRUE(contains(message_of(Status::numbers, [&] { save_checkpoint(folder / "c", tensors, {}, comm); }),
+                             tensors[which].name + ": element "));
+      });
+      load_and_compare(folder / "c", 1, 7);
+      EXPECT_FALSE(std::filesystem::exists(folder / "c.part"));
+    }
 }
 
 TEST(checkpoint, parts_and_other_reals_load_only_when_asked_for) {
@@ -201,9 +236,19 @@ TEST(checkpoint, a_run_folder_keeps_the_newest) {
   EXPECT_EQ(list_checkpoints(run.path()).size(), 3u);
   EXPECT_EQ(find_checkpoint(run.path()), checkpoint_folder(run.path(), 100));
   EXPECT_EQ(find_checkpoint(checkpoint_folder(run.path(), 5)), checkpoint_folder(run.path(), 5));
-  remove_old_checkpoints(run.path(), 2);
+  remove_old_checkpoints(run.path(), checkpoint_folder(run.path(), 100), 2);
   EXPECT_EQ(list_checkpoints(run.path()),
             (std::vector<std::string>{checkpoint_folder(run.path(), 20), checkpoint_folder(run.path(), 100)}));
+  // A save below steps that are there stays, whatever `keep` says; set aside, those are no more of the run.
+  remove_old_checkpoints(run.path(), checkpoint_folder(run.path(), 20), 1);
+  EXPECT_EQ(list_checkpoints(run.path()).size(), 2u);
+  save(checkpoint_folder(run.path(), 30), 1, 30);
+  const std::string aside = set_aside_checkpoints(run.path(), {checkpoint_folder(run.path(), 30)}, 20);
+  EXPECT_EQ(aside, run / "checkpoints/abandoned-at-step-00000020");
+  load_and_compare(aside + "/step-00000030", 1, 30);
+  save(checkpoint_folder(run.path(), 30), 1, 31);
+  EXPECT_EQ(set_aside_checkpoints(run.path(), {checkpoint_folder(run.path(), 30)}, 20), aside + "-2");
+  EXPECT_EQ(list_checkpoints(run.path()).size(), 2u);
   // Moved aside by a save that was killed before it put the new one there.
   std::filesystem::rename(checkpoint_folder(run.path(), 100), checkpoint_folder(run.path(), 100) + ".old");
   load_and_compare(find_checkpoint(run.path()), 1, 100);
@@ -239,7 +284,7 @@ TEST(checkpoint, killed_at_any_moment_the_newest_loads) {
         // Every third replaces the one before.
         save(checkpoint_folder(path, s), 1, static_cast<double>(s));
         if (s % 3 == 0) save(checkpoint_folder(path, s), 1, static_cast<double>(s));
-        remove_old_checkpoints(path, 2);
+        remove_old_checkpoints(path, checkpoint_folder(path, s), 2);
       }
       return 0;
     });

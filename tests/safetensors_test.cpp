@@ -36,6 +36,13 @@ TEST(json, refuses_what_is_not_json_and_writes_only_json) {
   for (const std::string text : {"", "{", "{\"a\": 1,}", "{\"a\": 1, \"a\": 2}", "[1] 2", "nul", "\"\xff\""})
     EXPECT_TRUE(message_of(Status::data, [&] { Json::parse(text, "place"); }).starts_with("place: not JSON")) << text;
   EXPECT_TRUE(contains(message_of(Status::data, [&] { Json::parse(std::string(100000, '['), "x"); }), "nested deeper"));
+  // Names of files are bytes: as text they survive, and text stays what it is.
+  std::string every;
+  for (int i = 0; i < 256; ++i) every += static_cast<char>(i);
+  for (const std::string& s : {every, std::string("caf\xe9.txt"), std::string("caf\xc3\xa9.txt"),
+                               std::string("\xee\xbe\x80\xee\xbf\xbf\xee\xbe"), std::string("\xed\xa0\x80")})
+    EXPECT_EQ(unescaped_bytes(Json::parse(Json(escaped_bytes(s)).dump(), "x").string()), s);
+  EXPECT_EQ(escaped_bytes("caf\xc3\xa9 \xef\xbf\xbd"), "caf\xc3\xa9 \xef\xbf\xbd");
   EXPECT_EQ(Json(std::string("a\xff\xc3(")).dump(), "\"a\xef\xbf\xbd\xef\xbf\xbd(\"");
   EXPECT_EQ(Json::array({NAN, INFINITY}).dump(), "[null, null]");
 }

@@ -50,8 +50,8 @@ Checkpoint::Checkpoint(const std::string& folder) : folder_(folder) {
     if (index["version"].integer() != 1)
       fail(Status::data, "written in version {} of the format, this program reads 1", index["version"].integer());
     const Json& content = index["content"];
-    if (checksum(content.dump()) != index["checksum"].string())
-      fail(Status::data, "damaged: its checksum is not that of its content");
+    id_ = index["checksum"].string();
+    if (checksum(content.dump()) != id_) fail(Status::data, "damaged: its checksum is not that of its content");
     for (const Json& file : content["files"].items())
       files_.push_back({file["name"].string(), file["bytes"].integer(), file["header_checksum"].string()});
     for (const Json& tensor : content["tensors"].items()) {
@@ -116,8 +116,10 @@ std::string find_checkpoint(const std::string& path) {
   return all.back();
 }
 
-void remove_old_checkpoints(const std::string& run_folder, int64_t keep) {
-  const std::vector<std::string> all = list_checkpoints(run_folder);
+void remove_old_checkpoints(const std::string& run_folder, const std::string& newest, int64_t keep) {
+  std::vector<std::string> all = list_checkpoints(run_folder);
+  all.erase(std::find(all.begin(), all.end(), newest), all.end());
+  all.push_back(newest);
   for (size_t i = 0; i + static_cast<size_t>(std::max<int64_t>(keep, 1)) < all.size(); ++i) {
     // Renamed first: one that is half gone must not be taken for a checkpoint.
     const std::string going = all[i] + ".part";
@@ -127,6 +129,25 @@ void remove_old_checkpoints(const std::string& run_folder, int64_t keep) {
     fs::remove_all(going, error);
     if (error) fail(Status::data, "cannot remove {}: {}", going, error.message());
   }
+}
+
+std::string set_aside_checkpoints(const std::string& run_folder, const std::vector<std::string>& checkpoints,
+                                  int64_t step) {
+  const std::string wanted = fmt::format("{}/checkpoints/abandoned-at-step-{:08}", run_folder, step);
+  std::string folder = wanted;
+  for (int n = 2; fs::exists(folder); ++n) folder = fmt::format("{}-{}", wanted, n);
+  make_folders(folder);
+  std::error_code error;
+  // The newest last: killed on the way, a start without --resume still finds what it would have found before.
+  for (const std::string& path : checkpoints) {
+    std::string tail;
+    const int64_t own_step = step_of(fs::path(path).filename().string(), tail);
+    fs::rename(path, fmt::format("{}/step-{:08}", folder, own_step), error);
+    if (error) fail(Status::data, "cannot move {} to {}: {}", path, folder, error.message());
+  }
+  sync_folder(folder);
+  sync_folder(run_folder + "/checkpoints");
+  return folder;
 }
 
 }  // namespace og

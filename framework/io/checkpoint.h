@@ -46,6 +46,8 @@ class Checkpoint {
 
   const std::string& folder() const { return folder_; }
   const Json& metadata() const { return metadata_; }
+  // Of everything in it, tensors' checksums and metadata: equal for copies, wherever they lie, and for nothing else.
+  const std::string& id() const { return id_; }
   const std::vector<CheckpointEntry>& entries() const { return entries_; }
   const CheckpointEntry* find(const std::string& name) const;
 
@@ -61,7 +63,7 @@ class Checkpoint {
   void verify() const;
 
  private:
-  std::string folder_;
+  std::string folder_, id_;
   Json metadata_;
   std::vector<CheckpointEntry> entries_;
   std::vector<File> files_;
@@ -69,7 +71,8 @@ class Checkpoint {
 
 // Writes `folder` (".../checkpoints/step-00000100"): first folder.part, every file synced, the index last, then
 // renamed. An existing checkpoint of that name is replaced in one step. metadata (an object, rank 0's) travels in the
-// index. The boxes of all ranks that write must cover every tensor exactly once.
+// index. The boxes of all ranks that write must cover every tensor exactly once. NaN or infinity in any of them:
+// Error(Status::numbers) on all ranks, naming the tensor, and nothing is left.
 void save_checkpoint(const std::string& folder, std::span<const CheckpointTensor> tensors, const Json& metadata,
                      Comm& world);
 
@@ -79,7 +82,7 @@ struct LoadOptions {
   bool convert_reals = false;  // f32 into f64 and back; else another type is refused
 };
 // Fills every tensor from the checkpoint and checks the checksum of every box of theirs. Names or shapes that differ:
-// "checkpoint of another model", naming the first.
+// "checkpoint of another model", naming the first. NaN or infinity (old files): Error(Status::numbers).
 void load_checkpoint(const Checkpoint& checkpoint, std::span<const CheckpointTensor> tensors, Comm& world,
                      const LoadOptions& options = {});
 
@@ -89,7 +92,12 @@ std::string checkpoint_folder(const std::string& run_folder, int64_t step);
 std::vector<std::string> list_checkpoints(const std::string& run_folder);
 // path: a checkpoint folder, or a run folder, whose newest one is meant. Neither: Error(Status::data).
 std::string find_checkpoint(const std::string& path);
-// Removes the oldest until `keep` are left. One rank calls it, after a save.
-void remove_old_checkpoints(const std::string& run_folder, int64_t keep);
+// Of `newest`, which was just saved, and those of earlier steps: removes the oldest until `keep` are left. One rank
+// calls it.
+void remove_old_checkpoints(const std::string& run_folder, const std::string& newest, int64_t keep);
+// Moves these checkpoints of the run folder to a new folder checkpoints/abandoned-at-step-<step> and returns it. There
+// they are checkpoints still, but none of the run's.
+std::string set_aside_checkpoints(const std::string& run_folder, const std::vector<std::string>& checkpoints,
+                                  int64_t step);
 
 }  // namespace og

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <set>
 
+#include "framework/core/finite.h"
 #include "framework/io/checkpoint.h"
 #include "framework/io/shard_reader.h"
 #include "framework/io/together.h"
@@ -98,7 +99,14 @@ void load_checkpoint(const Checkpoint& checkpoint, std::span<const CheckpointTen
     for (const CheckpointEntry& entry : checkpoint.entries()) {
       if (ignored(entry.name, options)) continue;
       for (const CheckpointBox& box : entry.boxes)
-        if (box_index++ % world.size() == world.rank()) shards.verify(entry, box);
+        if (box_index++ % world.size() == world.rank()) {
+          shards.verify(entry, box);
+          if (first_not_finite(entry.dtype, shards.bytes(entry, box)) >= 0)
+            fail(Status::numbers,
+                 "{}: tensor {} holds NaN or infinity: it was saved after the numbers had gone bad. "
+                 "Take an earlier checkpoint",
+                 checkpoint.folder(), entry.name);
+        }
     }
     for (const CheckpointTensor& t : tensors) {
       const CheckpointEntry& entry = *checkpoint.find(t.name);

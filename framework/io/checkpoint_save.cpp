@@ -1,11 +1,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <map>
 
+#include "framework/core/finite.h"
 #include "framework/io/checkpoint.h"
 #include "framework/io/checksum.h"
 #include "framework/io/safetensors.h"
@@ -37,6 +39,7 @@ std::string name_in_shard(const CheckpointTensor& t) {
 struct Shard {
   std::string name;  // empty: this rank writes nothing
   std::vector<NamedTensor> tensors;
+  std::vector<const CheckpointTensor*> from;  // of the same length
   Json boxes = Json::array();
 };
 
@@ -49,6 +52,7 @@ Shard plan_shard(std::span<const CheckpointTensor> tensors) {
              t.tensor.shape().str());
     if (!t.this_rank_writes) continue;
     shard.tensors.push_back({name_in_shard(t), t.tensor});
+    shard.from.push_back(&t);
     shard.boxes.push(Json::object({{"name", t.name},
                                    {"type", name_of(t.tensor.dtype())},
                                    {"global", to_json(t.global_shape)},
@@ -60,6 +64,23 @@ Shard plan_shard(std::span<const CheckpointTensor> tensors) {
   return shard;
 }
 
+// Writes a tensor and returns its checksum. A block is hashed, checked and written while it is in the cache.
+std::string write_checked(FileWriter& file, const CheckpointTensor& t) {
+  constexpr size_t kBlock = size_t{1} << 18;
+  const std::span<const std::byte> bytes(t.tensor.raw(), static_cast<size_t>(t.tensor.bytes()));
+  RunningChecksum sum;
+  for (size_t at = 0; at < bytes.size(); at += kBlock) {
+    const auto block = bytes.subspan(at, std::min(kBlock, bytes.size() - at));
+    if (const int64_t bad = first_not_finite(t.tensor.dtype(), block); bad >= 0) {
+      const int64_t i = static_cast<int64_t>(at) / size_of(t.tensor.dtype()) + bad;
+      fail(Status::numbers, "{}: element {} of the box from {} is {}", t.name, i, t.begin.str(), t.tensor.at(i));
+    }
+    sum.add(block);
+    file.write(block);
+  }
+  return sum.value();
+}
+
 // Adds offsets and checksums to the boxes; returns the shard's entry in the index's list of files.
 Json write_shard(const std::string& folder, Shard& shard) {
   const std::string header = safetensors_header(shard.tensors, {});
@@ -68,11 +89,8 @@ Json write_shard(const std::string& folder, Shard& shard) {
   auto offset = static_cast<int64_t>(header.size());
   std::vector<Json> boxes = shard.boxes.items();
   for (size_t i = 0; i < shard.tensors.size(); ++i) {
-    const Tensor& t = shard.tensors[i].tensor;
-    const std::span<const std::byte> bytes(t.raw(), static_cast<size_t>(t.bytes()));
-    file.write(bytes);
-    boxes[i].set("file", shard.name).set("offset", offset).set("checksum", checksum(bytes));
-    offset += t.bytes();
+    boxes[i].set("file", shard.name).set("offset", offset).set("checksum", write_checked(file, *shard.from[i]));
+    offset += shard.tensors[i].tensor.bytes();
   }
   file.finish();
   shard.boxes = Json::array(std::move(boxes));

@@ -1,5 +1,6 @@
 #include "framework/io/json.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -29,6 +30,11 @@ size_t utf8_length(std::string_view s, size_t i) {
       (c == 0xF4 && byte(i + 1) >= 0x90))
     return 0;
   return n;
+}
+
+// U+EF80 to U+EFFF, three bytes EE BE 80 to EE BF BF: what escaped_bytes makes of single bytes.
+bool is_escape(std::string_view s, size_t i) {
+  return i + 2 < s.size() && s[i] == '\xee' && (s[i + 1] == '\xbe' || s[i + 1] == '\xbf') && utf8_length(s, i) == 3;
 }
 
 // Bytes that are not UTF-8 become the replacement character, so that every line is JSON.
@@ -270,6 +276,34 @@ Json Json::parse(std::string_view text, const std::string& where) {
   const bool whole = nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
   if (!whole || !builder.problem.empty()) fail(Status::data, "{}: not JSON: {}", where, builder.problem);
   return std::move(builder.result);
+}
+
+std::string escaped_bytes(std::string_view bytes) {
+  std::string text;
+  for (size_t i = 0; i < bytes.size();) {
+    const size_t n = is_escape(bytes, i) ? 0 : utf8_length(bytes, i);
+    if (n > 0) {
+      text += bytes.substr(i, n);
+    } else {
+      const auto b = static_cast<unsigned char>(bytes[i]);
+      text += {'\xee', static_cast<char>(0xBE + (b >= 0xC0)), static_cast<char>(0x80 | (b & 0x3F))};
+    }
+    i += std::max<size_t>(n, 1);
+  }
+  return text;
+}
+
+std::string unescaped_bytes(std::string_view text) {
+  std::string bytes;
+  for (size_t i = 0; i < text.size();) {
+    if (!is_escape(text, i)) {
+      bytes += text[i++];
+      continue;
+    }
+    bytes += static_cast<char>((text[i + 1] == '\xbf' ? 0xC0 : 0x80) | (text[i + 2] & 0x3F));
+    i += 3;
+  }
+  return bytes;
 }
 
 }  // namespace og

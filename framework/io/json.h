@@ -62,4 +62,10 @@ class Json {
   std::vector<Member> members_;
 };
 
+// A string of any bytes, such as a file name, as UTF-8 that survives JSON, and back. Text stays as it is; a byte b >=
+// 80 (hex) of no valid character becomes the private character U+EF00 + b, and so do the bytes of those characters
+// themselves.
+std::string escaped_bytes(std::string_view bytes);
+std::string unescaped_bytes(std::string_view text);
+
 }  // namespace og

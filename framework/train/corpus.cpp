@@ -52,7 +52,7 @@ std::vector<LoaderSource> prepare(const std::string& what, const std::vector<Dat
   Json list = Json::array();
   for (const LoaderSource& s : prepared) {
     Json files = Json::array();
-    for (const std::string& f : s.token_files) files.push(f);
+    for (const std::string& f : s.token_files) files.push(escaped_bytes(f));
     list.push(Json::object({{"weight", s.weight}, {"files", files}}));
   }
   const std::string text = world.broadcast_text(list.dump(), 0, Site{"startup"});
@@ -60,7 +60,7 @@ std::vector<LoaderSource> prepare(const std::string& what, const std::vector<Dat
   const Json received = Json::parse(text, "rank 0's data files");
   for (const Json& s : received.items()) {
     prepared.push_back({{}, s["weight"].real()});
-    for (const Json& f : s["files"].items()) prepared.back().token_files.push_back(f.string());
+    for (const Json& f : s["files"].items()) prepared.back().token_files.push_back(unescaped_bytes(f.string()));
   }
   return prepared;
 }

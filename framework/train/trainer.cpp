@@ -198,7 +198,7 @@ void Trainer::save() {
   const std::string folder = save_snapshot(config_.run.dir, world_, session_->store(), *optimizer_, notes);
   saved_step_ = at_.step;
   together(world_, Site{"checkpoint"}, [&] {
-    if (leads()) remove_old_checkpoints(config_.run.dir, config_.checkpoint.keep);
+    if (leads()) remove_old_checkpoints(config_.run.dir, folder, config_.checkpoint.keep);
   });
 }
 
