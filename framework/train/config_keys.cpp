@@ -94,7 +94,9 @@ void add_data(std::vector<ConfigKey>& keys) {
       {.path = "data.bad_lines", .kind = Kind::choice, .choices = {"refuse", "skip"}},
       [](auto& c) -> auto& { return c.data.bad_lines; }));
   for (ConfigKey& key : keys)
-    if (key.path != "data.eval") key.resume = ConfigKey::Resume::must_match;  // all of model and data
+    // All of model and data, but where files lie may change: what is in them and in the tokenizer is compared by hash.
+    if (key.path != "data.eval" && key.path != "data.train" && key.path != "data.tokenizer")
+      key.resume = ConfigKey::Resume::must_match;
 }
 
 void add_schedule(std::vector<ConfigKey>& keys) {
@@ -134,7 +136,8 @@ void add_optimizer(std::vector<ConfigKey>& keys) {
   };
   keys.push_back(betas);
   keys.push_back(stored(
-      {.path = "train.optimizer.eps", .kind = Kind::real, .least = 0, .most = 1},
+      // Below this the ratio of moments of gradients whose squares are zero in f32 is no longer bounded by the rate.
+      {.path = "train.optimizer.eps", .kind = Kind::real, .least = 1e-20, .most = 1},
       [](auto& c) -> auto& { return c.train.adamw.eps; }));
   keys.push_back(stored(
       {.path = "train.optimizer.weight_decay", .kind = Kind::real, .least = 0, .most = 1e3},

@@ -1,6 +1,20 @@
 #include "framework/train/sample.h"
 
+#include "framework/core/finite.h"
+
 namespace og {
+
+namespace {
+
+void refuse_bad_logits(const Tensor& logits, int64_t read) {
+  const int64_t bad = first_not_finite(logits.dtype(), {logits.raw(), static_cast<size_t>(logits.bytes())});
+  if (bad < 0) return;
+  fail(Status::numbers,
+       "after {} token{} the logit of token {} is {}: the weights are out of range; take an earlier checkpoint", read,
+       read == 1 ? "" : "s", bad, logits.at(bad));
+}
+
+}  // namespace
 
 int64_t generate_text(Decoder& decoder, const Tokenizer& tokenizer, const std::string& prompt, int64_t count,
                       const SamplingOptions& sampling, const std::function<void(const std::string&)>& show) {
@@ -10,6 +24,7 @@ int64_t generate_text(Decoder& decoder, const Tokenizer& tokenizer, const std::s
   StreamingDecoder text(tokenizer);
   int64_t drawn = 0;
   while (drawn < count) {
+    refuse_bad_logits(logits, decoder.tokens_read());
     const int32_t id = sample_token(logits, sampling, decoder.tokens_read());
     ++drawn;
     if (id == tokenizer.end_of_document()) break;

@@ -13,7 +13,8 @@ namespace og {
 
 // Reads the end-of-document token, which opens a document, and the prompt, which may be empty; then draws `count`
 // tokens (fewer if a document ends), giving each piece of text to `show` as soon as its characters are whole.
-// Collective: every rank draws the same tokens; returns how many were drawn.
+// Collective: every rank draws the same tokens; returns how many were drawn. Logits that are not finite:
+// Error(Status::numbers).
 int64_t generate_text(Decoder& decoder, const Tokenizer& tokenizer, const std::string& prompt, int64_t count,
                       const SamplingOptions& sampling, const std::function<void(const std::string&)>& show);
 

@@ -67,6 +67,12 @@ void add_moments(std::vector<CheckpointTensor>& out, const AdamW::Moments& m, co
 }  // namespace
 
 Json to_json(const SnapshotNotes& notes) {
+  Json sources = Json::array();
+  for (const SnapshotSource& s : notes.sources)
+    sources.push(Json::object({{"kind", s.kind == SnapshotSource::Kind::resume ? "resume" : "init"},
+                               {"path", escaped_bytes(s.path)},
+                               {"step", s.step},
+                               {"id", s.id}}));
   return Json::object({{"format", "onegather training run"},
                        {"step", notes.position.step},
                        {"rows", notes.position.rows},
@@ -75,7 +81,9 @@ Json to_json(const SnapshotNotes& notes) {
                        {"tokenizer", notes.tokenizer},
                        {"data", notes.data},
                        {"row_rule", notes.row_rule},
-                       {"config", notes.config}});
+                       {"tried", notes.tried},
+                       {"sources", std::move(sources)},
+                       {"config", escaped_bytes(notes.config)}});
 }
 
 SnapshotNotes notes_of(const Checkpoint& checkpoint) {
@@ -87,9 +95,14 @@ SnapshotNotes notes_of(const Checkpoint& checkpoint) {
   notes.position = {m["step"].integer(), m["rows"].integer(), m["tokens"].integer(), m["seconds"].real()};
   notes.tokenizer = m["tokenizer"].string();
   notes.data = m["data"].string();
-  notes.config = m["config"].string();
+  notes.config = unescaped_bytes(m["config"].string());
   const Json* row_rule = m.find("row_rule");
   notes.row_rule = row_rule == nullptr ? 1 : row_rule->integer();  // the first rule had no name
+  if (const Json* tried = m.find("tried")) notes.tried = tried->boolean();
+  if (const Json* sources = m.find("sources"))
+    for (const Json& s : sources->items())
+      notes.sources.push_back({s["kind"].string() == "init" ? SnapshotSource::Kind::init : SnapshotSource::Kind::resume,
+                               unescaped_bytes(s["path"].string()), s["step"].integer(), s["id"].string()});
   return notes;
 }
 

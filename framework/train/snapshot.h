@@ -16,6 +16,14 @@ struct RunPosition {
   double seconds = 0;  // of training
 };
 
+// A checkpoint that somebody named, with --resume or --init, for a run to begin with.
+struct SnapshotSource {
+  enum class Kind : uint8_t { resume, init } kind = Kind::resume;
+  std::string path;  // absolute, as it was then
+  int64_t step = 0;
+  std::string id;  // Checkpoint::id
+};
+
 // What travels in a checkpoint's index besides tensors.
 struct SnapshotNotes {
   RunPosition position;
@@ -23,6 +31,10 @@ struct SnapshotNotes {
   std::string tokenizer;  // identity
   std::string data;       // identity of data.train
   int64_t row_rule = kRowRule;
+  // The oldest first. Starts that went on from the run folder's newest checkpoint by themselves are not among them:
+  // they are the same branch.
+  std::vector<SnapshotSource> sources{};
+  bool tried = false;  // its weights gave a loss before they were saved; older files do not say so
 };
 Json to_json(const SnapshotNotes& notes);
 // Not written by this program: Error(Status::data) naming folder and key.

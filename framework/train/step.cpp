@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "framework/core/finite.h"
 #include "framework/core/profile.h"
 #include "framework/train/pipeline.h"
 
@@ -11,11 +12,31 @@ namespace og {
 
 namespace {
 
-bool is_finite(const Tensor& t) {
-  return visit_real(t.dtype(), [&](auto zero) {
-    const auto v = t.flat<const decltype(zero)>();
-    return std::all_of(v.data, v.data + v.size(), [](auto x) { return std::isfinite(x); });
-  });
+// Tokens of a row, for each sequence rank, on which weights are tried before they are saved: as many on every shard of
+// either order.
+constexpr int64_t kTrialTokens = 1024;
+
+// A loss of so many times that of a model that knows nothing, ln(vocabulary), is no model.
+constexpr double kAbsurd = 10;
+
+bool is_finite(const Tensor& t) { return first_not_finite(t.dtype(), {t.raw(), static_cast<size_t>(t.bytes())}) < 0; }
+
+// The first tokens of every row, as a batch of its own.
+Batch beginning_of(Pool& pool, const Batch& rows, int64_t length) {
+  Batch cut;
+  const int64_t num_rows = rows.tokens_BT.size(0), whole = rows.tokens_BT.size(1);
+  const auto copy = [&](const Tensor& from) {
+    const Tensor to = Tensor::empty(pool, {num_rows, length}, DType::i32);
+    for (int64_t b = 0; b < num_rows; ++b)
+      std::copy_n(from.data<const int32_t>() + b * whole, length, to.data<int32_t>() + b * length);
+    return to;
+  };
+  cut.tokens_BT = copy(rows.tokens_BT);
+  cut.targets_BT = copy(rows.targets_BT);
+  cut.starts_BT = copy(rows.starts_BT);
+  const auto* targets = cut.targets_BT.data<const int32_t>();
+  cut.valid_tokens = std::count_if(targets, targets + cut.targets_BT.count(), [](int32_t id) { return id >= 0; });
+  return cut;
 }
 
 }  // namespace
@@ -97,7 +118,9 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
   const double load_sum = mesh_.pipeline().sum(total(load), Site{"metrics"});
   result.expert_load_max_over_mean = mesh_.world().max(loads > 0 ? load_sum / loads : 0, Site{"metrics"});
   result.grad_norm = reducer_.norm();
-  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) report_bad_numbers(step, result.loss, batches);
+  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm))
+    fail(Status::numbers, "step {}: the loss is {} and numbers first go bad in {}. Nothing was updated", step,
+         result.loss, where_numbers_go_bad(batches));
   const double limit = options_.max_grad_norm;
   const double scale = limit > 0 && result.grad_norm > limit ? limit / result.grad_norm : 1.0;
   optimizer_.step(learning_rate, scale);
@@ -105,7 +128,31 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
   return result;
 }
 
-void TrainStep::report_bad_numbers(int64_t step, double loss, const std::vector<Batch>& batches) {
+void TrainStep::try_weights(int64_t step, int64_t first_row, const RowSource& rows) {
+  const int64_t length = kTrialTokens * mesh_.sequence().size();
+  std::vector<Batch> batches{rows(first_row + mesh_.data().rank(), 1)};
+  if (batches[0].tokens_BT.size(1) > length) batches[0] = beginning_of(*cx_.pool, batches[0], length);
+  // The last stage of a pipeline has the losses, the others zeros.
+  const double sum = mesh_.tokens_and_pipeline().sum(
+      forward_rows(cx_, mesh_, model_, batches[0], {.rows_in_step = options_.rows_in_step}), Site{"checkpoint"});
+  const double valid = mesh_.data().sum(static_cast<double>(batches[0].valid_tokens), Site{"checkpoint"});
+  const double loss = sum / std::max(valid, 1.0);
+  const double most = kAbsurd * std::log(static_cast<double>(model_.config().vocab_size));
+  const bool finite = mesh_.world().max(std::isfinite(loss) ? 0 : 1, Site{"checkpoint"}) == 0;
+  if (!finite)
+    fail(
+        Status::numbers,
+        "step {}: its update made the loss of the next rows {}, and numbers first go bad in {}. These weights were not "
+        "saved",
+        step, loss, where_numbers_go_bad(batches));
+  if (mesh_.world().max(loss > most ? 1 : 0, Site{"checkpoint"}) > 0)
+    fail(Status::numbers,
+         "step {}: its update made the loss of the next rows {:.4g}; a model that knows nothing has ln(vocabulary) = "
+         "{:.4g}. These weights were not saved",
+         step, loss, most / kAbsurd);
+}
+
+std::string TrainStep::where_numbers_go_bad(const std::vector<Batch>& batches) {
   const int64_t num_layers = model_.config().num_hidden_layers;
   const int64_t none = num_layers + 2;
   int64_t first = none;
@@ -119,33 +166,22 @@ void TrainStep::report_bad_numbers(int64_t step, double loss, const std::vector<
   model_.on_layer_output = nullptr;
   first = static_cast<int64_t>(-mesh_.world().max(-static_cast<double>(first), Site{"metrics"}));
 
-  std::string where;
-  if (first == -1) {
-    where = "the output of the embedding (model.embed_tokens)";
-  } else if (first < num_layers) {
-    where = fmt::format("the output of layer {} (model.layers.{}: {}, {})", first, first,
-                        model_.config().mixer(first).type, model_.config().channel(first).type);
-  } else if (first == num_layers) {
-    where = "the output of the final norm (model.norm)";
-  } else if (first == num_layers + 1) {
-    where = "the loss (lm_head)";
-  } else {
-    // Forward is clean, so a gradient is bad. Backward runs from the last layer down, so the last one named is the
-    // origin.
-    int64_t last = -1, index = 0;
-    for (const Parameter& p : store_.all()) {
-      if (!is_finite(p.value.slot()->gradient_or_zero(cx_))) last = index;
-      ++index;
-    }
-    last = static_cast<int64_t>(mesh_.world().max(static_cast<double>(last), Site{"metrics"}));
-    where = last < 0 ? std::string("the gradient norm")
-                     : fmt::format("the gradient of {}", store_.all()[static_cast<size_t>(last)].record.name);
+  if (first == -1) return "the output of the embedding (model.embed_tokens)";
+  if (first < num_layers)
+    return fmt::format("the output of layer {} (model.layers.{}: {}, {})", first, first,
+                       model_.config().mixer(first).type, model_.config().channel(first).type);
+  if (first == num_layers) return "the output of the final norm (model.norm)";
+  if (first == num_layers + 1) return "the loss (lm_head)";
+  // Forward is clean, so a gradient is bad. Backward runs from the last layer down, so the last one named is the
+  // origin.
+  int64_t last = -1, index = 0;
+  for (const Parameter& p : store_.all()) {
+    if (!is_finite(p.value.slot()->gradient_or_zero(cx_))) last = index;
+    ++index;
   }
-  fail(
-      Status::numbers,
-      "step {}: the loss is {} and numbers first go bad in {}. Nothing was updated; the last checkpoint is good. Lower "
-      "train.optimizer.learning_rate, raise train.schedule.warmup_steps, or set train.precision: f32",
-      step, loss, where);
+  last = static_cast<int64_t>(mesh_.world().max(static_cast<double>(last), Site{"metrics"}));
+  return last < 0 ? std::string("the gradient norm")
+                  : fmt::format("the gradient of {}", store_.all()[static_cast<size_t>(last)].record.name);
 }
 
 }  // namespace og

@@ -42,9 +42,15 @@ class TrainStep {
   // the message names the step and the first layer where it appears.
   StepResult run(int64_t step, int64_t first_row, const RowSource& rows, double learning_rate, bool stop_requested);
 
+  // Before the weights after `step` are saved: a forward pass over the beginnings of the rows that come next, one a
+  // data rank. A loss that is not finite or far above that of a model that knows nothing: Error(Status::numbers) on
+  // every rank.
+  void try_weights(int64_t step, int64_t first_row, const RowSource& rows);
+
  private:
   RowsOptions rows_options() const;
-  [[noreturn]] void report_bad_numbers(int64_t step, double loss, const std::vector<Batch>& batches);
+  // Collective: the first place of a forward pass over these batches, or the last of the gradients that are there.
+  std::string where_numbers_go_bad(const std::vector<Batch>& batches);
 
   Context& cx_;
   Mesh& mesh_;

@@ -18,6 +18,7 @@
 #include "framework/train/segment_cost.h"
 #include "framework/train/session.h"
 #include "framework/train/snapshot.h"
+#include "framework/train/start.h"
 #include "framework/train/step.h"
 #include "framework/train/stop.h"
 #include "parallel/agreement.h"
@@ -30,11 +31,12 @@ class Trainer {
  public:
   Trainer(Config config, Comm& world, const TrainOptions& options);
   Status run();
+  [[noreturn]] void explain_bad_numbers(const Error& error) const;
 
  private:
   void open_run_folder();
-  bool choose_start();  // false: the run is finished already
-  void check_same_run(const Checkpoint& checkpoint);
+  bool choose_start();        // false: the run is finished already
+  void leave_other_branch();  // rank 0
   void announce();
   StepMetrics measure(const StepResult& result, double begin);
   double evaluate();
@@ -55,11 +57,12 @@ class Trainer {
   ModelFlops flops_;
   RunPosition at_;
   int64_t saved_step_ = -1;
+  std::string tried_;  // the newest checkpoint whose weights are known to give a loss
   std::vector<double> speeds_;
   StepMetrics last_;
   double comm_seconds_ = 0, comm_exposed_ = 0;  // of all steps before this one
   int64_t buffer_growths_ = 0;                  // how often a step after the second took memory from the system
-  std::string start_;                           // how the run begins, for people
+  Start start_;
 };
 
 Trainer::Trainer(Config config, Comm& world, const TrainOptions& options)
@@ -70,76 +73,47 @@ void Trainer::open_run_folder() {
     if (!leads()) return;
     make_folders(in_run("checkpoints"));
     lock_.emplace(config_.run.dir);
-    if (options_.resume == "never" && !list_checkpoints(config_.run.dir).empty())
-      fail(Status::data,
-           "run.dir: {} holds checkpoints and --resume never was asked for. Choose another run.dir, or remove the "
-           "folder",
-           config_.run.dir);
     log::open_file(in_run("log.txt"));
   });
 }
 
-void Trainer::check_same_run(const Checkpoint& checkpoint) {
-  const SnapshotNotes notes = notes_of(checkpoint);
-  if (notes.row_rule != kRowRule && notes.position.step < config_.train.num_steps)
-    fail(Status::data,
-         "data: the checkpoint {} was trained on rows in which the first token of a document was no target; now the "
-         "end-of-document token opens every document, so the same files give other rows and the run cannot go on "
-         "exactly. Start another run.dir; `--init {}` begins it with these weights",
-         checkpoint.folder(), checkpoint.folder());
-  if (notes.tokenizer != corpus_.tokenizer->identity())
-    fail(Status::data, "data.tokenizer: the checkpoint {} was trained with {}, this run uses {}", checkpoint.folder(),
-         notes.tokenizer, corpus_.tokenizer->identity());
-  const Config then = parse_config(notes.config, checkpoint.folder() + "/index.json", {}, config_rules());
-  const ConfigDifferences differences = compare(then, config_);
-  if (!differences.refused.empty()) {
-    std::string list;
-    for (const std::string& d : differences.refused) list += "\n  " + d;
-    fail(Status::data, "{}: cannot be resumed with this config:{}\nGo back to those values, or choose another run.dir",
-         checkpoint.folder(), list);
-  }
-  if (notes.data != corpus_.train->identity())
-    fail(
-        Status::data,
-        "data.train: the files are not what the checkpoint {} was trained on. Put them back, or choose another run.dir",
-        checkpoint.folder());
-  for (const std::string& d : differences.changed) log::info("changed since the checkpoint: {}", d);
-}
-
 bool Trainer::choose_start() {
-  std::string from;
   together(world_, Site{"startup"}, [&] {
-    if (options_.resume == "auto") {
-      const auto complete = list_checkpoints(config_.run.dir);
-      if (!complete.empty()) from = complete.back();
-    } else if (options_.resume != "never") {
-      from = find_checkpoint(options_.resume);
-    }
+    start_ = find_start(config_, options_);
+    if (!start_.checkpoint) return;
+    const auto changed =
+        check_same_run(*start_.checkpoint, config_, corpus_.tokenizer->identity(), corpus_.train->identity());
+    for (const std::string& d : changed) log::info("changed since the checkpoint: {}", d);
   });
-  if (!from.empty()) {
-    std::optional<Checkpoint> checkpoint;
-    together(world_, Site{"startup"}, [&] {
-      checkpoint.emplace(from);
-      check_same_run(*checkpoint);
-    });
-    at_ = notes_of(*checkpoint).position;
+  for (const std::string& remark : start_.remarks) log::warning("{}", remark);
+  if (start_.checkpoint) {
+    const SnapshotNotes notes = notes_of(*start_.checkpoint);
+    at_ = notes.position;
     if (at_.step >= config_.train.num_steps) {
-      log::info("{}: this run is finished: step {} of {}. Raise train.num_steps to go on", from, at_.step,
-                config_.train.num_steps);
+      log::info("{}: this run is finished: step {} of {}. Raise train.num_steps to go on", start_.checkpoint->folder(),
+                at_.step, config_.train.num_steps);
       return false;
     }
-    load_snapshot(*checkpoint, world_, session_->store(), &*optimizer_);
-    saved_step_ = at_.step;
-    start_ = fmt::format("resumed from {} at step {}", from, at_.step);
-  } else if (!options_.init.empty()) {
-    std::optional<Checkpoint> checkpoint;
-    together(world_, Site{"startup"}, [&] { checkpoint.emplace(find_checkpoint(options_.init)); });
-    load_snapshot(*checkpoint, world_, session_->store(), nullptr);
-    start_ = fmt::format("weights from {}", checkpoint->folder());
-  } else {
-    start_ = fmt::format("fresh weights, seed {}", config_.train.seed);
+    load_snapshot(*start_.checkpoint, world_, session_->store(), &*optimizer_);
+    if (start_.in_run_folder) saved_step_ = at_.step;
+    if (notes.tried) tried_ = start_.checkpoint->folder();
+  } else if (start_.weights) {
+    load_snapshot(*start_.weights, world_, session_->store(), nullptr);
   }
   return true;
+}
+
+void Trainer::leave_other_branch() {
+  const int64_t kept_steps = start_.checkpoint && !start_.in_run_folder ? 0 : at_.step;
+  if (!start_.left_behind.empty()) {
+    const std::string folder = set_aside_checkpoints(config_.run.dir, start_.left_behind, at_.step);
+    std::error_code none;  // there may be no metrics
+    std::filesystem::copy_file(in_run("metrics.jsonl"), folder + "/metrics.jsonl", none);
+    log::info("set aside: {} checkpoint{} of another branch, {} the newest, and its metrics -> {}",
+              start_.left_behind.size(), start_.left_behind.size() == 1 ? "" : "s",
+              std::filesystem::path(start_.left_behind.back()).filename().string(), folder);
+  }
+  metrics_.emplace(in_run("metrics.jsonl"), kept_steps);
 }
 
 void Trainer::announce() {
@@ -158,7 +132,7 @@ void Trainer::announce() {
       describe_segments(config_, session_->mesh().degrees(), size_of(session_->precision().dtype));
   if (!segments.empty()) log::info("{}", segments);
   for (const std::string& note : config_notes(config_)) log::warning("{}", note);
-  log::info("run: {} -> {}", start_, config_.run.dir);
+  log::info("run: {} -> {}", start_.text, config_.run.dir);
 }
 
 StepMetrics Trainer::measure(const StepResult& result, double begin) {
@@ -194,12 +168,36 @@ double Trainer::evaluate() {
 
 void Trainer::save() {
   if (saved_step_ == at_.step) return;
-  const SnapshotNotes notes{at_, to_yaml(config_), corpus_.tokenizer->identity(), corpus_.train->identity()};
+  const Loader& data = *corpus_.train;
+  Pool& pool = *session_->context().pool;
+  step_->try_weights(at_.step, at_.rows, [&](int64_t first, int64_t count) { return data.rows(pool, first, count); });
+  const SnapshotNotes notes{.position = at_,
+                            .config = to_yaml(config_),
+                            .tokenizer = corpus_.tokenizer->identity(),
+                            .data = corpus_.train->identity(),
+                            .sources = start_.sources,
+                            .tried = true};
   const std::string folder = save_snapshot(config_.run.dir, world_, session_->store(), *optimizer_, notes);
   saved_step_ = at_.step;
+  tried_ = folder;
   together(world_, Site{"checkpoint"}, [&] {
     if (leads()) remove_old_checkpoints(config_.run.dir, folder, config_.checkpoint.keep);
   });
+}
+
+void Trainer::explain_bad_numbers(const Error& error) const {
+  std::string last = "No checkpoint of this run was saved";
+  if (!tried_.empty())
+    last = fmt::format("The last checkpoint whose numbers were checked: {}", tried_);
+  else if (start_.checkpoint)
+    last = fmt::format("{}, where this start began, was saved without a check of its weights",
+                       start_.checkpoint->folder());
+  std::string advice = "Lower train.optimizer.learning_rate, raise train.schedule.warmup_steps";
+  if (config_.train.max_grad_norm == 0) advice += ", set train.max_grad_norm: 1.0";
+  if (session_ && session_->precision().name == "bf16") advice += ", set train.precision: f32";
+  if (start_.checkpoint || !tried_.empty())
+    advice += "; if the same step fails again, begin at an earlier checkpoint with --resume PATH";
+  fail(Status::numbers, "{}. {}. {}", error.what(), last, advice);
 }
 
 void Trainer::finish(Status status) {
@@ -230,6 +228,10 @@ void Trainer::finish(Status status) {
 
 Status Trainer::run() {
   check_agreement(world_, "the config", to_yaml(config_));
+  // Wrong paths and another run's checkpoint are told before data is read and before there is a run folder.
+  // `auto` names nothing, and what is in the folder is read under its lock.
+  if (options_.resume != "auto" || !options_.init.empty())
+    together(world_, Site{"startup"}, [&] { describe_start(config_, options_); });
   corpus_ = open_corpus(config_, world_);
   open_run_folder();
   session_.emplace(config_, world_, resolve_degrees(config_, world_.size()));
@@ -241,7 +243,7 @@ Status Trainer::run() {
   together(world_, Site{"startup"}, [&] {
     if (!leads()) return;
     replace_text(in_run("config.yaml"), to_yaml(config_));
-    metrics_.emplace(in_run("metrics.jsonl"), at_.step);
+    leave_other_branch();
   });
   announce();
 
@@ -304,7 +306,12 @@ Status Trainer::run() {
 
 Status train(Config config, Comm& world, const TrainOptions& options) {
   Trainer trainer(std::move(config), world, options);
-  return trainer.run();
+  try {
+    return trainer.run();
+  } catch (const Error& e) {
+    if (e.status() == Status::numbers) trainer.explain_bad_numbers(e);
+    throw;
+  }
 }
 
 std::string describe_plan(Config config, Comm& world) {

@@ -4,14 +4,10 @@
 #include <string>
 
 #include "framework/train/config.h"
+#include "framework/train/start.h"
 #include "parallel/comm.h"
 
 namespace og {
-
-struct TrainOptions {
-  std::string resume = "auto";  // auto, never, or the path of a checkpoint
-  std::string init;             // weights to start from, without optimizer state; empty: none
-};
 
 // Collective over the world. Status::ok when the run is done, Status::interrupted when it was asked to stop and has
 // saved.

@@ -194,12 +194,15 @@ expect "a run folder that cannot be written" 3 '/proc/run' "$ONEGATHER" train ti
 bad=(train tiny.yaml train.precision=f32 train.optimizer.learning_rate=1000 train.schedule.warmup_steps=0 train.max_grad_norm=0 checkpoint.every=1 checkpoint.keep=99)
 expect "numbers that go bad: the step and the layer" 4 'step [0-9]+: .* layer [0-9]' "$ONEGATHER" "${bad[@]}" run.dir=bad
 expect "numbers that go bad on two ranks: the same" 4 'step [0-9]+: .* layer [0-9]' ranks 2 "$ONEGATHER" "${bad[@]}" run.dir=bad-2 parallel.sequence=2
-# Nothing was updated: the last checkpoint is of the last step whose numbers were good, and every weight in it is finite.
-last=$(ls -d bad/checkpoints/* | tail -n 1)
-if [ "$(basename "$last" | tr -dc 0-9 | sed 's/^0*//')" -eq "$(lines bad/metrics.jsonl)" ]; then
-  pass "the last checkpoint is that of the last good step"
+# A rate that grows until the weights are no model: those are not saved, and what was saved before is named and good.
+expect "weights that are no model any more are not saved" 4 'not saved.*checked: rising/checkpoints/step-0' "$ONEGATHER" "${bad[@]}" run.dir=rising train.schedule.warmup_steps=1000
+last=$(ls -d rising/checkpoints/* | tail -n 1)
+said "the newest that was saved is the one named" "checked: $last\\." out.txt
+if [ "$(basename "$last" | tr -dc 0-9 | sed 's/^0*//')" -eq $(($(lines rising/metrics.jsonl) - 1)) ]; then
+  pass "it is that of the last good step"
 else
-  fail "the last checkpoint is that of the last good step" "$last, $(lines bad/metrics.jsonl) lines"
+  fail "it is that of the last good step" "$last, $(lines rising/metrics.jsonl) lines"
 fi
-expect "evaluating weights that are out of range" 4 "$(basename "$last").*loss.*(nan|inf)" "$ONEGATHER" eval "$last" --data text.txt
+expect "and evaluates" 0 'loss' "$ONEGATHER" eval "$last" --data text.txt
+if [ -z "$(ls -A bad/checkpoints)$(ls -A bad-2/checkpoints)" ]; then pass "a bad first step leaves no checkpoint"; else fail "a bad first step leaves no checkpoint"; fi
 finish

@@ -77,4 +77,53 @@ else
   fail "from the trained weights" "first loss $first, untrained $fresh"
 fi
 expect "--init of nothing" 3 'nowhere' "${train[@]}" run.dir=other --init nowhere
+
+# A branch: --resume of an earlier checkpoint in its own folder. What lies above is set aside by name; the same command and a plain start go on
+# with the branch, and its newest save is kept whatever checkpoint.keep says.
+branch=("$ONEGATHER" train tiny.yaml train.precision=f64 checkpoint.every=1)
+saved() { (cd "$1/checkpoints" && ls -d step-* | tr -dc '0-9\n' | sed 's/^0*//' | tr '\n' ' '); }
+# holds NAME RUN STEPS
+holds() { if [ "$(saved "$2")" = "$3 " ]; then pass "$1"; else fail "$1" "found $(saved "$2"), expected $3"; fi; }
+cp -r f64-1 branched
+rewind=("${branch[@]}" run.dir=branched checkpoint.keep=1 --resume branched/checkpoints/step-00000004)
+expect "--dry-run says what would happen" 0 'set aside when the run begins: branched/checkpoints/step-00000012' "${rewind[@]}" train.num_steps=6 --dry-run
+holds "and changes nothing" branched "4 8 12"
+expect "--resume of an earlier checkpoint sets aside what lies above" 0 'set aside: 2 checkpoints .*abandoned-at-step-00000004' "${rewind[@]}" train.num_steps=6
+holds "its newest save stays" branched 6
+steps=6 steps_are "its metrics are the branch's" branched/metrics.jsonl
+expect "what was set aside is whole" 0 'all as saved' "$ONEGATHER" inspect branched/checkpoints/abandoned-at-step-00000004/step-00000012
+steps_are "with its metrics" branched/checkpoints/abandoned-at-step-00000004/metrics.jsonl
+expect "the same command goes on with the branch, its source being gone" 0 'resumed from branched/checkpoints/step-00000006' "${rewind[@]}" train.num_steps=8
+expect "so does a plain start" 0 'resumed from branched/checkpoints/step-00000008' "${branch[@]}" run.dir=branched train.num_steps=12
+steps_are "and every step is there once" branched/metrics.jsonl
+
+# A checkpoint of one folder resumed into another: the same command goes on there; another run's checkpoints do not pass for its own.
+into=("${branch[@]}" run.dir=into --resume f64-1/checkpoints/step-00000004)
+expect "resumed into another folder" 0 'resumed from f64-1' "${into[@]}" train.num_steps=6
+expect "on two ranks the same command goes on from its own progress" 0 'resumed from into/checkpoints/step-00000006' ranks 2 "${into[@]}" train.num_steps=8 "${layout[@]}"
+cp -r f64-1/checkpoints/step-00000004 moved-away
+expect "a copy of what was named is the same" 0 'resumed from into/checkpoints/step-00000008' "${branch[@]}" run.dir=into --resume moved-away train.num_steps=9
+expect "another checkpoint is not: it begins there" 0 'resumed from f64-1/checkpoints/step-00000008' "${branch[@]}" run.dir=into --resume f64-1/checkpoints/step-00000008 train.num_steps=10
+said "and sets aside what does not descend from it" 'set aside: 2 checkpoints.*step-00000009' out.txt
+expect "--init with checkpoints says what it does" 0 'the run began with these weights and goes on from begun' "${branch[@]}" run.dir=begun train.num_steps=13 --init f64-1
+expect "and with those of another run" 0 'init f64-2 is not used: begun holds checkpoints' "${branch[@]}" run.dir=begun train.num_steps=14 --init f64-2
+expect "beside --resume" 0 'init f64-2 is not used: the checkpoint of --resume' "${branch[@]}" run.dir=both train.num_steps=5 --resume f64-1/checkpoints/step-00000004 --init f64-2
+
+# A mistake leaves no folder; files may lie elsewhere if their content is the same, whatever bytes are in their names.
+for wrong in "--resume f64-1/checkpoints/step-5" "--init nowhere" "--resume nowhere --dry-run" "--resume f64-1 train.seed=9"; do
+  # shellcheck disable=SC2086
+  expect "refused: $wrong" 3 'step-5|nowhere|train.seed' "${branch[@]}" run.dir=mistyped $wrong
+done
+if [ -e mistyped ]; then fail "and no folder is made" "$(ls mistyped)"; else pass "and no folder is made"; fi
+expect "run.dir of no name" 2 'run.dir: expected a folder' "${branch[@]}" 'run.dir=""'
+strange=$(printf 'caf\351.txt')
+cp text.txt "$strange"
+expect "a file name that is not UTF-8" 0 'done' "${branch[@]}" run.dir=strange "data.train=[$strange]" train.num_steps=1
+expect "survives the checkpoint" 0 'resumed from strange' "${branch[@]}" run.dir=strange "data.train=[$strange]" train.num_steps=2
+if LC_ALL=C grep -aq '^changed.*data.train' out.txt; then fail "as the same name" "$(tail -n 5 out.txt)"; else pass "as the same name"; fi
+LC_ALL=C expect "the same data at another path is said" 0 'changed since the checkpoint: data.train.*text.txt' "${branch[@]}" run.dir=strange "data.train=[$PWD/text.txt]" train.num_steps=3
+expect "once" 0 'resumed' "${branch[@]}" run.dir=strange "data.train=[$PWD/text.txt]" train.num_steps=4
+if grep -aq '^changed.*data.train' out.txt; then fail "not again" "$(tail -n 5 out.txt)"; else pass "not again"; fi
+head -c 19000 text.txt >fewer.txt
+expect "other data is refused" 3 'data.train.*not what the checkpoint' "${branch[@]}" run.dir=strange data.train=[fewer.txt] train.num_steps=5
 finish

@@ -39,12 +39,18 @@ int generate_command(const std::vector<std::string>& args) {
     const bool speaks = world.rank() == 0;
     if (speaks) std::fputs(prompt.c_str(), stdout);
     const double begin = now_seconds();
-    const int64_t drawn =
-        generate_text(decoder, *model.tokenizer, prompt, tokens, sampling, [&](const std::string& piece) {
-          if (!speaks) return;
-          std::fwrite(piece.data(), 1, piece.size(), stdout);
-          std::fflush(stdout);
-        });
+    const auto show = [&](const std::string& piece) {
+      if (!speaks) return;
+      std::fwrite(piece.data(), 1, piece.size(), stdout);
+      std::fflush(stdout);
+    };
+    int64_t drawn = 0;
+    try {
+      drawn = generate_text(decoder, *model.tokenizer, prompt, tokens, sampling, show);
+    } catch (const Error& e) {
+      if (e.status() != Status::numbers) throw;
+      fail(Status::numbers, "{}: {}", model.checkpoint, e.what());
+    }
     if (speaks) std::fputs("\n", stdout);
     std::fflush(stdout);
     log::info("{}, {:.0f} tokens/s, {:.1f} KiB of state", counted(drawn, "token"),

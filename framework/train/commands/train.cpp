@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "framework/io/together.h"
 #include "framework/train/commands/command_line.h"
 #include "framework/train/launch.h"
 #include "framework/train/stop.h"
@@ -29,7 +30,9 @@ int train_command(const std::vector<std::string>& args) {
   const Config config = load_config(path, overrides, config_rules(std::max(1, launched_ranks()), true));
   return run_in_world(config.run.timeout_seconds, [&](Comm& world) {
     if (!dry_run) return static_cast<int>(train(config, world, options));
-    const std::string plan = describe_plan(config, world);
+    std::string start;
+    together(world, Site{"startup"}, [&] { start = describe_start(config, options); });
+    const std::string plan = describe_plan(config, world) + start;
     if (world.rank() == 0) std::fputs(plan.c_str(), stdout);
     return 0;
   });
