@@ -41,13 +41,15 @@ TEST(bad_numbers, the_first_of_them_is_found_wherever_it_lies) {
 }
 
 // Weights of a small model, each multiplied, tried over so many ranks: the message, or "" if they may be saved.
-std::string tried(const Degrees& degrees, double factor, const std::string& name) {
+std::string tried(const Degrees& degrees, double factor, const std::string& name, int64_t length = 16,
+                  SequenceOrder order = SequenceOrder::contiguous) {
   std::string message;
   world(degrees.world(), [&](Comm& comm) {
     const Config config = tiny({"data.sequence_length=16", "train.tokens_per_step=128"});
     Context cx;
     cx.stream.backend = Backend::ref;
     Mesh mesh(comm, degrees);
+    mesh.sequence_options.order = order;
     ParameterStore store(cx, mesh, DType::f64, 3);
     HybridLM model(store, config.model);
     AdamW optimizer(store, {});
@@ -57,7 +59,7 @@ std::string tried(const Degrees& degrees, double factor, const std::string& name
         for (int64_t i = 0; i < p.local_shape.count(); ++i) p.value.tensor().data<double>()[i] *= factor;
     std::string mine;
     try {
-      step.try_weights(7, 56, [&](int64_t first, int64_t count) { return make_rows(*cx.pool, first, count, 16); });
+      step.try_weights(7, 56, [&](int64_t first, int64_t count) { return make_rows(*cx.pool, first, count, length); });
     } catch (const Error& e) {
       EXPECT_EQ(e.status(), Status::numbers);
       mine = e.what();
@@ -80,6 +82,13 @@ TEST(bad_numbers, weights_are_tried_before_they_are_saved) {
     EXPECT_TRUE(contains(tried(d, 1e5, "lm_head"), "has ln(vocabulary) = 3.367. These weights were not saved"))
         << layout;
     EXPECT_TRUE(contains(tried(d, std::nan(""), "layers.2"), "first go bad in the output of layer 2 ")) << layout;
+  }
+}
+
+TEST(bad_numbers, of_a_long_row_the_beginning_is_tried) {
+  for (const SequenceOrder order : {SequenceOrder::contiguous, SequenceOrder::zigzag}) {
+    EXPECT_EQ(tried({.sequence = 2}, 1, "", 2500, order), "");
+    EXPECT_TRUE(contains(tried({.sequence = 2}, 1e5, "lm_head", 2500, order), "were not saved"));
   }
 }
 

@@ -186,6 +186,7 @@ void Trainer::save() {
 }
 
 void Trainer::explain_bad_numbers(const Error& error) const {
+  if (!step_) throw error;  // a checkpoint that was refused
   std::string last = "No checkpoint of this run was saved";
   if (!tried_.empty())
     last = fmt::format("The last checkpoint whose numbers were checked: {}", tried_);

@@ -193,6 +193,9 @@ expect "two tasks of srun without MPI: refused" 5 'srun started 2 ranks, but its
 expect "a run folder that cannot be written" 3 '/proc/run' "$ONEGATHER" train tiny.yaml run.dir=/proc/run
 bad=(train tiny.yaml train.precision=f32 train.optimizer.learning_rate=1000 train.schedule.warmup_steps=0 train.max_grad_norm=0 checkpoint.every=1 checkpoint.keep=99)
 expect "numbers that go bad: the step and the layer" 4 'step [0-9]+: .* layer [0-9]' "$ONEGATHER" "${bad[@]}" run.dir=bad
+if grep -q 'train.precision' out.txt; then fail "f32 is not told to use f32" "$(tail -n 1 out.txt)"; else pass "f32 is not told to use f32"; fi
+said "but to clip" 'set train.max_grad_norm: 1.0' out.txt
+expect "and in bf16" 4 'step [0-9]+: .*set train.precision: f32' "$ONEGATHER" "${bad[@]}" run.dir=bad-bf16 train.precision=bf16
 expect "numbers that go bad on two ranks: the same" 4 'step [0-9]+: .* layer [0-9]' ranks 2 "$ONEGATHER" "${bad[@]}" run.dir=bad-2 parallel.sequence=2
 # A rate that grows until the weights are no model: those are not saved, and what was saved before is named and good.
 expect "weights that are no model any more are not saved" 4 'not saved.*checked: rising/checkpoints/step-0' "$ONEGATHER" "${bad[@]}" run.dir=rising train.schedule.warmup_steps=1000
