@@ -12,6 +12,10 @@ enum class Backend : unsigned char { ref, cpu, cuda };
 // How products of f32 matrices are computed: as they are, or with inputs rounded to bf16 and sums in f32.
 enum class Products : unsigned char { exact, bf16 };
 
+// Multiply-adds that are worth another thread: some microseconds, about what it takes to wake one and to wait for it.
+// parallel_for's `least` follows from it, so that the small kernels of decoding run on the thread that calls them.
+inline constexpr int64_t kProductsOfAThread = 1 << 16;
+
 struct Stream {
   Backend backend = Backend::cpu;
   Products products = Products::exact;

@@ -15,6 +15,14 @@ std::vector<int> usable_processors();
 int hardware_threads();
 // OMP_NUM_THREADS; of a list (nested levels) the first. 0: not set.
 int requested_threads();
+// For main, before anything else: restarts the program once so that OpenMP's idle threads look for work for
+// kSpinSeconds and then sleep. Left to itself libgomp lets them spin for about 10 ms, longer than a scheduler's slice:
+// on a busy machine they then burn the time that the thread they wait for needs, and sleeping at once
+// (OMP_WAIT_POLICY=passive) costs a wake-up at every small kernel. libgomp, on which oneDNN runs too, reads its policy
+// from the environment while it is loaded, hence the restart: the same process, arguments and files, and comes back
+// only where there is nothing to do. OMP_WAIT_POLICY or GOMP_SPINCOUNT of the user's own is left alone.
+inline constexpr double kSpinSeconds = 100e-6;
+void restart_with_bounded_spinning(char** argv);
 // Makes oneDNN and OpenMP use this many threads when called from the calling thread.
 void set_thread_count(int num_threads);
 

@@ -129,7 +129,9 @@ struct ScanPass {
                        Body&& body) {
     const int64_t num = workers(stream, in), rows = some.end - some.begin;
     const int64_t scratch = scratch_size(in), kept = kept_size(in, call);
-    stream.parallel_for(num, 1, [&](int64_t begin, int64_t end) {
+    // A token of a row reads and writes the state: a step of decoding is less than waking a thread.
+    const int64_t least = kProductsOfAThread * num / (rows * in.tokens() * in.key_size() * in.value_size() + 1) + 1;
+    stream.parallel_for(num, least, [&](int64_t begin, int64_t end) {
       for (int64_t w = begin; w < end; ++w) {
         Row row(in, work.data + w * scratch);
         T* base = work.data + num * scratch;

@@ -5,6 +5,7 @@
 #include "commit.h"
 #include "framework/core/error.h"
 #include "framework/core/nearest.h"
+#include "framework/core/threads.h"
 #include "framework/train/commands/commands.h"
 #include "framework/train/launch.h"
 
@@ -50,6 +51,7 @@ int run(const std::vector<std::string>& args) {
 }  // namespace og
 
 int main(int argc, char** argv) {
+  og::restart_with_bounded_spinning(argv);
   og::set_build(OG_COMMIT " " OG_BACK_ENDS);
   try {
     return og::run({argv + 1, argv + argc});

@@ -176,7 +176,10 @@ void forward(const Stream& stream, View<float, 4> o, View<float, 3> lse, Put put
   if (!fits(q.shape[3], v.shape[3], piece)) return attention_ref<float>().forward(stream, o, lse, put, q, k, v, piece);
   const int64_t positions = positions_of_block(piece), num_keys = k.shape[1];
   const int64_t blocks = (q.shape[1] + positions - 1) / positions;
-  stream.parallel_for(q.shape[0] * k.shape[2] * blocks, 1, [&](int64_t begin, int64_t end) {
+  // Queries lie in vector lanes, of which a block has at least one whole vector.
+  const int64_t queries = std::max<int64_t>(kLanes, std::min(positions, q.shape[1]) * piece.heads_per_key);
+  const int64_t least = kProductsOfAThread / (queries * num_keys * (q.shape[3] + v.shape[3]) + 1) + 1;
+  stream.parallel_for(q.shape[0] * k.shape[2] * blocks, least, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t b = task / blocks / k.shape[2], g = task / blocks % k.shape[2];
       const int64_t first = head_tail(task % blocks, blocks) * positions;

@@ -101,7 +101,9 @@ void forward(const Stream& stream, View<float, 3> y, const ConvInputs<float>& in
   if (in.weight.shape[1] > kMostTaps) return conv_ref<float>().forward(stream, y, in);
   const int64_t strips = (in.x.shape[2] + kStrip - 1) / kStrip, blocks = (in.x.shape[1] + kTask - 1) / kTask;
   const auto run = in.weight.shape[1] == 4 ? forward_tokens<4> : forward_tokens<0>;
-  stream.parallel_for(in.x.shape[0] * blocks * strips, 1, [&](int64_t begin, int64_t end) {
+  const int64_t task_size = std::min(kTask, in.x.shape[1]) * std::min(kStrip, in.x.shape[2]) * in.weight.shape[1];
+  const int64_t least = kProductsOfAThread / (task_size + 1) + 1;
+  stream.parallel_for(in.x.shape[0] * blocks * strips, least, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t b = task / strips / blocks, first = task / strips % blocks * kTask;
       const int64_t last = std::min(first + kTask, in.x.shape[1]);

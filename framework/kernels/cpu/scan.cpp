@@ -175,7 +175,8 @@ void fold(const Stream& stream, View<float, 4> out, View<const float, 3> a, View
     const ScanKernels<float>& ref = scan_ref<float>();
     return (kTransposed ? ref.retreat : ref.advance)(stream, out, a, state, b);
   }
-  stream.parallel_for(state.shape[0] * state.shape[1], 1, [&](int64_t begin, int64_t end) {
+  const int64_t least = kProductsOfAThread / (K * K * V) + 1;
+  stream.parallel_for(state.shape[0] * state.shape[1], least, [&](int64_t begin, int64_t end) {
     std::copy(b.data + begin * K * V, b.data + end * K * V, out.data + begin * K * V);
     for (int64_t i = begin; i < end; ++i)
       VectorMath::product(K, V, K, a.data + i * K * K, kTransposed ? 1 : K, kTransposed ? K : 1, state.data + i * K * V,

@@ -81,6 +81,14 @@ void round_to_bf16(const Stream& stream, std::vector<uint16_t>& out, const float
   bf16_kernels(stream).round(stream, out.data(), x, count);
 }
 
+// A thread has at least so much to do. The library is fast at many rows; where few meet a large matrix, as in decoding,
+// it is memory that takes time.
+constexpr int64_t kLeastProducts = 8 * kProductsOfAThread, kLeastElements = 1 << 16;
+int threads_for(const Stream& stream, int64_t m, int64_t n, int64_t k) {
+  const int64_t worth = std::max(m * n * k / kLeastProducts, (m * k + k * n + m * n) / kLeastElements);
+  return static_cast<int>(std::clamp<int64_t>(worth, 1, stream.num_threads));
+}
+
 struct Problem {
   Form form;
   int64_t m, n, k;
@@ -90,6 +98,7 @@ struct Problem {
 
 void execute(const Stream& stream, Workspace& w, const Problem& p, Put put) {
   const bool bf16 = stream.products == Products::bf16 && bf16_is_native();
+  set_thread_count(threads_for(stream, p.m, p.n, p.k));
   const Plan& plan_ = plan(w, {p.m, p.n, p.k, p.form, put, bf16});
   const void *a = p.a, *b = p.b;
   if (bf16) {

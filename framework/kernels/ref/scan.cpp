@@ -92,7 +92,8 @@ int64_t workspace(const Stream&, const ScanInputs<T>& in, ScanCall call) {
 
 template <class T, class Body>
 void for_rows(const Stream& stream, const ScanInputs<T>& in, Body&& body) {
-  stream.parallel_for(in.rows() * in.heads(), 1, [&](int64_t begin, int64_t end) {
+  const int64_t least = kProductsOfAThread / (in.tokens() * in.key_size() * in.value_size() + 1) + 1;
+  stream.parallel_for(in.rows() * in.heads(), least, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) body(i);
   });
 }
