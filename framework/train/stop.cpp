@@ -2,10 +2,15 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
+#include <initializer_list>
 #include <iterator>
+#include <thread>
 
 #include "framework/core/error.h"
+#include "framework/core/log.h"
 
 namespace og {
 
@@ -63,6 +68,13 @@ StopSignals::StopSignals(Then then) : before_(std::make_unique<Before>()) {
 StopSignals::~StopSignals() {
   for (size_t i = 0; i < std::size(kSignals); ++i) sigaction(kSignals[i], &before_->actions[i], nullptr);
   exits = before_->exits;
+}
+
+void pause_for_tests(int64_t step) {
+  const char* text = std::getenv("ONEGATHER_TEST_PAUSE");
+  if (!text || step != std::atoll(text) || stop_requested()) return;
+  log::info("paused at step {} (ONEGATHER_TEST_PAUSE) until it is told to stop", step);
+  while (!stop_requested()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
 }
 
 }  // namespace og

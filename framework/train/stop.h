@@ -3,12 +3,16 @@
 // the checkpoint is being written (Slurm's slurmd and srun both send it) and have SIGKILL for what does not end.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 namespace og {
 
 void catch_stop_signals();
 bool stop_requested();
+// For tests of what ends a run, which must last until it is ended: with ONEGATHER_TEST_PAUSE=STEP in the environment
+// every rank waits here, once it has done that step, for a stop request or its death.
+void pause_for_tests(int64_t step);
 
 // Catches the signals for as long as it lives, in a part of a command that is ended rather than finished; then they
 // mean what they meant before.

@@ -257,6 +257,7 @@ Status Trainer::run() {
   comm_exposed_ = world_.counters().exposed_seconds();
   Status status = Status::ok;
   while (at_.step < config_.train.num_steps) {
+    pause_for_tests(at_.step);
     const double begin = now_seconds();
     const int64_t step = at_.step + 1;
     if (data.epoch_of(at_.rows + options.rows_in_step - 1) > data.epoch_of(std::max<int64_t>(0, at_.rows - 1)))

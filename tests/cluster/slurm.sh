@@ -78,9 +78,10 @@ ends "array: scancel" CANCELLED 30
 steps_of_task=$((${stopped:-0} + 10))
 launch/mpirun.sh "${two[@]}" --ranks 2 train.num_steps=90000 run.dir=long >long.txt 2>&1 &
 child=$!
-for _ in $(seq 3000); do [ "$(lines long/metrics.jsonl)" -ge $steps_of_task ] && break; sleep 0.1; done
+after long/metrics.jsonl $steps_of_task
 kill -TERM $child
 wait $child
+child=''
 close "array: the losses of a run that was never stopped, bit for bit" loss 0 long/metrics.jsonl array-90000/metrics.jsonl $steps_of_task
 
 node_dies() {
@@ -116,7 +117,7 @@ said "cut: resumed" 'resumed' cut.txt
 same "cut" cut
 ENVIRONMENT=''
 
-submit cancelled train.num_steps=4000 checkpoint.every=0
+submit cancelled "$endless" checkpoint.every=0
 after cancelled/metrics.jsonl 10
 h1 scancel "$job"
 ends "scancel" CANCELLED 30
@@ -125,7 +126,7 @@ if [ -n "$(ls -d cancelled/checkpoints/step-* 2>/dev/null)" ]; then pass "cancel
 # A rank that is lost where the job may not queue again: Slurm, too, has the status 5.
 ENVIRONMENT='ONEGATHER_REQUEUE_SECONDS=0 ONEGATHER_REQUEUES=0'
 for signal in STOP KILL; do
-  submit "rank-$signal" train.num_steps=4000
+  submit "rank-$signal" "$endless"
   after "rank-$signal/metrics.jsonl" 10
   for pid in $(ip netns pids "$ONEGATHER_CLUSTER-h2"); do
     [ "$(readlink "/proc/$pid/exe")" = "$work/build/onegather" ] && kill "-$signal" "$pid" && break

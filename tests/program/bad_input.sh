@@ -123,12 +123,12 @@ else
 fi
 
 # Two runs in one folder.
-"${train[@]}" run.dir=shared train.num_steps=4000 >first.txt 2>&1 &
-first=$!
-for _ in $(seq 100); do [ -s shared/metrics.jsonl ] && break; sleep 0.1; done
-expect "a second run in the same folder names host and pid" 3 "$first" "${train[@]}" run.dir=shared train.num_steps=4000
-kill -INT $first
-wait $first
+"${train[@]}" run.dir=shared "$endless" >first.txt 2>&1 &
+child=$!
+after shared/metrics.jsonl 1
+expect "a second run in the same folder names host and pid" 3 "process $child" "${train[@]}" run.dir=shared "$endless"
+kill -INT $child
+wait $child
 status=$?
 if [ $status -eq 130 ]; then pass "Ctrl-C saves and exits 130"; else fail "Ctrl-C saves and exits 130" "status $status" "$(tail -n 3 first.txt)"; fi
 expect "inspect shows what Ctrl-C left" 0 'step' "$ONEGATHER" inspect shared

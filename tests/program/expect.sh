@@ -73,10 +73,36 @@ used() {
 }
 
 lines() { wc -l 2>/dev/null <"$1" || echo 0; }
-# after FILE N: waits, at most two minutes, until a metrics file has N lines.
+# A run that is to be killed must last until it is: `endless` is a number of steps for it, and ONEGATHER_TEST_PAUSE=STEP before a command makes every
+# rank wait after that step for a signal, where its losses are compared or it must not get past the end of another run.
+endless=train.num_steps=1000000
+# awaits WHAT COMMAND...: waits until the command succeeds, at most two minutes, and no longer than the background process $child, if that is set, lives:
+# a failure and status 1 then.
+awaits() {
+  local what=$1 ended
+  shift
+  for _ in $(seq 2400); do
+    if [ -n "${child:-}" ] && ! kill -0 "$child" 2>/dev/null; then ended=1; else ended=0; fi # asked first: what it did last counts
+    "$@" && return
+    if [ $ended -eq 1 ]; then
+      fail "$what" "the run had ended before"
+      return 1
+    fi
+    sleep 0.05
+  done
+  fail "$what" "not within two minutes"
+  return 1
+}
+has_lines() { [ "$(lines "$1")" -ge "$2" ]; }
+# after FILE N: waits until the metrics file of the run in $child has N lines; a run that is over by then cannot be killed, and is a failure.
 after() {
-  for _ in $(seq 1200); do [ "$(lines "$1")" -ge "$2" ] && return; sleep 0.1; done
-  fail "$1 has $2 lines within two minutes" "it has $(lines "$1")"
+  awaits "$1 has $2 lines" has_lines "$1" "$2" || return
+  [ -z "${child:-}" ] || kill -0 "$child" 2>/dev/null || fail "after $2 lines of $1 the run is still there" "it had ended"
+}
+# catches PID SIGNAL FILE: the process runs that file, and a signal of this number would not end it unheard.
+catches() {
+  tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -qF "$3" &&
+    [ $((0x$(sed -n 's/^SigCgt:[[:space:]]*//p' "/proc/$1/status") >> ($2 - 1) & 1)) -eq 1 ]
 }
 # status NAME EXPECTED FOUND LOG
 status() { if [ "$3" -eq "$2" ]; then pass "$1"; else fail "$1" "status $3, expected $2" "$(tail -n 8 "$4")"; fi; }

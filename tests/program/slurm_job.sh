@@ -4,17 +4,18 @@
 . "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
 mkdir bin "a tree"
 ln -s "$root/launch" "a tree/launch"
-# srun: what it was told to be, after SRUN_SECONDS; SIGUSR1 ends it with SRUN_SIGNALLED. An empty step takes STEP_SECONDS.
+# srun: what it was told to be, after SRUN_SECONDS; SIGUSR1 ends it with SRUN_SIGNALLED. With STEP_WAITS an empty step lasts, and with SRUN_DEAF it hears
+# nothing, until the job has got its signals.
 cat >bin/srun <<'END'
 #!/usr/bin/env bash
 case "$*" in
   --mpi=list) echo "MPI plugin types are..."; for i in $(seq 5000); do echo "	none"; done; echo "	pmix"; exit ;;
-  *' true') touch stepping; sleep "${STEP_SECONDS:-0}"; exit ;;
+  *' true') touch stepping; while [ -n "${STEP_WAITS:-}" ] && [ ! -e signalled ]; do sleep 0.05; done; exit ;;
 esac
 # As the real one it starts deaf to SIGUSR1, and then listens.
 if [ -z "${LISTENS:-}" ]; then
   echo "$*" >>started
-  sleep "${SRUN_DEAF:-0}"
+  while [ -n "${SRUN_DEAF:-}" ] && [ ! -e signalled ]; do sleep 0.05; done
   LISTENS=1 exec env --default-signal=USR1 "$0" "$@"
 fi
 trap 'kill $! 2>/dev/null; exit ${SRUN_SIGNALLED:-130}' USR1
@@ -33,21 +34,23 @@ chmod +x bin/*
 unset OMP_NUM_THREADS
 export TREE="$PWD/a tree"
 
-# job NAME STATUS QUEUED-AGAIN VARIABLE=VALUE... [-- FILE SIGNAL...]: of one node and two ranks; the signals come half a second apart once the file is
+# job NAME STATUS QUEUED-AGAIN VARIABLE=VALUE... [-- FILE SIGNAL...]: of one node and two ranks; the signals come once the file is
 # there. stepping, started, requeued: what it did.
 job() {
-  local name=$1 expected=$2 again=$3 variables=() child
+  local name=$1 expected=$2 again=$3 variables=() child file=''
   shift 3
   while [ $# -gt 0 ] && [ "$1" != -- ]; do variables+=("$1"); shift; done
-  rm -f stepping started requeued
+  rm -f stepping started requeued signalled
   env PATH="$PWD/bin:$PATH" ONEGATHER=/bin/true SLURM_JOB_ID=7 SLURM_JOB_NODELIST=h1 SLURM_JOB_NUM_NODES=1 SLURM_NTASKS=2 SLURM_CPUS_ON_NODE=2 \
     SLURM_SUBMIT_DIR=/nowhere "${variables[@]}" bash "$root/launch/slurm.sbatch" tiny.yaml 'run.dir=x{task}' >job.txt 2>&1 &
   child=$!
   if [ $# -gt 0 ]; then
-    for _ in $(seq 300); do [ -e "$2" ] && break; sleep 0.1; done
+    file=$2
     shift 2
+    awaits "$name: $file is there" test -e "$file"
   fi
-  while [ $# -gt 0 ]; do sleep 0.5; kill "-$1" $child; shift; done
+  while [ $# -gt 0 ]; do kill "-$1" $child; shift; done
+  [ -z "$file" ] || touch signalled
   wait $child
   status "$name: $expected" "$expected" $? job.txt
   if [ "$(cat requeued 2>/dev/null)" = "$again" ]; then pass "$name: queued again: ${again:-no}"; else fail "$name: queued again" "$(cat requeued 2>/dev/null), expected ${again:-no}" "$(cat job.txt)"; fi
@@ -70,16 +73,16 @@ said "and is counted" '3 times in this job; ONEGATHER_REQUEUES allows no more' j
 job "an array's task" 0 5_3 SRUN_STATUS=5 $now SLURM_ARRAY_JOB_ID=5 SLURM_ARRAY_TASK_ID=3
 said "its number in the arguments" 'run.dir=x3' started
 
-job "warned" 0 7 SRUN_SECONDS=9 -- started USR1
-job "warned while srun does not listen yet" 0 7 SRUN_SECONDS=9 SRUN_DEAF=2 -- started USR1
-job "warned, a rank did not listen yet" 0 7 SRUN_SECONDS=9 SRUN_SIGNALLED=138 -- started USR1
-job "warned before srun" 0 7 SLURM_RESTART_COUNT=1 STEP_SECONDS=2 -- stepping USR1
+job "warned" 0 7 SRUN_SECONDS=600 -- started USR1
+job "warned while srun does not listen yet" 0 7 SRUN_SECONDS=600 SRUN_DEAF=1 -- started USR1
+job "warned, a rank did not listen yet" 0 7 SRUN_SECONDS=600 SRUN_SIGNALLED=138 -- started USR1
+job "warned before srun" 0 7 SLURM_RESTART_COUNT=1 STEP_WAITS=1 -- stepping USR1
 if [ ! -e started ]; then pass "the ranks were not started"; else fail "the ranks were not started" "$(cat started)"; fi
-job "cancelled" 130 '' SRUN_SECONDS=9 -- started TERM
-job "cancelled before srun" 130 '' SLURM_RESTART_COUNT=1 STEP_SECONDS=2 -- stepping TERM
+job "cancelled" 130 '' SRUN_SECONDS=600 -- started TERM
+job "cancelled before srun" 130 '' SLURM_RESTART_COUNT=1 STEP_WAITS=1 -- stepping TERM
 if [ ! -e started ]; then pass "the ranks were not started"; else fail "the ranks were not started" "$(cat started)"; fi
-job "cancelled after the warning" 130 '' SRUN_SECONDS=9 SRUN_DEAF=2 -- started USR1 TERM
-job "cancelled, and a rank dies of it" 130 '' SRUN_SECONDS=9 SRUN_SIGNALLED=137 $now -- started TERM
+job "cancelled after the warning" 130 '' SRUN_SECONDS=600 SRUN_DEAF=1 -- started USR1 TERM
+job "cancelled, and a rank dies of it" 130 '' SRUN_SECONDS=600 SRUN_SIGNALLED=137 $now -- started TERM
 
 job "no number of tasks" 0 '' SLURM_NTASKS= SLURM_JOB_NUM_NODES=4 ONEGATHER_INTERFACE=10.0.0.0/8
 said "no number of tasks: one a node" ' --ntasks 4 ' started
