@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
+#include <iterator>
+#include <span>
 
 #include "framework/train/config.h"
 #include "models/decoder.h"
@@ -158,6 +161,22 @@ TEST_P(Models, WithExpertsNeighboursMoveOutputsByRoundingOnly) {
   const Tensor truth = model.hidden(pack({{7, 1}, {13, 3}, {17, 4}}), begin);
   const Tensor moved = model.hidden(pack({{7, 1}, {4, 3}, {17, 4}, {9, 5}}), begin);
   EXPECT_LT(distance(moved.slice(11, 28), truth.slice(20, 37)), 1e-5);
+}
+
+// A step of decoding is too small for a second thread: nothing is woken, and none is there to wait and spin.
+TEST_P(Models, ATokenIsDecodedOnOneThread) {
+  const auto threads = [] {
+    const std::filesystem::directory_iterator tasks("/proc/self/task");
+    return std::distance(begin(tasks), end(tasks));
+  };
+  const auto self = make_self_comm();
+  Model model(*self, {}, GetParam(), true);
+  const auto before = threads();
+  Decoder decoder(model.cx, model.mesh, model.model);
+  // Of a size that no other test uses: OpenMP adds to the threads that it has for the asker.
+  model.cx.stream.num_threads = static_cast<int>(before) + 3;
+  for (int32_t token : {1, 2, 3}) decoder.read(std::span(&token, 1));
+  EXPECT_EQ(threads(), before);
 }
 
 TEST_P(Models, DecodingGivesThePrefillsLogits) {

@@ -103,6 +103,16 @@ TEST(Random, HasTheMomentsItPromises) {
   EXPECT_NE(random_key(7, "a"), random_key(8, "a"));
 }
 
+TEST(ParallelFor, SmallWorkStaysWithItsCaller) {
+  int calls = 0;
+  parallel_for(4, 7, 8, [&](int64_t begin, int64_t end) {
+    calls += 1;
+    EXPECT_EQ(begin, 0);
+    EXPECT_EQ(end, 7);
+  });
+  EXPECT_EQ(calls, 1);
+}
+
 TEST(ParallelFor, CoversEveryItemOnceAndRethrows) {
   for (int64_t n : {0, 1, 2, 7, 1000}) {
     std::vector<int> hits(static_cast<size_t>(n), 0);
