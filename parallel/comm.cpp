@@ -21,37 +21,37 @@ std::string list_of(const std::vector<int>& ranks) {
   return s;
 }
 
-void CommCounters::add(const std::string& axis, Verb verb, Site site, int64_t bytes, double seconds, double exposed) {
+void CommCounters::add(const CollectiveCount& calls) {
   auto row = std::find_if(rows_.begin(), rows_.end(), [&](const CollectiveCount& r) {
-    return r.verb == verb && r.site == site.name && r.axis == axis;
+    return r.verb == calls.verb && r.site == calls.site && r.axis == calls.axis && r.phase == calls.phase;
   });
-  if (row == rows_.end()) row = rows_.insert(rows_.end(), {.axis = axis, .verb = verb, .site = site.name});
-  row->calls += 1;
-  row->bytes += bytes;
-  row->seconds += seconds;
-  row->exposed_seconds += exposed;
+  if (row == rows_.end()) {
+    rows_.push_back(calls);
+    return;
+  }
+  row->calls += calls.calls;
+  row->bytes += calls.bytes;
+  row->seconds += calls.seconds;
+  row->exposed_seconds += calls.exposed_seconds;
 }
 
-double CommCounters::seconds() const {
+double CommCounters::seconds(std::string_view phase) const {
   double s = 0;
-  for (const CollectiveCount& r : rows_) s += r.seconds;
+  for (const CollectiveCount& r : rows_) s += phase.empty() || r.phase == phase ? r.seconds : 0;
   return s;
 }
 
-double CommCounters::exposed_seconds() const {
+double CommCounters::exposed_seconds(std::string_view phase) const {
   double s = 0;
-  for (const CollectiveCount& r : rows_) s += r.exposed_seconds;
+  for (const CollectiveCount& r : rows_) s += phase.empty() || r.phase == phase ? r.exposed_seconds : 0;
   return s;
 }
 
 struct Pending::State {
   std::unique_ptr<Operation> operation;
   std::shared_ptr<CommCounters> counters;
-  std::string axis;
+  CollectiveCount call;
   Profile* profile = nullptr;
-  Verb verb = Verb::barrier;
-  Site site{""};
-  int64_t bytes = 0;
   double start = 0;
 };
 
@@ -88,8 +88,10 @@ void Pending::wait() {
   }
   const double end = now_seconds();
   const double exposed = s->operation ? end - begin : 0;
-  s->counters->add(s->axis, s->verb, s->site, s->bytes, std::max(done - s->start, exposed), exposed);
-  if (s->profile) s->profile->event(std::string(s->site.name) + " wait", begin, end);
+  s->call.seconds = std::max(done - s->start, exposed);
+  s->call.exposed_seconds = exposed;
+  s->counters->add(s->call);
+  if (s->profile) s->profile->event(s->call.site + " wait", begin, end);
 }
 
 template <class Start>
@@ -99,11 +101,8 @@ Pending Comm::begin(Verb verb, Site site, int64_t bytes, Start&& start) {
   Pending::State& s = *p.state_;
   verb_ = verb;
   s.counters = counters_;
-  s.axis = axis_;
+  s.call = {.phase = counters_->phase(), .axis = axis_, .verb = verb, .site = site.name, .calls = 1, .bytes = bytes};
   s.profile = profile;
-  s.verb = verb;
-  s.site = site;
-  s.bytes = bytes;
   s.start = now_seconds();
   {
     Profile::Scope scope(profile, Part::communication);

@@ -13,6 +13,8 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "framework/core/context.h"
@@ -31,7 +33,8 @@ struct Site {
 };
 
 struct CollectiveCount {
-  std::string axis;  // "sequence", "data+sequence", ...
+  std::string phase;  // what the program was at when it was called, see CommPhase
+  std::string axis;   // "sequence", "data+sequence", ...
   Verb verb = Verb::barrier;
   std::string site;
   int64_t calls = 0;
@@ -43,14 +46,33 @@ struct CollectiveCount {
 // The counts of one rank over all its groups. Groups made by split() share their parent's.
 class CommCounters {
  public:
-  void add(const std::string& axis, Verb verb, Site site, int64_t bytes, double seconds, double exposed);
+  void add(const CollectiveCount& calls);
   const std::vector<CollectiveCount>& rows() const { return rows_; }
-  double seconds() const;
-  double exposed_seconds() const;
+  // Of the rows of one phase; empty: of all.
+  double seconds(std::string_view phase = {}) const;
+  double exposed_seconds(std::string_view phase = {}) const;
+  const std::string& phase() const { return phase_; }
   void reset() { rows_.clear(); }
 
  private:
+  friend class CommPhase;
+  std::string phase_ = "startup";
   std::vector<CollectiveCount> rows_;
+};
+
+// While it lives, collectives that this rank starts are counted under this phase; then again under the one before. The
+// same mixer.forward is part of a training step, of an evaluation and of a sample: only the caller knows.
+class CommPhase {
+ public:
+  CommPhase(CommCounters& counters, std::string phase)
+      : counters_(counters), before_(std::exchange(counters.phase_, std::move(phase))) {}
+  ~CommPhase() { counters_.phase_ = std::move(before_); }
+  CommPhase(const CommPhase&) = delete;
+  CommPhase& operator=(const CommPhase&) = delete;
+
+ private:
+  CommCounters& counters_;
+  std::string before_;
 };
 
 // What a transport returns: finish() blocks until the outputs are there, and returns the completion time

@@ -25,6 +25,43 @@ TEST_P(OnRanks, every_verb_gives_what_it_promises_when_collectives_are_slow) {
 
 INSTANTIATE_TEST_SUITE_P(comm, OnRanks, testing::Values(1, 2, 3, 4, 5, 8));
 
+TEST(comm, counts_belong_to_the_phase_that_started_the_call) {
+  world(2, [](Comm& comm) {
+    const auto sequence = comm.split(0, comm.rank(), "sequence");
+    comm.counters().reset();
+    const auto calls = [&](const char* phase) {
+      int64_t n = 0;
+      for (const CollectiveCount& row : comm.counters().rows()) n += row.phase == phase ? row.calls : 0;
+      return n;
+    };
+    comm.barrier({"test"});
+    {
+      const CommPhase step(comm.counters(), "step");
+      sequence->barrier({"test"});  // a group made by split() counts where its parent does
+      {
+        const CommPhase inner(comm.counters(), "evaluation");
+        comm.sum(1, {"test"});
+      }
+      sequence->sum(1, {"test"});
+    }
+    Context cx;
+    Pending late = [&] {
+      const CommPhase step(comm.counters(), "step");
+      return comm.all_reduce(cx.zeros({1}, DType::f32), Reduce::sum, {"test"});
+    }();
+    late.wait();
+    EXPECT_EQ(calls("startup"), 1);
+    EXPECT_EQ(calls("step"), 3);
+    EXPECT_EQ(calls("evaluation"), 1);
+    EXPECT_EQ(comm.counters().rows().size(), 5U);
+    EXPECT_GT(comm.counters().seconds("step"), 0);
+    EXPECT_NEAR(
+        comm.counters().seconds(),
+        comm.counters().seconds("startup") + comm.counters().seconds("step") + comm.counters().seconds("evaluation"),
+        1e-12);
+  });
+}
+
 // The message of the error that a world ends with.
 std::string failure(int num_ranks, const std::function<void(Comm&)>& body, ThreadWorldOptions options = {}) {
   try {

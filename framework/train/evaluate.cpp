@@ -6,6 +6,7 @@ namespace og {
 
 Evaluation evaluate_rows(Context& cx, Mesh& mesh, HybridLM& model, int64_t num_rows, int64_t at_once,
                          int64_t segment_length, const RowSource& rows, bool by_position) {
+  const CommPhase phase(mesh.world().counters(), "evaluation");
   Evaluation total;
   double loss_sum = 0, valid = 0;
   int64_t length = 0;

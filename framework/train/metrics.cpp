@@ -10,6 +10,7 @@
 
 #include "framework/core/error.h"
 #include "framework/io/file.h"
+#include "framework/train/step.h"
 
 namespace og {
 
@@ -61,16 +62,35 @@ void MetricsFile::append(const StepMetrics& metrics) {
     fail(Status::data, "{}: cannot be written: {}", path_, written < 0 ? std::strerror(errno) : "the disk is full");
 }
 
-Json to_json(const std::vector<CollectiveCount>& rows) {
+namespace {
+
+Json to_json(const CollectiveCount& r) {
+  return Json::object({{"axis", r.axis},
+                       {"verb", name_of(r.verb)},
+                       {"site", r.site},
+                       {"calls", r.calls},
+                       {"bytes", r.bytes},
+                       {"seconds", r.seconds},
+                       {"exposed_seconds", r.exposed_seconds}});
+}
+
+}  // namespace
+
+Json step_collectives(const CommCounters& counters) {
   Json list = Json::array();
-  for (const CollectiveCount& r : rows)
-    list.push(Json::object({{"axis", r.axis},
-                            {"verb", name_of(r.verb)},
-                            {"site", r.site},
-                            {"calls", r.calls},
-                            {"bytes", r.bytes},
-                            {"seconds", r.seconds},
-                            {"exposed_seconds", r.exposed_seconds}}));
+  for (const CollectiveCount& r : counters.rows())
+    if (r.phase == kStepPhase) list.push(to_json(r));
+  return list;
+}
+
+Json other_collectives(const CommCounters& counters) {
+  Json list = Json::array();
+  for (const CollectiveCount& r : counters.rows()) {
+    if (r.phase == kStepPhase) continue;
+    Json row = to_json(r);
+    row.set("phase", r.phase);
+    list.push(std::move(row));
+  }
   return list;
 }
 

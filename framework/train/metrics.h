@@ -45,8 +45,9 @@ class MetricsFile {
   int descriptor_ = -1;
 };
 
-// The collectives of a run as summary.json lists them.
-Json to_json(const std::vector<CollectiveCount>& rows);
+// The collectives of a run as summary.json lists them: those of training steps, and the others with their phase.
+Json step_collectives(const CommCounters& counters);
+Json other_collectives(const CommCounters& counters);
 
 // One column of a metrics.jsonl; lines without it are left out.
 struct Series {

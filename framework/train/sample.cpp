@@ -37,6 +37,7 @@ int64_t generate_text(Decoder& decoder, const Tokenizer& tokenizer, const std::s
 
 std::string sample_after_training(Session& session, const Tokenizer& tokenizer, const Loader& data) {
   constexpr int64_t kSamples = 2, kPromptTokens = 24, kTokens = 240;
+  const CommPhase phase(session.world().counters(), "sampling");
   // The same ranks with the sequence axis folded into data: experts and tensor parts stay where they are.
   Degrees degrees = session.mesh().degrees();
   degrees.data *= degrees.sequence;

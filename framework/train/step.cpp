@@ -63,6 +63,7 @@ RowsOptions TrainStep::rows_options() const {
 
 StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows, double learning_rate,
                           bool stop_requested) {
+  const CommPhase phase(mesh_.world().counters(), kStepPhase);
   const int64_t micro_rows = options_.micro_batch_size;
   const int64_t num_micro = options_.rows_in_step / (micro_rows * mesh_.data().size());
   StepResult result;

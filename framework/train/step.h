@@ -33,6 +33,9 @@ struct StepResult {
   bool stop_requested = false;  // on any rank
 };
 
+// The phase (CommPhase) of run()'s collectives.
+inline constexpr const char* kStepPhase = "step";
+
 class TrainStep {
  public:
   TrainStep(Context& cx, Mesh& mesh, ParameterStore& store, HybridLM& model, AdamW& optimizer, StepOptions options);

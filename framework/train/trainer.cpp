@@ -61,7 +61,8 @@ class Trainer {
   std::vector<double> speeds_;
   StepMetrics last_;
   double comm_seconds_ = 0, comm_exposed_ = 0;  // of all steps before this one
-  int64_t buffer_growths_ = 0;                  // how often a step after the second took memory from the system
+  int64_t steps_since_start_ = 0;
+  int64_t buffer_growths_ = 0;  // how often a step after the second took memory from the system
   Start start_;
 };
 
@@ -150,8 +151,8 @@ StepMetrics Trainer::measure(const StepResult& result, double begin) {
   m.flops_per_second = m.tokens_per_second * flops_.training();
   m.data_seconds = result.data_seconds;
   const CommCounters& counters = world_.counters();
-  m.comm_seconds = counters.seconds() - comm_seconds_;
-  m.comm_exposed_seconds = counters.exposed_seconds() - comm_exposed_;
+  m.comm_seconds = counters.seconds(kStepPhase) - comm_seconds_;
+  m.comm_exposed_seconds = counters.exposed_seconds(kStepPhase) - comm_exposed_;
   comm_seconds_ += m.comm_seconds;
   comm_exposed_ += m.comm_exposed_seconds;
   m.expert_load_max_over_mean = result.expert_load_max_over_mean;
@@ -168,6 +169,7 @@ double Trainer::evaluate() {
 
 void Trainer::save() {
   if (saved_step_ == at_.step) return;
+  const CommPhase phase(world_.counters(), "checkpoint");
   const Loader& data = *corpus_.train;
   Pool& pool = *session_->context().pool;
   step_->try_weights(at_.step, at_.rows, [&](int64_t first, int64_t count) { return data.rows(pool, first, count); });
@@ -219,7 +221,9 @@ void Trainer::finish(Status status) {
                                {"threads", session_->context().stream.num_threads},
                                {"peak_memory_bytes", memory.peak_bytes},
                                {"buffer_growths", buffer_growths_},
-                               {"collectives", to_json(world_.counters().rows())}});
+                               {"steps_since_start", steps_since_start_},
+                               {"collectives", step_collectives(world_.counters())},
+                               {"collectives_elsewhere", other_collectives(world_.counters())}});
   if (last_.eval_loss) summary.set("eval_loss", *last_.eval_loss);
   replace_text(in_run("summary.json"), summary.dump(2) + "\n");
   const std::string problem = plot_loss(in_run("metrics.jsonl"), in_run("loss.png"),
@@ -253,8 +257,7 @@ Status Trainer::run() {
   const RowSource rows = [&](int64_t first, int64_t count) { return data.rows(pool, first, count); };
   Progress progress(config_.train.num_steps, config_.run.log_every, leads() && on_terminal());
   const int64_t first_step = at_.step;
-  comm_seconds_ = world_.counters().seconds();
-  comm_exposed_ = world_.counters().exposed_seconds();
+  const CommPhase between_steps(world_.counters(), "reporting");
   Status status = Status::ok;
   while (at_.step < config_.train.num_steps) {
     pause_for_tests(at_.step);
@@ -273,6 +276,7 @@ Status Trainer::run() {
     at_.seconds += last_.step_seconds;
     if (step - first_step == 2) pool.settle();
     if (step - first_step > 2) buffer_growths_ += pool.stats().system_calls - system_calls;
+    steps_since_start_ = step - first_step;
     if (step - first_step > 1) speeds_.push_back(last_.tokens_per_second);
     const bool last_step = step == config_.train.num_steps;
     const int64_t every = config_.train.eval_every;
