@@ -11,6 +11,7 @@
 #include "framework/io/run_lock.h"
 #include "framework/io/safetensors.h"
 #include "framework/train/launch.h"
+#include "framework/train/progress.h"
 #include "tests/files.h"
 #include "tests/tensors.h"
 #include "tests/world.h"
@@ -42,6 +43,16 @@ void expect(const std::string& command, int status, std::initializer_list<const 
   EXPECT_EQ(outcome.status, status) << command << "\n" << outcome.out;
   for (const char* part : parts)
     EXPECT_TRUE(contains(outcome.out, part)) << command << "\n" << outcome.out << "\n  lacks " << part;
+}
+
+TEST(progress, fields_that_do_not_fit_are_left_out_whole) {
+  const std::vector<std::string> fields{"  1% ETA 2:03", "step 3/240", "loss 5.5644", "1.50 GFLOP/s", "2.89 MiB"};
+  EXPECT_EQ(fitted(fields, 40), "  1% ETA 2:03  step 3/240  loss 5.5644");
+  EXPECT_EQ(fitted(fields, 38), "  1% ETA 2:03  step 3/240  loss 5.5644");  // to the last column
+  EXPECT_EQ(fitted(fields, 37), "  1% ETA 2:03  step 3/240");
+  EXPECT_EQ(fitted(fields, 80), "  1% ETA 2:03  step 3/240  loss 5.5644  1.50 GFLOP/s  2.89 MiB");
+  EXPECT_EQ(fitted(fields, 200), fitted(fields, 80));
+  EXPECT_EQ(fitted(fields, 5), "");
 }
 
 TEST(cli, help_version_and_wrong_usage) {

@@ -43,6 +43,16 @@ size_t terminal_width() {
 
 bool on_terminal() { return isatty(STDERR_FILENO) == 1 || columns_given() > 0; }
 
+std::string fitted(const std::vector<std::string>& fields, size_t width) {
+  std::string line;
+  for (const std::string& field : fields) {
+    const size_t gap = line.empty() ? 0 : 2;
+    if (line.size() + gap + field.size() > width) break;
+    line += std::string(gap, ' ') + field;
+  }
+  return line;
+}
+
 std::string human_count(double n) { return scaled(n, 1000, {"", "K", "M", "B", "T"}); }
 std::string human_rate(double n) { return scaled(n, 1000, {" ", " K", " M", " G", " T", " P"}) + "FLOP/s"; }
 std::string human_bytes(double n) { return scaled(n, 1024, {" B", " KiB", " MiB", " GiB", " TiB"}); }
@@ -64,30 +74,35 @@ void Progress::step(const StepMetrics& m) {
   const auto done = static_cast<double>(m.step - first_step_);
   const double left = (now - begin_) / done * static_cast<double>(num_steps_ - m.step);
   const bool last = m.step == num_steps_;
-  std::string line = fmt::format("step {}/{}  loss {:.4f}  grad {:.3f}  lr {:.2e}  {} tok/s  {}  {:.0f} ms", m.step,
-                                 num_steps_, m.loss, m.grad_norm, m.learning_rate, human_count(m.tokens_per_second),
-                                 human_rate(m.flops_per_second), 1e3 * m.step_seconds);
+  std::vector<std::string> fields{
+      fmt::format("step {}/{}", m.step, num_steps_), fmt::format("loss {:.4f}", m.loss),
+      fmt::format("grad {:.3f}", m.grad_norm),       fmt::format("lr {:.2e}", m.learning_rate),
+      human_count(m.tokens_per_second) + " tok/s",   human_rate(m.flops_per_second),
+      fmt::format("{:.0f} ms", 1e3 * m.step_seconds)};
   if (m.step_seconds > 0 && m.comm_seconds > 0)
-    line += fmt::format("  comm {:.0f}%", 100 * m.comm_exposed_seconds / m.step_seconds);
-  if (m.eval_loss) line += fmt::format("  eval {:.4f}", *m.eval_loss);
-  line += fmt::format("  {}", human_bytes(static_cast<double>(m.memory_bytes)));
+    fields.push_back(fmt::format("comm {:.0f}%", 100 * m.comm_exposed_seconds / m.step_seconds));
+  if (m.eval_loss) fields.push_back(fmt::format("eval {:.4f}", *m.eval_loss));
+  fields.push_back(human_bytes(static_cast<double>(m.memory_bytes)));
   if (terminal_) {
     if (!last && now - last_drawn_ < 0.1) return;
     last_drawn_ = now;
     drawn_ = true;
-    constexpr int kWidth = 24;
-    const auto full = static_cast<int>(kWidth * m.step / std::max<int64_t>(1, num_steps_));
-    std::string bar = fmt::format("[{}{}] {:3}% ETA {}  ", std::string(static_cast<size_t>(full), '='),
-                                  std::string(static_cast<size_t>(kWidth - full), ' '), 100 * m.step / num_steps_,
-                                  human_seconds(left));
-    bar += line;
+    // A bar is worth its place only beside the numbers.
     const size_t width = terminal_width();
-    if (bar.size() >= width) bar.resize(width - 1);
+    const int64_t cells = width < 60 ? 0 : width < 100 ? 12 : 24;
+    const int64_t full = cells * m.step / std::max<int64_t>(1, num_steps_);
+    std::string head = fmt::format("{:3}% ETA {}", 100 * m.step / num_steps_, human_seconds(left));
+    if (cells > 0)
+      head = fmt::format("[{}{}] {}", std::string(static_cast<size_t>(full), '='),
+                         std::string(static_cast<size_t>(cells - full), ' '), head);
+    fields.insert(fields.begin(), head);
+    const std::string bar = fitted(fields, width - 1);
     std::fprintf(stderr, "\r\033[K%s", bar.c_str());
     std::fflush(stderr);
     return;
   }
-  if (last || m.step % log_every_ == 0 || m.step == first_step_ + 1) log::info("{}  ETA {}", line, human_seconds(left));
+  if (last || m.step % log_every_ == 0 || m.step == first_step_ + 1)
+    log::info("{}  ETA {}", fitted(fields, std::string::npos), human_seconds(left));
 }
 
 void Progress::finish() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "framework/train/metrics.h"
 
@@ -26,6 +27,10 @@ class Progress {
 // Standard error ends on a terminal: itself, or through a launcher that says so with ONEGATHER_COLUMNS, the terminal's
 // width (mpirun puts a pipe between).
 bool on_terminal();
+
+// The fields joined by two spaces, in at most `width` characters: what does not fit is left out whole, the last named
+// first. A first field that is too long alone is left out too.
+std::string fitted(const std::vector<std::string>& fields, size_t width);
 
 std::string human_count(double n);    // 12.3K, 4.5M
 std::string human_rate(double n);     // 4.27 GFLOP/s
