@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <tuple>
 #include <vector>
 
 namespace og {
@@ -185,13 +186,27 @@ Comm& Mesh::axis(Axis axis) {
 std::string Mesh::describe() const {
   const int rank = world_.rank();
   const Place4 p = place_of(degrees_, rank);
-  const auto group = [&](Kind kind) { return str(group_of(degrees_, kind, rank)); };
-  return fmt::format(
-      "{} data x {} sequence x {} tensor x {} pipeline, experts over {}; rank {}: data {} of group {}, sequence {} of "
-      "group {}, tensor {} of group {}, experts shared with {}, the same experts on {}",
-      degrees_.data, degrees_.sequence, degrees_.tensor, degrees_.pipeline, degrees_.expert, rank, p.data,
-      group(Kind::data), p.sequence, group(Kind::sequence), p.tensor, group(Kind::tensor), group(Kind::expert),
-      group(Kind::expert_data));
+  if (world_.size() == 1) return "one rank: nothing is divided";
+  // Groups of one rank say nothing.
+  std::string degrees, groups;
+  const auto add = [](std::string& list, const char* between, const std::string& item) {
+    list += (list.empty() ? "" : between) + item;
+  };
+  for (const auto& [degree, place, name, kind] : {std::tuple{degrees_.data, p.data, "data", Kind::data},
+                                                  {degrees_.sequence, p.sequence, "sequence", Kind::sequence},
+                                                  {degrees_.tensor, p.tensor, "tensor", Kind::tensor},
+                                                  {degrees_.pipeline, p.pipeline, "pipeline", Kind::pipeline}}) {
+    if (degree == 1) continue;
+    add(degrees, " x ", fmt::format("{} {}", degree, name));
+    add(groups, ", ", fmt::format("{} {} of group {}", name, place, str(group_of(degrees_, kind, rank))));
+  }
+  if (degrees_.expert > 1) {
+    degrees += fmt::format(", experts over {}", degrees_.expert);
+    add(groups, ", ", "experts shared with " + str(group_of(degrees_, Kind::expert, rank)));
+  }
+  const std::vector<int> same = group_of(degrees_, Kind::expert_data, rank);
+  if (degrees_.expert > 1 && same.size() > 1) add(groups, ", ", "the same experts on " + str(same));
+  return fmt::format("{}; rank {}: {}", degrees, rank, groups);
 }
 
 }  // namespace og

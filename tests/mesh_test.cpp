@@ -91,8 +91,8 @@ TEST(mesh, describes_the_groups_of_a_rank) {
     Mesh mesh(comm, {.data = 2, .sequence = 2, .expert = 2});
     if (comm.rank() != 3) return;
     EXPECT_EQ(mesh.describe(),
-              "2 data x 2 sequence x 1 tensor x 1 pipeline, experts over 2; rank 3: data 1 of group {1, 3}, sequence 1 "
-              "of group {2, 3}, tensor 0 of group {3}, experts shared with {2, 3}, the same experts on {1, 3}");
+              "2 data x 2 sequence, experts over 2; rank 3: data 1 of group {1, 3}, sequence 1 of group {2, 3}, "
+              "experts shared with {2, 3}, the same experts on {1, 3}");
   });
 }
 
