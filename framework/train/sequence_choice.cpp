@@ -15,6 +15,12 @@ constexpr double kRate = 5e10;   // FLOP/s of a rank: an order of magnitude, lik
 constexpr double kMargin = 0.8;  // another method than the first listed must cost less than this share of it
 constexpr double kElement = 4;   // bytes
 
+// Of a model of costs: the unit in which they are seen.
+std::string seconds_text(double s) {
+  const double n = s < 1e-3 ? 1e6 * s : 1e3 * s;
+  return fmt::format("{:.{}f} {}", n, n < 10 ? 1 : 0, s < 1e-3 ? "us" : "ms");
+}
+
 // Both kinds of layers of a model, the largest of each kind.
 struct Layers {
   LayerTraffic linear, softmax;
@@ -84,7 +90,7 @@ Method cheapest(int count, Cost&& cost, std::string& costs) {
   }
   std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (size_t i = 0; i < std::min<size_t>(4, all.size()); ++i)
-    costs += fmt::format("{}{} {:.3f} ms", i == 0 ? "" : ", ", all[i].second, 1e3 * all[i].first);
+    costs += fmt::format("{}{} {}", i == 0 ? "" : ", ", all[i].second, seconds_text(all[i].first));
   if (best == 0 && all[0].second != name_of(static_cast<Method>(0)))
     costs += fmt::format("; another is taken where it costs under {:.0f} % of it", 100 * kMargin);
   return static_cast<Method>(best);

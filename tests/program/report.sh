@@ -31,6 +31,8 @@ one_each() {
 train_tiny whole 2 "${run[@]}" train.num_steps=6
 summary "six steps" whole "j['steps_since_start'] == 6 and len(m) == 6"
 one_each "two ranks" whole
+said "small costs have a unit in which they are seen" 'a layer: .*lasp2 [0-9.]+ us' whole.txt
+if grep -Eq '0\.000 ms|\{0\}|x 1 ' whole.txt; then fail "no groups of one rank, no costs of nothing" "$(head -n 4 whole.txt)"; else pass "no groups of one rank, no costs of nothing"; fi
 summary "the other collectives are told apart" whole \
   "{r['phase'] for r in j['collectives_elsewhere']} == {'startup', 'reporting', 'evaluation', 'checkpoint', 'sampling'} and all('phase' not in r for r in j['collectives'])"
 summary "an evaluation's layers are its own" whole \
@@ -46,4 +48,6 @@ summary "a resumed run counts its own steps" recomputed "j['step'] == 7 and j['s
 one_each "resumed" recomputed
 train_tiny alone 1 train.num_steps=2 train.eval_every=2
 one_each "alone" alone
+expect "bench op runs on OMP_NUM_THREADS" 0 '^1 threads; ' "$ONEGATHER" bench op rope
+expect "or on what it is told" 0 '^2 threads; ' "$ONEGATHER" bench op rope --threads 2
 finish

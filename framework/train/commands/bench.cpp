@@ -51,7 +51,7 @@ int op(const std::vector<std::string>& args) {
       "Measures single ops against the machine's limits; each is first checked against the reference kernels.");
   std::string name;
   bool json = false;
-  int threads = hardware_threads();
+  int threads = requested_threads() > 0 ? requested_threads() : hardware_threads();
   line.add("NAME", name, "only ops whose name contains this");
   line.add("--threads", threads, "threads", Bound::positive);
   line.add_flag("--json", json, "end with one line of JSON");
