@@ -107,7 +107,7 @@ Cluster measure_cluster(Comm& world, const std::string& precision) {
   cluster.attention = rate(f.attention, "attention");
   Stream stream;
   stream.num_threads = config.train.threads;
-  cluster.memory = mean(measure_triad(stream, 1 << 23, 5)) / cores;
+  cluster.memory = mean(measure_memory(stream, 1 << 23, 5)) / cores;
 
   // What a step takes with no tokens, less the optimizer: from the fastest steps, as what else the machine does only
   // adds to them, and never more than what no part accounts for.

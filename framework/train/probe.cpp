@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "framework/kernels/matmul.h"
+#include "framework/kernels/pointwise.h"
 
 namespace og {
 
@@ -25,19 +26,15 @@ double measure_gemm(const Stream& stream, int64_t extent, int repeats) {
   return 2 * n * n * n / best;
 }
 
-double measure_triad(const Stream& stream, int64_t elements, int repeats) {
+double measure_memory(const Stream& stream, int64_t elements, int repeats) {
   const auto pool = Pool::create(false);
   const Tensor a = Tensor::zeros(*pool, {elements}, DType::f32), b = Tensor::full(*pool, {elements}, DType::f32, 1),
                c = Tensor::full(*pool, {elements}, DType::f32, 2);
-  float* to = a.data<float>();
-  const float* x = b.data<const float>();
-  const float* y = c.data<const float>();
   double best = 1e300;
   for (int i = 0; i <= repeats; ++i) {
     const double begin = now_seconds();
-    stream.parallel_for(elements, 1 << 16, [&](int64_t from, int64_t last) {
-      for (int64_t j = from; j < last; ++j) to[j] = x[j] + 3.0F * y[j];
-    });
+    pointwise_kernels<float>(stream).add(stream, a.view<float, 1>(), b.view<const float, 1>(),
+                                         c.view<const float, 1>());
     if (i > 0) best = std::min(best, now_seconds() - begin);
   }
   return 12.0 * static_cast<double>(elements) / best;

@@ -96,7 +96,7 @@ int doctor_command(const std::vector<std::string>& args) {
       stream.products = Products::bf16;
       row("bf16 products", human_rate(measure_gemm(stream, 1024, 5)) + " (rounding of the inputs included)");
     }
-    row("memory rate", human_bytes(measure_triad(stream, 1 << 24, 5)) + "/s (triad over 192 MiB, best of 5)");
+    row("memory rate", human_bytes(measure_memory(stream, 1 << 24, 5)) + "/s (y = a + b over 192 MiB, best of 5)");
   }
   row("verdict", missing == 0 ? "nothing is missing" : fmt::format("{} missing, see above", missing));
   return 0;
