@@ -307,6 +307,41 @@ TEST(config, another_mixer_takes_the_keys_that_it_knows) {
                        "num_hedas: type attention has no such key"));
 }
 
+TEST(config, what_grows_without_end_is_refused_before_it_takes_memory) {
+  std::string bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n";
+  for (int i = 1; i < 9; ++i) {
+    bomb += fmt::format("a{0}: &a{0} [", i);
+    for (int j = 0; j < 10; ++j) bomb += fmt::format("{}*a{}", j ? "," : "", i - 1);
+    bomb += "]\n";
+  }
+  EXPECT_TRUE(contains(problems(bomb), "x.yaml:5: more than 100000 values with all aliases (*name) written out"))
+      << problems(bomb);
+  std::string texts = "a: &a " + std::string(1'000'000, 'x') + "\nb: [*a";
+  for (int i = 0; i < 50; ++i) texts += ",*a";
+  EXPECT_TRUE(contains(problems(texts + "]"), "x.yaml:2: more than 16777216 bytes of text"));
+  std::string flat = "a:\n- [x";
+  for (int i = 0; i < 200'000; ++i) flat += ",x";
+  EXPECT_TRUE(contains(problems(flat + "]"), "x.yaml:2: more than 100000 values"));
+  EXPECT_TRUE(contains(problems("a: " + std::string(100'000, '[')), "x.yaml:1: nested deeper than 50"));
+  EXPECT_TRUE(contains(problems(std::string((16 << 20) + 1, '#')), "16777217 bytes, a YAML file has at most 16777216"));
+  // Aliases that stay small are what they are in YAML.
+  EXPECT_EQ(parse(with("betas: [0.8, 0.9]", "betas: &b [0.8, 0.9]")).train.adamw.beta1, 0.8);
+}
+
+TEST(config, includes_that_multiply_are_refused) {
+  const TemporaryFolder folder;
+  for (int i = 0; i < 12; ++i)
+    write_file(folder / fmt::format("{}.yaml", i), fmt::format("include: [{0}.yaml, {0}.yaml]\n", i + 1));
+  write_file(folder / "12.yaml", kGood);
+  try {
+    load_config(folder / "0.yaml", {}, rules());
+    FAIL() << "4,096 files were read";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.status(), Status::usage);
+    EXPECT_TRUE(contains(e.what(), "include: more than 100 files")) << e.what();
+  }
+}
+
 TEST(config, what_is_not_yaml_is_refused_with_its_place) {
   EXPECT_TRUE(contains(problems("model:\n  a: [1\nb: 2"), "x.yaml:"));
   EXPECT_TRUE(contains(problems("just text"), "x.yaml:1:1: expected groups of keys, found just text"));

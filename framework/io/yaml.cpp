@@ -1,46 +1,112 @@
 #include "framework/io/yaml.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <sstream>
 
 #include "framework/core/error.h"
+#include "framework/io/file.h"
 
 namespace og {
 
 namespace {
 
 constexpr int kMaxDepth = 50;
-constexpr int kMaxNodes = 100'000;  // an alias to a node that holds it grows without end
+constexpr int kMaxNodes = 100'000;             // after aliases are written out: each stands for all that its node holds
+constexpr size_t kMaxText = size_t{16} << 20;  // bytes of the text, and of all scalars after aliases are written out
 
-YamlNode convert(const YAML::Node& from, const std::string& where, int depth, int& num_nodes) {
-  YamlNode node;
-  node.line = from.Mark().line + 1;
-  node.column = from.Mark().column + 1;
-  if (depth > kMaxDepth)
-    fail(Status::usage, "{}:{}:{}: nested deeper than {}", where, node.line, node.column, kMaxDepth);
-  switch (from.Type()) {
-    case YAML::NodeType::Undefined:
-    case YAML::NodeType::Null:
-      break;
-    case YAML::NodeType::Scalar:
-      node.kind = YamlNode::Kind::scalar;
-      node.text = from.Scalar();
-      node.quoted = from.Tag() == "!";
-      break;
-    case YAML::NodeType::Sequence:
-      node.kind = YamlNode::Kind::sequence;
-      for (const auto& item : from) node.items.push_back(convert(item, where, depth + 1, num_nodes));
-      break;
-    case YAML::NodeType::Map:
-      node.kind = YamlNode::Kind::map;
-      for (const auto& entry : from)
-        node.entries.emplace_back(convert(entry.first, where, depth + 1, num_nodes),
-                                  convert(entry.second, where, depth + 1, num_nodes));
-      break;
-  }
-  return node;
+void check_depth(const std::string& where, int line, int depth) {
+  if (depth > kMaxDepth) fail(Status::usage, "{}:{}: nested deeper than {}", where, line, kMaxDepth);
 }
+
+// Counts what stands in the text before a tree of it is built: yaml-cpp takes some 500 bytes for each value.
+class Bounds final : public YAML::EventHandler {
+ public:
+  explicit Bounds(const std::string& where) : where_(where) {}
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { count(mark); }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { count(mark); }
+  void OnScalar(const YAML::Mark& mark, const std::string&, YAML::anchor_t, const std::string&) override {
+    count(mark);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+    open(mark);
+  }
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+    open(mark);
+  }
+  void OnSequenceEnd() override { --depth_; }
+  void OnMapEnd() override { --depth_; }
+
+ private:
+  void count(const YAML::Mark& mark) {
+    if (++num_nodes_ > kMaxNodes)
+      fail(Status::usage, "{}:{}: more than {} values. Is it data?", where_, mark.line + 1, kMaxNodes);
+  }
+  void open(const YAML::Mark& mark) {
+    count(mark);
+    check_depth(where_, mark.line + 1, ++depth_);
+  }
+  const std::string& where_;
+  int num_nodes_ = 0, depth_ = 0;
+};
+
+void check_size(const std::string& where, size_t bytes) {
+  if (bytes > kMaxText)
+    fail(Status::usage, "{}: {} bytes, a YAML file has at most {}. Is it data?", where, bytes, kMaxText);
+}
+
+class Converter {
+ public:
+  explicit Converter(const std::string& where) : where_(where) {}
+
+  YamlNode convert(const YAML::Node& from, int depth) {
+    YamlNode node;
+    node.line = from.Mark().line + 1;
+    node.column = from.Mark().column + 1;
+    // What an alias repeats has the place of its first writing; the alias itself stands where the text had come to.
+    line_ = std::max(line_, node.line);
+    check_depth(where_, line_, depth);
+    if (++num_nodes_ > kMaxNodes)
+      fail(Status::usage,
+           "{}:{}: more than {} values with all aliases (*name) written out. Write what is needed without them", where_,
+           line_, kMaxNodes);
+    switch (from.Type()) {
+      case YAML::NodeType::Undefined:
+      case YAML::NodeType::Null:
+        break;
+      case YAML::NodeType::Scalar:
+        text_ += from.Scalar().size();
+        if (text_ > kMaxText)
+          fail(Status::usage, "{}:{}: more than {} bytes of text with all aliases (*name) written out", where_, line_,
+               kMaxText);
+        node.kind = YamlNode::Kind::scalar;
+        node.text = from.Scalar();
+        node.quoted = from.Tag() == "!";
+        break;
+      case YAML::NodeType::Sequence:
+        node.kind = YamlNode::Kind::sequence;
+        for (const auto& item : from) node.items.push_back(convert(item, depth + 1));
+        break;
+      case YAML::NodeType::Map:
+        node.kind = YamlNode::Kind::map;
+        for (const auto& entry : from) {
+          YamlNode key = convert(entry.first, depth + 1);
+          node.entries.emplace_back(std::move(key), convert(entry.second, depth + 1));
+        }
+        break;
+    }
+    return node;
+  }
+
+ private:
+  const std::string& where_;
+  int line_ = 1, num_nodes_ = 0;
+  size_t text_ = 0;
+};
 
 // `<<: *base` and `<<: [*a, *b]`: the keys of those maps that this one lacks; of several maps, the first wins.
 void merge(YamlNode& node, const std::string& where) {
@@ -108,10 +174,20 @@ std::string YamlNode::describe() const {
   return "?";
 }
 
+YamlNode read_yaml(const std::string& path) {
+  const MappedFile file(path);
+  check_size(path, file.bytes().size());  // before it is copied
+  return parse_yaml({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path);
+}
+
 YamlNode parse_yaml(const std::string& text, const std::string& where) {
+  check_size(where, text.size());
   try {
-    int num_nodes = 0;
-    YamlNode root = convert(load_one(text, where), where, 0, num_nodes);
+    Bounds bounds(where);
+    std::istringstream stream(text);
+    for (YAML::Parser parser(stream); parser.HandleNextDocument(bounds);) {
+    }
+    YamlNode root = Converter(where).convert(load_one(text, where), 0);
     merge(root, where);
     return root;
   } catch (const YAML::Exception& e) {

@@ -21,8 +21,11 @@ struct YamlNode {
   std::string describe() const;  // for messages: "the text eight", "a list", "nothing"
 };
 
-// Error(Status::usage) "<where>:<line>:<column>: ..." if it is not YAML. Empty text: null.
+// Error(Status::usage) "<where>:<line>:<column>: ..." if it is not YAML, or has more values, text or depth than a
+// config can need once aliases are written out: found before memory is taken for them. Empty text: null.
 YamlNode parse_yaml(const std::string& text, const std::string& where);
+// The same of a file.
+YamlNode read_yaml(const std::string& path);
 
 // The scalar that reads back as this string: plain where that is safe, else in double quotes.
 std::string yaml_string(std::string_view s);

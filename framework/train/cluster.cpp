@@ -6,7 +6,6 @@
 
 #include "framework/core/error.h"
 #include "framework/core/nearest.h"
-#include "framework/io/file.h"
 #include "framework/io/yaml.h"
 
 namespace og {
@@ -49,7 +48,7 @@ class Reader {
   explicit Reader(std::string path) : path_(std::move(path)) {}
 
   Cluster read() {
-    visit(parse_yaml(read_text(path_), path_), "");
+    visit(read_yaml(path_), "");
     std::string missing;
     for (const std::string& name : names())
       if (!found(name)) missing += fmt::format("{}{}", missing.empty() ? "" : ", ", name);

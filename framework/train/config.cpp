@@ -5,7 +5,7 @@
 #include <set>
 
 #include "framework/core/nearest.h"
-#include "framework/io/file.h"
+#include "framework/io/yaml.h"
 #include "framework/train/config_problems.h"
 #include "framework/train/config_value.h"
 #include "framework/train/key_names.h"
@@ -14,6 +14,8 @@
 namespace og {
 
 namespace {
+
+constexpr int kMaxFiles = 100;  // of a config: files that include the next one twice each grow without end
 
 // What sets a key, in the order of precedence.
 struct Setting {
@@ -75,7 +77,9 @@ class Reader {
 
   void add_file(const std::string& path, std::vector<std::string> including) {
     including.push_back(path);
-    const YamlNode root = parse_yaml(read_text(path), path);
+    if (++num_files_ > kMaxFiles)
+      fail(Status::usage, "include: more than {} files, the last of them {}", kMaxFiles, path);
+    const YamlNode root = read_yaml(path);
     const Origin::Kind kind = including.size() == 1 ? Origin::Kind::file : Origin::Kind::include;
     if (root.kind == YamlNode::Kind::map)
       for (const auto& [key, value] : root.entries)
@@ -314,7 +318,7 @@ class Reader {
 
   const ConfigRules& rules_;
   Problems problems_;
-  int layer_ = 0;
+  int layer_ = 0, num_files_ = 0;
   std::map<std::string, std::vector<Setting>> settings_;   // by key
   std::map<std::string, Origin> key_places_;               // where the key itself stands, last one
   std::map<std::string, std::map<char, Origin>> letters_;  // by group
