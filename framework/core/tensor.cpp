@@ -42,6 +42,13 @@ Tensor Tensor::full(Pool& pool, const Shape& shape, DType dtype, double value) {
   return t;
 }
 
+Tensor Tensor::shape_only(const Shape& shape, DType dtype) {
+  Tensor t;
+  t.shape_ = shape;
+  t.dtype_ = dtype;
+  return t;
+}
+
 Tensor Tensor::reshape(const Shape& shape) const {
   OG_CHECK(shape.count() == count(), "reshape of {} to {}", shape_.str(), shape.str());
   Tensor t = *this;

@@ -17,6 +17,8 @@ class Tensor {
   static Tensor empty(Pool& pool, const Shape& shape, DType dtype);  // uninitialised
   static Tensor zeros(Pool& pool, const Shape& shape, DType dtype);
   static Tensor full(Pool& pool, const Shape& shape, DType dtype, double value);
+  // A shape and a type without memory: defined() is false, and nothing may be read.
+  static Tensor shape_only(const Shape& shape, DType dtype);
 
   bool defined() const { return block_ != nullptr; }
   const Shape& shape() const { return shape_; }

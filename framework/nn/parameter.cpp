@@ -73,10 +73,11 @@ Parameter& ParameterStore::add(ParameterRecord record) {
     p.local_shape.set(0, 0);
     p.shard_begin = 0;
   }
-  const Tensor data = cx_.empty(p.local_shape, dtype_);
+  const Tensor data =
+      weights_ == Weights::shapes ? Tensor::shape_only(p.local_shape, dtype_) : cx_.empty(p.local_shape, dtype_);
   p.record = std::move(record);
   const RandomKey key = random_key(seed_, p.record.name);
-  if (!absent)
+  if (!absent && weights_ == Weights::values)
     visit_real(dtype_, [&](auto zero) {
       using T = decltype(zero);
       T* out = data.data<T>();

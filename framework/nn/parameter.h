@@ -61,6 +61,12 @@ struct Parameter {
   Comm* gradient_group = nullptr;
 };
 
+// What a store keeps of its parameters.
+enum class Weights : uint8_t {
+  values,  // memory, initialised
+  shapes   // records and shapes alone: for plans
+};
+
 // All parameters of a model on this rank, in the order of creation, which is the same on every rank.
 class ParameterStore {
  public:
@@ -68,8 +74,8 @@ class ParameterStore {
   // elements (dim 0 of the local shape is 0), so that names, counts and checkpoints are those of the whole model.
   bool elsewhere = false;
 
-  ParameterStore(Context& cx, Mesh& mesh, DType dtype, uint64_t seed)
-      : cx_(cx), mesh_(mesh), dtype_(dtype), seed_(seed) {}
+  ParameterStore(Context& cx, Mesh& mesh, DType dtype, uint64_t seed, Weights weights = Weights::values)
+      : cx_(cx), mesh_(mesh), dtype_(dtype), seed_(seed), weights_(weights) {}
 
   // Creates and initialises it from (seed, name, global index). References stay valid.
   Parameter& add(ParameterRecord record);
@@ -88,6 +94,7 @@ class ParameterStore {
   Mesh& mesh_;
   DType dtype_;
   uint64_t seed_;
+  Weights weights_;
   std::deque<Parameter> parameters_;
 };
 

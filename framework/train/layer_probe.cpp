@@ -33,7 +33,7 @@ void probe_layer(const Config& whole, LayerProbe& kind, int tensor) {
   const auto self = make_self_comm();
   {
     const Config one = probe_config(config, 1, kind.mixer, kind.channel);
-    Session session(one, *self, {});
+    Session session(one, *self, {}, Weights::shapes);
     for (const Parameter& p : session.store().all()) {
       if (!p.record.name.starts_with("model.layers.")) continue;
       const auto n = static_cast<double>(p.record.global_shape.count());

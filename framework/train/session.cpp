@@ -60,7 +60,7 @@ StepOptions step_options(const Config& config) {
           .recompute = config.train.recompute == "block"};
 }
 
-Session::Session(const Config& config, Comm& world, const Degrees& degrees)
+Session::Session(const Config& config, Comm& world, const Degrees& degrees, Weights weights)
     : world_(world), precision_(resolve_precision(config.train.precision)) {
   check_agreement(world, "the config", to_yaml(config));
   cx_.stream.backend = precision_.backend;
@@ -74,7 +74,8 @@ Session::Session(const Config& config, Comm& world, const Degrees& degrees)
   SequenceChoice choice = choose_sequence_methods(config, *mesh_);
   mesh_->sequence_options = choice.options;
   sequence_reason_ = std::move(choice.reason);
-  store_ = std::make_unique<ParameterStore>(cx_, *mesh_, precision_.dtype, static_cast<uint64_t>(config.train.seed));
+  store_ = std::make_unique<ParameterStore>(cx_, *mesh_, precision_.dtype, static_cast<uint64_t>(config.train.seed),
+                                            weights);
   model_ = std::make_unique<HybridLM>(*store_, config.model);
 }
 

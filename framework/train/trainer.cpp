@@ -323,7 +323,7 @@ Status train(Config config, Comm& world, const TrainOptions& options) {
 std::string describe_plan(Config config, Comm& world) {
   if (config.model.vocab_size == 0) config.model.vocab_size = make_tokenizer(config.data.tokenizer)->vocab_size();
   const Degrees degrees = resolve_degrees(config, world.size());
-  Session session(config, world, degrees);
+  Session session(config, world, degrees, Weights::shapes);
   ParameterStore& store = session.store();
   const ModelFlops flops = flops_per_token(session.model(), store, config.data.sequence_length);
   const int64_t size = size_of(store.dtype());

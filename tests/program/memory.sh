@@ -17,4 +17,25 @@ for i in $(seq 0 11); do echo "include: [inc$((i + 1)).yaml, inc$((i + 1)).yaml]
 echo 'train: {num_steps: 3}' >inc12.yaml
 expect "includes that multiply are refused" 2 'include: more than 100 files' under 1 timeout 20 "$ONEGATHER" train inc0.yaml
 
+# A model of 7B parameters, planned in a fraction of what its weights take.
+cat >seven.yaml <<'YAML'
+model:
+  vocab_size: 32000
+  hidden_size: 4096
+  num_hidden_layers: 32
+  layer_pattern: GGGN
+  channel_pattern: P
+  mixers:
+    G: {type: gla, num_heads: 32, head_k_dim: 128, head_v_dim: 128}
+    N: {type: attention, num_attention_heads: 32, num_key_value_heads: 8, head_dim: 128}
+  channels:
+    P: {type: mlp, intermediate_size: 11008}
+data: {train: [text.txt], tokenizer: bytes, sequence_length: 2048}
+train: {tokens_per_step: 2048, precision: f32}
+YAML
+expect "--dry-run of 7B in 1 GB" 0 '6.94B in all; this rank holds 25.9 GiB of weights, as much of gradients and 51.7 GiB of AdamW moments' \
+  under 1 timeout 60 "$ONEGATHER" train seven.yaml --dry-run
+expect "--dry-run of 70B in 1 GB" 0 '[0-9.]+B in all' under 1 timeout 60 "$ONEGATHER" train seven.yaml --dry-run \
+  model.hidden_size=8192 model.num_hidden_layers=80 model.mixers.G.num_heads=64 model.mixers.N.num_attention_heads=64 model.channels.P.intermediate_size=28672
+
 finish
