@@ -11,6 +11,21 @@
 namespace og {
 namespace {
 
+TEST(Pool, SaysWhatIsHeldWhereMemoryEnds) {
+  auto pool = Pool::create(false);
+  const auto held = pool->allocate(3 << 20);
+  try {
+    pool->allocate(int64_t{1} << 60);
+    FAIL() << "no machine has so much";
+  } catch (const OutOfMemory& e) {
+    EXPECT_EQ(e.status(), Status::usage) << "the user's limit";
+    EXPECT_NE(std::string(e.what()).find("3.0 MiB are in tensors now and 3.0 MiB held"), std::string::npos) << e.what();
+  }
+  EXPECT_EQ(pool->stats().live_bytes, 3 << 20) << "what was not given is not counted";
+  EXPECT_EQ(pool->stats().held_bytes, 3 << 20);
+  EXPECT_EQ(pool->stats().peak_bytes, 3 << 20);
+}
+
 TEST(Pool, ReusesBlocksOfAClassAndCountsWhatIsLive) {
   auto pool = Pool::create(false);
   { const auto block = pool->allocate(1000); }

@@ -16,6 +16,7 @@ namespace og {
 namespace {
 constexpr int64_t kAlignment = 64;
 constexpr int64_t kReuse = 8;  // a settled pool serves a request from a block up to this many times larger
+double mebibytes(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 }  // namespace
 
 struct Pool::Lists {
@@ -64,13 +65,21 @@ std::shared_ptr<std::byte> Pool::allocate(int64_t bytes) {
       stats.held_bytes += size;
     }
     stats.live_bytes += size;
-    stats.peak_bytes = std::max(stats.peak_bytes, stats.live_bytes);
+    if (block != nullptr) stats.peak_bytes = std::max(stats.peak_bytes, stats.live_bytes);
   }
   if (block == nullptr) {
     block =
         static_cast<std::byte*>(::operator new (static_cast<size_t>(size), std::align_val_t{kAlignment}, std::nothrow));
-    if (block == nullptr)
-      fail(Status::internal, "out of memory: a tensor of {} bytes, {} held", size, stats().held_bytes);
+    const std::lock_guard lock(lists_->mutex);
+    PoolStats& stats = lists_->stats;
+    if (block == nullptr) {
+      stats.live_bytes -= size;
+      stats.held_bytes -= size;
+      throw OutOfMemory(fmt::format(
+          "out of memory: no {:.1f} MiB for a tensor; {:.1f} MiB are in tensors now and {:.1f} MiB held in all",
+          mebibytes(size), mebibytes(stats.live_bytes), mebibytes(stats.held_bytes)));
+    }
+    stats.peak_bytes = std::max(stats.peak_bytes, stats.live_bytes);
   }
   if (poison_) std::memset(block, 0xFF, static_cast<size_t>(size));
   return {block, [self = shared_from_this(), size](std::byte* p) { self->release(p, size); }};

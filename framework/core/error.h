@@ -32,6 +32,12 @@ class Error : public std::runtime_error {
   Status status_;
 };
 
+// Memory ended: the limit of the user's machine or job, not a bug.
+class OutOfMemory : public Error {
+ public:
+  explicit OutOfMemory(const std::string& message) : Error(Status::usage, message) {}
+};
+
 [[noreturn]] void throw_error(Status status, std::string message);
 [[noreturn]] void check_failed(const char* file, int line, const char* condition, std::string message);
 

@@ -1,5 +1,6 @@
 #include "framework/train/host_memory.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -39,6 +40,15 @@ void for_each_bound(const std::string& root, F&& f) {
   }
 }
 
+// Without such a line: `otherwise`.
+int64_t meminfo_bytes(const std::string& root, const std::string& name, int64_t otherwise) {
+  std::string word;
+  int64_t kilobytes = 0;
+  for (std::ifstream info(root + "/proc/meminfo"); info >> word;)
+    if (word == name && info >> kilobytes) return kilobytes * 1024;
+  return otherwise;
+}
+
 }  // namespace
 
 int64_t total_memory_bytes(const std::string& root) {
@@ -48,18 +58,28 @@ int64_t total_memory_bytes(const std::string& root) {
 }
 
 int64_t free_memory_bytes(const std::string& root) {
-  int64_t free = std::numeric_limits<int64_t>::max();
-  std::string word;
-  for (std::ifstream info(root + "/proc/meminfo"); info >> word;)
-    if (word == "MemAvailable:" && info >> free) {
-      free *= 1024;
-      break;
-    }
+  int64_t free = available_memory_bytes(root);
   for_each_bound(root, [&](int64_t allowed, const std::string& file) {
     int64_t used = 0;
     if (std::ifstream in(file); in >> used) free = std::min(free, std::max<int64_t>(0, allowed - used));
   });
   return free;
+}
+
+int64_t available_memory_bytes(const std::string& root) {
+  return meminfo_bytes(root, "MemAvailable:", std::numeric_limits<int64_t>::max());
+}
+
+int64_t free_swap_bytes(const std::string& root) { return meminfo_bytes(root, "SwapFree:", 0); }
+
+int64_t free_address_bytes() {
+  constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kNone;
+  int64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const auto allowed = static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, static_cast<rlim_t>(kNone)));
+  return std::max<int64_t>(0, allowed - pages * sysconf(_SC_PAGE_SIZE));
 }
 
 }  // namespace og

@@ -13,12 +13,14 @@ namespace og {
 namespace {
 
 Status status_of(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error)) return Status::usage;  // the limit of the machine or the job
   const auto* known = dynamic_cast<const Error*>(&error);
   return known ? known->status() : Status::internal;
 }
 
 std::string message_of(const std::exception& error) {
-  if (dynamic_cast<const std::bad_alloc*>(&error)) return "out of memory";
+  if (dynamic_cast<const std::bad_alloc*>(&error))
+    return "out of memory: what this process may take (the machine, its control group, ulimit -v) is used up";
   if (status_of(error) != Status::internal) return error.what();
   return fmt::format("internal error: {}; this is a bug, please report it with the command line", error.what());
 }

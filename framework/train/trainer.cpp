@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <new>
 #include <optional>
 
 #include "framework/core/log.h"
@@ -11,6 +12,7 @@
 #include "framework/train/config_notes.h"
 #include "framework/train/corpus.h"
 #include "framework/train/flops.h"
+#include "framework/train/memory_limit.h"
 #include "framework/train/metrics.h"
 #include "framework/train/plot.h"
 #include "framework/train/progress.h"
@@ -32,6 +34,7 @@ class Trainer {
   Trainer(Config config, Comm& world, const TrainOptions& options);
   Status run();
   [[noreturn]] void explain_bad_numbers(const Error& error) const;
+  std::string out_of_memory(const std::string& what);
 
  private:
   void open_run_folder();
@@ -50,6 +53,7 @@ class Trainer {
   TrainOptions options_;
   std::optional<RunLock> lock_;
   Corpus corpus_;
+  MemoryNeed need_;
   std::optional<Session> session_;
   std::optional<AdamW> optimizer_;
   std::optional<TrainStep> step_;
@@ -238,8 +242,11 @@ Status Trainer::run() {
   if (options_.resume != "auto" || !options_.init.empty())
     together(world_, Site{"startup"}, [&] { describe_start(config_, options_); });
   corpus_ = open_corpus(config_, world_);
+  const Degrees degrees = resolve_degrees(config_, world_.size());
+  need_ = least_memory(config_, world_, degrees);
+  check_memory(need_, memory_bounds(), world_, config_);
   open_run_folder();
-  session_.emplace(config_, world_, resolve_degrees(config_, world_.size()));
+  session_.emplace(config_, world_, degrees);
   optimizer_.emplace(session_->store(), config_.train.adamw, config_.optimizer_sharding());
   flops_ = flops_per_token(session_->model(), session_->store(), config_.data.sequence_length);
   if (!choose_start()) return Status::ok;
@@ -308,12 +315,21 @@ Status Trainer::run() {
   return status;
 }
 
+std::string Trainer::out_of_memory(const std::string& what) {
+  const PoolStats pool = session_ ? session_->context().pool->stats() : PoolStats{};
+  return out_of_memory_text(what, need_, pool, config_, world_.size());
+}
+
 }  // namespace
 
 Status train(Config config, Comm& world, const TrainOptions& options) {
   Trainer trainer(std::move(config), world, options);
   try {
     return trainer.run();
+  } catch (const OutOfMemory& e) {
+    throw OutOfMemory(trainer.out_of_memory(e.what()));
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory(trainer.out_of_memory("out of memory: the system gives no more"));
   } catch (const Error& e) {
     if (e.status() == Status::numbers) trainer.explain_bad_numbers(e);
     throw;

@@ -3,6 +3,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/expect.sh"
 cp "$root/tests/program/configs/tiny.yaml" tiny.yaml
 make_text
+head -c 20000 /usr/share/common-licenses/GPL-3 >long.txt
 
 # under GB COMMAND...: with so little address space.
 under() { (ulimit -v "$(($1 * 1000000))" && exec "${@:2}"); }
@@ -37,5 +38,8 @@ expect "--dry-run of 7B in 1 GB" 0 '6.94B in all; this rank holds 25.9 GiB of we
   under 1 timeout 60 "$ONEGATHER" train seven.yaml --dry-run
 expect "--dry-run of 70B in 1 GB" 0 '[0-9.]+B in all' under 1 timeout 60 "$ONEGATHER" train seven.yaml --dry-run \
   model.hidden_size=8192 model.num_hidden_layers=80 model.mixers.G.num_heads=64 model.mixers.N.num_attention_heads=64 model.channels.P.intermediate_size=28672
+
+expect "a run that cannot fit is refused before it begins" 2 'not enough memory: 1 rank would take at least 105 GiB' under 20 timeout 60 "$ONEGATHER" train seven.yaml data.train=[long.txt] run.dir=seven
+if [ -e seven ]; then fail "it leaves no folder behind"; else pass "it leaves no folder behind"; fi
 
 finish

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstring>
 #include <map>
+#include <new>
 #include <tuple>
 #include <vector>
 
@@ -125,8 +126,9 @@ const float* padded(std::vector<float>& scratch, const float* rows, int64_t coun
 
 }  // namespace
 
-void matmul_library(const Stream& stream, Form form, View<float, 2> c, Put put, View<const float, 2> a,
-                    View<const float, 2> b) {
+namespace {
+void multiply(const Stream& stream, Form form, View<float, 2> c, Put put, View<const float, 2> a,
+              View<const float, 2> b) {
   Workspace& w = workspace();
   const int64_t n = c.shape[1];
   if (form != Form::tn) {  // rows of A and C are the dim that changes
@@ -155,6 +157,18 @@ void matmul_library(const Stream& stream, Form form, View<float, 2> c, Put put, 
   const float* a_rows = padded(w.rows, &a(main), rest, m, rows);
   const float* b_rows = padded(w.out, &b(main), rest, n, rows);
   execute(stream, w, {form, m, n, rows, a_rows, b_rows, c.data}, put_rest);
+}
+
+}  // namespace
+
+void matmul_library(const Stream& stream, Form form, View<float, 2> c, Put put, View<const float, 2> a,
+                    View<const float, 2> b) {
+  try {
+    multiply(stream, form, c, put, a, b);
+  } catch (const dnnl::error& e) {
+    if (e.status == dnnl_out_of_memory) throw std::bad_alloc();
+    throw;
+  }
 }
 
 const char* matmul_library_name() {
