@@ -8,7 +8,7 @@
 #include "framework/ops/norm.h"
 #include "framework/ops/pointwise.h"
 #include "framework/ops/shape.h"
-#include "parallel/vocabulary.h"
+#include "parallel/layers/vocabulary.h"
 
 namespace og {
 

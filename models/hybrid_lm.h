@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "framework/nn/module.h"
+#include "framework/nn/layer.h"
 #include "framework/nn/options.h"
 
 namespace og {

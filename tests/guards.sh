@@ -7,8 +7,9 @@ broken=0
 complain() { broken=1; printf '%s\n' "$1"; [ -n "${2:-}" ] && printf '%s\n' "$2" | head -n 20 | sed 's/^/    /'; }
 
 # Includes point down only.
-layers=(framework/core framework/kernels framework/autograd framework/ops parallel framework/nn framework/optim framework/io framework/data
-  models framework/train)
+layers=(framework/core framework/kernels framework/autograd framework/ops parallel/comm parallel/mesh parallel/sequence parallel/step
+  parallel/layers framework/nn framework/optim framework/io framework/data framework/measure models framework/config framework/train
+  framework/bench framework/plan framework/program)
 rank_of() { # path -> index of its layer, -1 outside
   local i
   for i in "${!layers[@]}"; do case $1 in "${layers[$i]}"/*) echo "$i"; return ;; esac; done
@@ -39,12 +40,12 @@ only() { # PATTERN ALLOWED
   found=$(git grep -nE "#include <($1)" -- framework parallel models | grep -vE "^($2)")
   [ -n "$found" ] && complain "headers of $1 outside $2:" "$found"
 }
-only 'dnnl' 'framework/kernels/onednn/|framework/train/commands/doctor'
-only 'mpi\.h' 'parallel/comm_mpi|parallel/mpi_'
+only 'dnnl' 'framework/kernels/onednn/|framework/program/commands/doctor'
+only 'mpi\.h' 'parallel/comm/mpi'
 only 'yaml-cpp' 'framework/io/yaml'
 only 'nlohmann' 'framework/io/json'
 only 'spdlog' 'framework/core/log'
-only 'CLI/' 'framework/train/commands/command_line'
+only 'CLI/' 'framework/program/commands/command_line'
 only 'sentencepiece' 'framework/data/tokenizer'
 only 'zlib' 'framework/data/gzip_stream'
 only 'zstd' 'framework/data/zstd_stream'

@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "parallel/comm.h"
+#include "parallel/comm/comm.h"
 
 namespace og {
 

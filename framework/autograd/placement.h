@@ -1,6 +1,6 @@
 // Placement: what a value is on each axis of the mesh. The forward type fixes the type of the gradient, so that no
 // collective can be forgotten or done twice. (After the types of spmd_types; the table of collectives is in
-// parallel/collectives.h.)
+// parallel/mesh/collectives.h.)
 //
 //   type          the value on the ranks of that axis          its gradient
 //   invariant     the same, and so is everything done with it   invariant

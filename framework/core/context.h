@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "framework/core/buffer.h"
+#include "framework/core/pool.h"
 #include "framework/core/profile.h"
 #include "framework/core/stream.h"
 #include "framework/core/tensor.h"

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "framework/core/buffer.h"
+#include "framework/core/pool.h"
 #include "framework/core/types.h"
 #include "framework/core/view.h"
 

@@ -1,5 +1,5 @@
 // Batch: rows of tokens as the loader gives them, whole rows in global order. Places are in row coordinates; which part
-// of a row a rank works on is decided later (parallel/sequence_context.h).
+// of a row a rank works on is decided later (parallel/sequence/context.h).
 //
 // A document is read from the end-of-document token on, which opens it with a fresh state and whose target is the
 // document's first token; the target of a document's last token is the end-of-document token again.

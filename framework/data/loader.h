@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-#include "framework/core/buffer.h"
+#include "framework/core/pool.h"
 #include "framework/data/batch.h"
 #include "framework/data/token_file.h"
 

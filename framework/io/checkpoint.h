@@ -12,7 +12,7 @@
 
 #include "framework/core/tensor.h"
 #include "framework/io/json.h"
-#include "parallel/comm.h"
+#include "parallel/comm/comm.h"
 
 namespace og {
 

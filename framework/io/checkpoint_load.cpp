@@ -5,7 +5,7 @@
 #include "framework/core/finite.h"
 #include "framework/io/checkpoint.h"
 #include "framework/io/shard_reader.h"
-#include "framework/io/together.h"
+#include "parallel/comm/together.h"
 
 namespace og {
 

@@ -11,7 +11,7 @@
 #include "framework/io/checkpoint.h"
 #include "framework/io/checksum.h"
 #include "framework/io/safetensors.h"
-#include "framework/io/together.h"
+#include "parallel/comm/together.h"
 
 namespace og {
 

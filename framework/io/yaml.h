@@ -1,5 +1,6 @@
 // YAML text as a tree of nodes that know where they stand. Scalars stay text: what a scalar means is the reader's
-// choice. Keys may repeat; the reader decides. Aliases and merge keys (`<<: *base`) are resolved. Plain values. yaml-cpp is behind yaml.cpp alone.
+// choice. Keys may repeat; the reader decides. Aliases and merge keys (`<<: *base`) are resolved. Plain values.
+// yaml-cpp is behind yaml.cpp alone.
 #pragma once
 
 #include <string>

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "framework/autograd/value.h"
-#include "parallel/mesh.h"
+#include "parallel/mesh/mesh.h"
 
 namespace og {
 

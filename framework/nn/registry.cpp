@@ -1,9 +1,9 @@
 #include "framework/nn/registry.h"
 
-#include "framework/nn/attention.h"
+#include "framework/nn/channels/mlp.h"
+#include "framework/nn/channels/moe.h"
+#include "framework/nn/mixers/attention.h"
 #include "framework/nn/mixers/mixers.h"
-#include "framework/nn/mlp.h"
-#include "framework/nn/moe.h"
 
 namespace og {
 

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "framework/nn/module.h"
+#include "framework/nn/layer.h"
+#include "framework/nn/mixers/recurrence_type.h"
 #include "framework/nn/options.h"
-#include "framework/nn/recurrence_type.h"
 
 namespace og {
 

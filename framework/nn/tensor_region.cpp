@@ -1,7 +1,7 @@
 #include "framework/nn/tensor_region.h"
 
 #include "framework/ops/shape.h"
-#include "parallel/collectives.h"
+#include "parallel/mesh/collectives.h"
 
 namespace og {
 

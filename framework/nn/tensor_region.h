@@ -10,7 +10,7 @@
 
 #include <vector>
 
-#include "framework/nn/module.h"
+#include "framework/nn/layer.h"
 
 namespace og {
 

@@ -1,4 +1,4 @@
-// Softmax attention on the tape, on this rank's keys alone. Over a split sequence: parallel/attention.h.
+// Softmax attention on the tape, on this rank's keys alone. Over a split sequence: parallel/sequence/attention.h.
 #pragma once
 
 #include "framework/autograd/tape.h"

@@ -1,4 +1,4 @@
-// Short causal convolution on the tape, on this rank's piece. Over a split sequence: parallel/short_conv.h.
+// Short causal convolution on the tape, on this rank's piece. Over a split sequence: parallel/sequence/short_conv.h.
 #pragma once
 
 #include "framework/autograd/tape.h"

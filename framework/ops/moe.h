@@ -1,5 +1,5 @@
 // Routing of tokens to experts on the tape, on one rank: scores, choice, weights, losses of balance, and the moves of
-// rows. parallel/expert.h sends the rows to other ranks. N tokens, E experts, K of them for each token.
+// rows. parallel/layers/expert.h sends the rows to other ranks. N tokens, E experts, K of them for each token.
 // Encoding of experts and slots: kernels/moe.h.
 #pragma once
 

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "framework/kernels/optim.h"
-#include "parallel/reduction.h"
+#include "parallel/comm/reduction.h"
 
 namespace og {
 

@@ -8,7 +8,7 @@
 
 #include "framework/kernels/optim.h"
 #include "framework/nn/parameter.h"
-#include "parallel/buckets.h"
+#include "parallel/step/buckets.h"
 
 namespace og {
 

@@ -6,9 +6,9 @@
 #include "framework/data/prepare.h"
 #include "framework/data/text_reader.h"
 #include "framework/io/json.h"
-#include "framework/io/together.h"
 #include "framework/train/data_progress.h"
 #include "framework/train/stop.h"
+#include "parallel/comm/together.h"
 
 namespace og {
 

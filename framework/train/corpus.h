@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "framework/config/config.h"
 #include "framework/data/loader.h"
 #include "framework/data/tokenizer.h"
-#include "framework/train/config.h"
-#include "parallel/comm.h"
+#include "parallel/comm/comm.h"
 
 namespace og {
 

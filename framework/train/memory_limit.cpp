@@ -7,10 +7,10 @@
 #include <sstream>
 
 #include "framework/core/error.h"
-#include "framework/train/host_memory.h"
+#include "framework/measure/host_memory.h"
 #include "framework/train/progress.h"
 #include "framework/train/session.h"
-#include "parallel/vocabulary.h"
+#include "parallel/layers/vocabulary.h"
 
 namespace og {
 

@@ -2,8 +2,8 @@
 // later.
 #pragma once
 
-#include "framework/core/buffer.h"
-#include "framework/train/config.h"
+#include "framework/config/config.h"
+#include "framework/core/pool.h"
 
 namespace og {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "framework/io/json.h"
-#include "parallel/comm.h"
+#include "parallel/comm/comm.h"
 
 namespace og {
 

@@ -4,7 +4,7 @@
 #include <deque>
 #include <map>
 
-#include "parallel/pipeline_schedule.h"
+#include "parallel/step/pipeline_schedule.h"
 
 namespace og {
 

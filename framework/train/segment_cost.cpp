@@ -1,6 +1,6 @@
 #include "framework/train/segment_cost.h"
 
-#include "framework/nn/attention.h"
+#include "framework/nn/mixers/attention.h"
 #include "framework/train/progress.h"
 
 namespace og {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "framework/train/config.h"
+#include "framework/config/config.h"
 
 namespace og {
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "framework/kernels/matmul.h"
-#include "framework/train/sequence_choice.h"
-#include "parallel/agreement.h"
+#include "framework/train/choose_method.h"
+#include "parallel/comm/agreement.h"
 
 namespace og {
 

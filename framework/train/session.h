@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "framework/train/config.h"
+#include "framework/config/config.h"
 #include "framework/train/step.h"
 #include "models/hybrid_lm.h"
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "framework/train/config.h"
+#include "framework/config/config.h"
 #include "framework/train/snapshot.h"
 
 namespace og {

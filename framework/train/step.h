@@ -8,8 +8,8 @@
 #include "framework/optim/adamw.h"
 #include "framework/train/evaluate.h"
 #include "models/hybrid_lm.h"
-#include "parallel/gradients.h"
-#include "parallel/mesh.h"
+#include "parallel/mesh/mesh.h"
+#include "parallel/step/gradients.h"
 
 namespace og {
 

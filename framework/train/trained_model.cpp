@@ -3,8 +3,8 @@
 #include <optional>
 
 #include "framework/core/log.h"
-#include "framework/io/together.h"
 #include "framework/train/snapshot.h"
+#include "parallel/comm/together.h"
 
 namespace og {
 

@@ -5,11 +5,10 @@
 #include <new>
 #include <optional>
 
+#include "framework/config/notes.h"
 #include "framework/core/log.h"
 #include "framework/core/number.h"
 #include "framework/io/run_lock.h"
-#include "framework/io/together.h"
-#include "framework/train/config_notes.h"
 #include "framework/train/corpus.h"
 #include "framework/train/flops.h"
 #include "framework/train/memory_limit.h"
@@ -23,7 +22,8 @@
 #include "framework/train/start.h"
 #include "framework/train/step.h"
 #include "framework/train/stop.h"
-#include "parallel/agreement.h"
+#include "parallel/comm/agreement.h"
+#include "parallel/comm/together.h"
 
 namespace og {
 

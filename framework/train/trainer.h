@@ -3,9 +3,9 @@
 
 #include <string>
 
-#include "framework/train/config.h"
+#include "framework/config/config.h"
 #include "framework/train/start.h"
-#include "parallel/comm.h"
+#include "parallel/comm/comm.h"
 
 namespace og {
 

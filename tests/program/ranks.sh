@@ -169,7 +169,7 @@ expect "ranks that disagree on the config" 5 'ranks 1: .*seed: 1.*seed: 9' mpiru
   -np 1 "$ONEGATHER" train tiny.yaml parallel.data=2 run.dir=apart : -np 1 "$ONEGATHER" train tiny.yaml parallel.data=2 train.seed=9 run.dir=apart
 # The version tells two changed trees of one commit apart, and a clean one from both.
 mkdir -p tree/framework
-version() { cmake -D SOURCE="$PWD/tree" -D OUTPUT="$PWD/commit.h" -P "$root/framework/train/commit.cmake" && cat commit.h; }
+version() { cmake -D SOURCE="$PWD/tree" -D OUTPUT="$PWD/commit.h" -P "$root/framework/program/commit.cmake" && cat commit.h; }
 git -C tree init -q && echo one >tree/framework/a.cpp && git -C tree add -A && git -C tree -c user.name=x -c user.email=x@x commit -qm x
 version >versions && echo two >tree/framework/a.cpp && version >>versions && echo three >tree/framework/a.cpp && version >>versions &&
   git -C tree checkout -q . && echo new >tree/framework/b.cpp && version >>versions && rm tree/framework/b.cpp && version >>versions

@@ -2,7 +2,7 @@
 #include "framework/kernels/loss.h"
 
 #include "framework/kernels/cpu/elementary.h"
-#include "framework/kernels/loss_loops.h"
+#include "framework/kernels/loops/loss.h"
 
 namespace og::OG_ISA {
 

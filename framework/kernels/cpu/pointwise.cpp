@@ -2,7 +2,7 @@
 #include "framework/kernels/pointwise.h"
 
 #include "framework/kernels/cpu/elementary.h"
-#include "framework/kernels/pointwise_loops.h"
+#include "framework/kernels/loops/pointwise.h"
 
 namespace og::OG_ISA {
 

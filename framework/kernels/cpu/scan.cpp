@@ -2,7 +2,7 @@
 #include <bit>
 #include <cstring>
 
-#include "framework/kernels/scan_pass.h"
+#include "framework/kernels/loops/scan_pass.h"
 
 namespace og::OG_ISA {
 

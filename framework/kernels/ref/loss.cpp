@@ -1,6 +1,6 @@
 #include "framework/kernels/loss.h"
 
-#include "framework/kernels/loss_loops.h"
+#include "framework/kernels/loops/loss.h"
 
 namespace og {
 

@@ -1,6 +1,6 @@
 #include "framework/kernels/pointwise.h"
 
-#include "framework/kernels/pointwise_loops.h"
+#include "framework/kernels/loops/pointwise.h"
 
 namespace og {
 

@@ -1,7 +1,7 @@
 // The chunked passes with plain loops, float and double.
 #include <cmath>
 
-#include "framework/kernels/scan_pass.h"
+#include "framework/kernels/loops/scan_pass.h"
 
 namespace og {
 

@@ -6,9 +6,9 @@
 
 #include "framework/nn/mixers/mixers.h"
 #include "framework/nn/mixers/time_step.h"
-#include "framework/nn/projection.h"
+#include "framework/nn/parts/projection.h"
 #include "framework/ops/norm.h"
-#include "parallel/sequence.h"
+#include "parallel/sequence/scan.h"
 
 namespace og {
 

@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "framework/nn/mixers/mixers.h"
-#include "framework/nn/projection.h"
-#include "parallel/sequence.h"
+#include "framework/nn/parts/projection.h"
+#include "parallel/sequence/scan.h"
 
 namespace og {
 

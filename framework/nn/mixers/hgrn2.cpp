@@ -4,10 +4,10 @@
 #include <cmath>
 
 #include "framework/nn/mixers/mixers.h"
-#include "framework/nn/projection.h"
+#include "framework/nn/parts/projection.h"
 #include "framework/ops/bounded_gate.h"
 #include "framework/ops/pointwise.h"
-#include "parallel/sequence.h"
+#include "parallel/sequence/scan.h"
 
 namespace og {
 

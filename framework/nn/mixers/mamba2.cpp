@@ -6,11 +6,11 @@
 #include "framework/core/rng.h"
 #include "framework/nn/mixers/mixers.h"
 #include "framework/nn/mixers/time_step.h"
-#include "framework/nn/projection.h"
+#include "framework/nn/parts/projection.h"
 #include "framework/ops/linear.h"
 #include "framework/ops/norm.h"
 #include "framework/ops/shape.h"
-#include "parallel/sequence.h"
+#include "parallel/sequence/scan.h"
 
 namespace og {
 

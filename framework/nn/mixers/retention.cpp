@@ -3,9 +3,9 @@
 #include <cmath>
 
 #include "framework/nn/mixers/mixers.h"
-#include "framework/nn/projection.h"
+#include "framework/nn/parts/projection.h"
 #include "framework/ops/rope.h"
-#include "parallel/sequence.h"
+#include "parallel/sequence/scan.h"
 
 namespace og {
 

@@ -1,0 +1,111 @@
+#include "framework/bench/sequence/methods.h"
+
+#include <algorithm>
+
+#include "framework/config/config.h"
+#include "framework/core/error.h"
+#include "framework/nn/mixers/attention.h"
+
+namespace og {
+
+namespace {
+
+constexpr std::string_view kBlocking = "-blocking", kLeft = "-left";
+constexpr LinearMethod kLeftMethods[] = {LinearMethod::ring, LinearMethod::ulysses, LinearMethod::megatron};
+
+template <class E>
+std::optional<E> named(std::span<const std::string_view> names, std::string_view name) {
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) return {};
+  return static_cast<E>(found - names.begin());
+}
+
+std::string list(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+class Reader {
+ public:
+  explicit Reader(const SubjectOptions& subject)
+      : subject_(subject.config.empty() ? subject.mixer : subject.config),
+        kinds_(layer_kinds(subject)),
+        known_(sequence_method_names(subject)) {}
+
+  SequenceMethod read(const std::string& name) const {
+    SequenceMethod method;
+    method.name = name;
+    std::string_view base = name;
+    if (base.ends_with(kBlocking)) {
+      base.remove_suffix(kBlocking.size());
+      method.overlap = false;
+    }
+    if (const size_t plus = base.find('+'); plus != std::string_view::npos) {
+      if (!kinds_.linear || !kinds_.softmax)
+        refuse(name, fmt::format("LINEAR+SOFTMAX needs layers of both kinds, and {} has {}", subject_,
+                                 kinds_.linear ? "no softmax layer" : "no linear layer"));
+      method.linear = named<LinearMethod>(kLinearMethods, base.substr(0, plus));
+      method.softmax = named<SoftmaxMethod>(kSoftmaxMethods, base.substr(plus + 1));
+      if (!method.linear || !method.softmax)
+        refuse(name, "expected LINEAR+SOFTMAX, a method of linear layers and one of softmax layers");
+      return method;
+    }
+    if (std::find(known_.begin(), known_.end(), base) == known_.end())
+      refuse(name, fmt::format("it is not built for {}; there are {}, each also with {}{}", subject_, list(known_),
+                               kBlocking, kinds_.linear && kinds_.softmax ? ", and LINEAR+SOFTMAX" : ""));
+    if (base.ends_with(kLeft)) {
+      base.remove_suffix(kLeft.size());
+      method.left_products = true;
+    }
+    if (kinds_.linear) method.linear = named<LinearMethod>(kLinearMethods, base);
+    if (kinds_.softmax) method.softmax = named<SoftmaxMethod>(kSoftmaxMethods, base);
+    return method;
+  }
+
+ private:
+  [[noreturn]] static void refuse(const std::string& name, const std::string& why) {
+    fail(Status::usage, "bench sequence --methods: {}: {}", name, why);
+  }
+  std::string subject_;
+  LayerKinds kinds_;
+  std::vector<std::string> known_;
+};
+
+}  // namespace
+
+LayerKinds layer_kinds(const SubjectOptions& subject) {
+  if (subject.config.empty())
+    return {subject.mixer != "attention", subject.mixer == "attention", subject.mixer == "linear"};
+  const Config config = load_config(subject.config, subject.overrides, config_rules());
+  LayerKinds kinds;
+  for (const auto& [letter, options] : config.model.mixers) {
+    if (config.model.layer_pattern.find(letter) == std::string::npos) continue;
+    kinds.linear = kinds.linear || options.type != "attention";
+    kinds.softmax = kinds.softmax || is_full_attention(options);
+  }
+  return kinds;
+}
+
+std::vector<std::string> sequence_method_names(const SubjectOptions& subject) {
+  const LayerKinds kinds = layer_kinds(subject);
+  std::vector<std::string> names;
+  if (kinds.linear) names.assign(std::begin(kLinearMethods), std::end(kLinearMethods));
+  if (kinds.softmax)
+    for (std::string_view name : kSoftmaxMethods)
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.emplace_back(name);
+  if (kinds.left)
+    for (LinearMethod method : kLeftMethods) names.push_back(name_of(method) + std::string(kLeft));
+  return names;
+}
+
+std::vector<SequenceMethod> sequence_methods(const SubjectOptions& subject, const std::vector<std::string>& names) {
+  const Reader reader(subject);
+  std::vector<SequenceMethod> methods;
+  for (const std::string& name : names.empty() ? sequence_method_names(subject) : names)
+    if (std::none_of(methods.begin(), methods.end(), [&](const SequenceMethod& m) { return m.name == name; }))
+      methods.push_back(reader.read(name));
+  return methods;
+}
+
+}  // namespace og

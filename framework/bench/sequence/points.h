@@ -1,0 +1,41 @@
+// Points of `bench sequence`: what was measured where, as JSON with the settings that they hold for.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "framework/bench/sequence/estimate.h"
+#include "framework/io/json.h"
+
+namespace og {
+
+struct SequencePoint {
+  int ranks = 1;
+  std::string method;
+  Extent extent;
+  std::string status;  // measured, not run, refused (its result is wrong)
+  std::string reason;
+  PassCost estimated;
+  PassCost cost;                 // the median pass
+  double exposed_seconds = 0;    // of it, blocked in communication: the most of any rank
+  double tokens_per_second = 0;  // of the group; the median
+  double least = 0, most = 0;    // tokens a second
+  double check_error = 0;        // against one rank alone
+  Extent checked;                // at this extent: the point's own, or the longest affordable
+  std::string held_against;      // where the own was not: the method whose result stands for it
+  double held_error = 0;
+  bool taken_over = false;  // from the resumed file
+};
+
+struct SequenceBench;
+class Comm;
+
+// What a measurement depends on beside its point: subject, config, threads, build, instruction set, precision, hosts.
+// Collective.
+Json sweep_settings(const SequenceBench& bench, Comm& world);
+Json to_json(const Json& settings, const std::vector<SequencePoint>& points);
+// The measured points of a file's text. One that is no such file: Error(Status::data) with its path; other settings:
+// Error(Status::usage) that says what differs.
+std::vector<SequencePoint> resumed_points(const std::string& text, const std::string& path, const Json& settings);
+
+}  // namespace og

@@ -1,0 +1,58 @@
+#include "framework/config/problems.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace og {
+
+std::string Origin::str() const {
+  switch (kind) {
+    case Kind::built_in:
+      return "default";
+    case Kind::file:
+      return fmt::format("{}:{}", file, line);
+    case Kind::include:
+      return fmt::format("include {}:{}", file, line);
+    case Kind::command_line:
+      return "command line";
+  }
+  return "?";
+}
+
+std::string Origin::place() const {
+  const bool in_file = kind == Kind::file || kind == Kind::include;
+  return in_file ? fmt::format("{}:{}:{}", file, line, column) : str();
+}
+
+void Problems::add(const Origin& origin, const std::string& key, const std::string& message) {
+  if (!key.empty()) keys_.insert(key);
+  std::string text = origin.kind == Origin::Kind::built_in ? "" : origin.place() + ": ";
+  if (!key.empty()) text += key + ": ";
+  problems_.push_back({origin, text + message});
+}
+
+bool Problems::about(const std::string& key) const {
+  return std::any_of(keys_.begin(), keys_.end(),
+                     [&](const std::string& k) { return k == key || k.starts_with(key + "."); });
+}
+
+void Problems::report() {
+  if (problems_.empty()) return;
+  // As a reader meets them: file by file from the top, then the command line, then what is nowhere.
+  const auto rank = [](const Problem& p) {
+    const Origin& o = p.origin;
+    const int where = o.kind == Origin::Kind::include        ? 0
+                      : o.kind == Origin::Kind::file         ? 1
+                      : o.kind == Origin::Kind::command_line ? 2
+                                                             : 3;
+    return std::tuple(where, o.file, o.line, o.column);
+  };
+  std::stable_sort(problems_.begin(), problems_.end(),
+                   [&](const Problem& a, const Problem& b) { return rank(a) < rank(b); });
+  if (problems_.size() == 1) fail(Status::usage, "{}", problems_[0].text);
+  std::string all = fmt::format("{} problems in the configuration:", problems_.size());
+  for (const Problem& p : problems_) all += "\n  " + p.text;
+  fail(Status::usage, "{}", all);
+}
+
+}  // namespace og

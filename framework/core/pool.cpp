@@ -1,0 +1,109 @@
+#include "framework/core/pool.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "framework/core/error.h"
+
+namespace og {
+
+namespace {
+constexpr int64_t kAlignment = 64;
+constexpr int64_t kReuse = 8;  // a settled pool serves a request from a block up to this many times larger
+double mebibytes(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+}  // namespace
+
+struct Pool::Lists {
+  mutable std::mutex mutex;
+  std::map<int64_t, std::vector<std::byte*>> free;
+  PoolStats stats;
+  bool settled = false;
+};
+
+bool Pool::poison_by_default() {
+  const char* value = std::getenv("ONEGATHER_POISON");
+  return value != nullptr && std::strcmp(value, "1") == 0;
+}
+
+int64_t Pool::size_class(int64_t bytes) {
+  const int64_t least = std::max<int64_t>(bytes, kAlignment);
+  const auto power = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(least)));
+  const int64_t step = std::max<int64_t>(power / 8, kAlignment);
+  return (least + step - 1) / step * step;
+}
+
+Pool::Pool(bool poison) : lists_(std::make_unique<Lists>()), poison_(poison) {}
+
+std::shared_ptr<Pool> Pool::create(bool poison) { return std::shared_ptr<Pool>(new Pool(poison)); }
+
+Pool::~Pool() {
+  for (auto& [size, blocks] : lists_->free)
+    for (std::byte* block : blocks) ::operator delete (block, std::align_val_t{kAlignment});
+}
+
+std::shared_ptr<std::byte> Pool::allocate(int64_t bytes) {
+  OG_CHECK(bytes >= 0, "allocation of {} bytes", bytes);
+  int64_t size = size_class(bytes);
+  std::byte* block = nullptr;
+  {
+    std::lock_guard lock(lists_->mutex);
+    auto& stats = lists_->stats;
+    auto found = lists_->free.lower_bound(size);
+    while (found != lists_->free.end() && found->second.empty()) ++found;
+    if (found != lists_->free.end() && found->first <= (lists_->settled ? kReuse * size : size)) {
+      size = found->first;
+      block = found->second.back();
+      found->second.pop_back();
+    } else {
+      stats.system_calls += 1;
+      stats.held_bytes += size;
+    }
+    stats.live_bytes += size;
+    if (block != nullptr) stats.peak_bytes = std::max(stats.peak_bytes, stats.live_bytes);
+  }
+  if (block == nullptr) {
+    block =
+        static_cast<std::byte*>(::operator new (static_cast<size_t>(size), std::align_val_t{kAlignment}, std::nothrow));
+    const std::lock_guard lock(lists_->mutex);
+    PoolStats& stats = lists_->stats;
+    if (block == nullptr) {
+      stats.live_bytes -= size;
+      stats.held_bytes -= size;
+      throw OutOfMemory(fmt::format(
+          "out of memory: no {:.1f} MiB for a tensor; {:.1f} MiB are in tensors now and {:.1f} MiB held in all",
+          mebibytes(size), mebibytes(stats.live_bytes), mebibytes(stats.held_bytes)));
+    }
+    stats.peak_bytes = std::max(stats.peak_bytes, stats.live_bytes);
+  }
+  if (poison_) std::memset(block, 0xFF, static_cast<size_t>(size));
+  return {block, [self = shared_from_this(), size](std::byte* p) { self->release(p, size); }};
+}
+
+void Pool::release(std::byte* block, int64_t size) {
+  std::lock_guard lock(lists_->mutex);
+  lists_->free[size].push_back(block);
+  lists_->stats.live_bytes -= size;
+}
+
+PoolStats Pool::stats() const {
+  std::lock_guard lock(lists_->mutex);
+  return lists_->stats;
+}
+
+void Pool::settle() {
+  std::lock_guard lock(lists_->mutex);
+  lists_->settled = true;
+}
+
+void Pool::reset_peak() {
+  std::lock_guard lock(lists_->mutex);
+  lists_->stats.peak_bytes = lists_->stats.live_bytes;
+}
+
+}  // namespace og

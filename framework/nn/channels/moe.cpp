@@ -1,0 +1,218 @@
+#include "framework/nn/channels/moe.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "framework/nn/tensor_region.h"
+#include "framework/ops/linear.h"
+#include "framework/ops/pointwise.h"
+#include "framework/ops/shape.h"
+#include "parallel/layers/expert.h"
+#include "parallel/layers/expert_load.h"
+#include "parallel/mesh/collectives.h"
+
+namespace og {
+
+namespace {
+
+constexpr Site kTensor{"tensor.forward"};
+
+Tensor sum_of_rows(Context& cx, const Tensor& x_BE) {
+  const Tensor sum = cx.zeros({1, x_BE.size(1)}, DType::i32);
+  for (int64_t i = 0; i < x_BE.count(); ++i) sum.data<int32_t>()[i % sum.count()] += x_BE.data<const int32_t>()[i];
+  return sum;
+}
+
+// Row r of `to` grows by row r / rows_of_one of `more`: in zigzag order two rows in memory are one of the batch.
+void add_counts(const Tensor& to, const Tensor& more, int64_t rows_of_one = 1) {
+  OG_CHECK(to.size(0) == more.size(0) * rows_of_one && to.size(1) == more.size(1),
+           "moe: counts {} grow by {} with {} rows for one", to.shape().str(), more.shape().str(), rows_of_one);
+  const int64_t num_experts = to.size(1);
+  for (int64_t r = 0; r < to.size(0); ++r)
+    for (int64_t e = 0; e < num_experts; ++e)
+      to.data<int32_t>()[r * num_experts + e] += more.data<const int32_t>()[r / rows_of_one * num_experts + e];
+}
+
+// Adds to what earlier segments brought, if there were any.
+void add_segment(Context& cx, Tensor& sum, const Tensor& segment) {
+  if (!sum.defined()) sum = cx.zeros(segment.shape(), DType::i32);
+  add_counts(sum, segment);
+}
+
+}  // namespace
+
+// What a second pass over the same tokens must not decide again.
+struct Moe::Decision {
+  Tensor experts_NK;   // i32, ~id where dropped
+  Tensor received_PE;  // i32: the rows that come to this rank
+  // i32 [B, E], or [1, E] for the scope micro_step: choices per row of the batch, from all ranks. Absent outside
+  // training.
+  Tensor total_GE;
+};
+
+Moe::Moe(const LayerContext& context, const MoeOptions& options)
+    : options_(options), mesh_(context.store.mesh()), cx_(context.store.context()) {
+  const Init init = Init::normal(context.initializer_range);
+  const int64_t e = options.num_experts, f = options.moe_intermediate_size, d = context.hidden_size;
+  gate_ = &context.store.add(
+      {.name = context.prefix + ".gate.weight", .global_shape = {e, d}, .init = init, .varies_over_tensor = true});
+  if (options.balance == MoeOptions::Balance::bias)
+    bias_ = &context.store.add({.name = context.prefix + ".gate.bias",
+                                .global_shape = {e},
+                                .init = Init::zeros(),
+                                .decay = false,
+                                .varies_over_tensor = true});
+  gate_proj_ = &context.add("experts.gate_proj.weight", {e, f, d}, init, Shard::expert);
+  up_proj_ = &context.add("experts.up_proj.weight", {e, f, d}, init, Shard::expert);
+  down_proj_ = &context.add("experts.down_proj.weight", {e, d, f}, init, Shard::expert);
+  if (options.num_shared_experts > 0) {
+    LayerContext shared = context;
+    shared.prefix += ".shared_experts";
+    shared_ = std::make_unique<Mlp>(shared, options.num_shared_experts * f);
+  }
+  load_E_ = cx_.zeros({e}, DType::i64);
+}
+
+Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRows rows, SideOutputs& side) {
+  Pins* pins = step.tape.pins;
+  if (pins != nullptr && pins->replaying()) {
+    Decision pinned{pins->take(), pins->take(), {}};
+    if (step.training) pinned.total_GE = pins->take();
+    return pinned;
+  }
+  const int64_t num_experts = options_.num_experts, k = options_.num_experts_per_tok;
+  Decision decision;
+  decision.experts_NK = choose_experts(cx_, router.scores_NE.tensor(), bias_ ? bias_->value.tensor() : Tensor(), k);
+  if (!step.training) {
+    decision.received_PE = exchange_counts(step.tape, decision.experts_NK, num_experts, mesh_.expert());
+  } else {
+    SegmentedRow::Choices* row = step.row ? &step.row->choices[this] : nullptr;
+    ExpertLoad load(step.tape, decision.experts_NK, rows, step.seq, num_experts, mesh_);
+    const Tensor own =
+        count_choices(cx_, decision.experts_NK, {0, std::max<int64_t>(1, decision.experts_NK.size(0))}, 1, num_experts);
+    for (int64_t e = 0; e < num_experts; ++e) load_E_.data<int64_t>()[e] += own.data<const int32_t>()[e];
+    if (options_.capacity_factor) {
+      const double mean = static_cast<double>(k * step.row_length()) / static_cast<double>(num_experts);
+      const auto capacity = static_cast<int64_t>(std::ceil(*options_.capacity_factor * mean - 1e-9));
+      const Tensor before = load.before_RE();
+      if (row && row->of_rows_BE.defined()) add_counts(before, row->of_rows_BE, step.seq.shards_of_rank());
+      side.tokens_dropped += drop_over_capacity(decision.experts_NK, rows, before, capacity);
+    }
+    decision.received_PE = exchange_counts(step.tape, decision.experts_NK, num_experts, mesh_.expert());
+    decision.total_GE = load.total_BE();
+    if (row) add_segment(cx_, row->of_rows_BE, decision.total_GE);
+    if (options_.aux_loss_scope == MoeOptions::Scope::micro_step) {
+      decision.total_GE = sum_of_rows(cx_, decision.total_GE);
+      mesh_.data().all_reduce(decision.total_GE, Reduce::sum, forward_site(step.tape, {"moe.balance"})).wait();
+    }
+    if (row) {
+      add_segment(cx_, row->of_scope_GE, decision.total_GE);
+      decision.total_GE = row->of_scope_GE;
+    }
+    const Tensor all = sum_of_rows(cx_, decision.total_GE);
+    const auto* loads = all.data<const int32_t>();
+    const double mean =
+        static_cast<double>(std::accumulate(loads, loads + num_experts, int64_t{0})) / static_cast<double>(num_experts);
+    side.load_max_over_mean.push_back(mean > 0 ? *std::max_element(loads, loads + num_experts) / mean : 1.0);
+  }
+  if (pins != nullptr) {
+    pins->keep(decision.experts_NK);
+    pins->keep(decision.received_PE);
+    if (step.training) pins->keep(decision.total_GE);
+  }
+  return decision;
+}
+
+// balance: a E sum_e f_e p_e for a scope of T tokens, with f_e = count_e / (K T) and p_e the mean of the scores
+// (arXiv 2101.03961), meaned over the rows of the step; z: coefficient times the mean of lse^2 (arXiv 2202.08906).
+void Moe::add_losses(StepContext& step, const RouterScores& router, const Decision& decision, TokenRows rows,
+                     SideOutputs& side) {
+  const auto length = static_cast<double>(step.row_length()), rows_in_step = static_cast<double>(step.rows_in_step);
+  double aux = 0, z = 0;
+  if (options_.balance == MoeOptions::Balance::aux_loss && options_.aux_loss_coef > 0) {
+    const Tensor& total = decision.total_GE;
+    const int64_t num_experts = total.size(1);
+    const Tensor c = cx_.empty(total.shape(), router.scores_NE.dtype());
+    visit_real(c.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      for (int64_t g = 0; g < total.size(0); ++g) {
+        const int32_t* counts = total.data<const int32_t>() + g * num_experts;
+        // K T of the scope; its weight in the mean over rows.
+        const auto choices = static_cast<double>(std::accumulate(counts, counts + num_experts, int64_t{0}));
+        const double tokens = choices / static_cast<double>(options_.num_experts_per_tok);
+        const double weight = tokens / length / rows_in_step;
+        for (int64_t e = 0; e < num_experts; ++e)
+          c.data<T>()[g * num_experts + e] =
+              choices == 0 ? T{0}
+                           : static_cast<T>(options_.aux_loss_coef * static_cast<double>(num_experts) * weight *
+                                            counts[e] / choices / tokens);
+      }
+    });
+    const bool whole = options_.aux_loss_scope == MoeOptions::Scope::micro_step;
+    const TokenRows scope = whole ? TokenRows{0, std::max<int64_t>(1, router.scores_NE.size(0))}
+                                  : TokenRows{rows.first, rows.per_row * step.seq.shards_of_rank()};
+    side.losses.push_back(balance_loss(step.tape, router, c, scope));
+    aux = side.losses.back().tensor().at(0);
+  }
+  if (options_.z_loss_coef > 0) {
+    side.losses.push_back(z_loss(step.tape, router.lse_N, options_.z_loss_coef / (length * rows_in_step)));
+    z = side.losses.back().tensor().at(0);
+  }
+  side.aux_loss.push_back(aux);
+  side.z_loss.push_back(z);
+}
+
+Value Moe::experts(Tape& tape, const Value& rows, const std::vector<int64_t>& row_begin) const {
+  const Value gate = grouped_linear(tape, rows, gate_proj_->value, row_begin);
+  const Value up = grouped_linear(tape, rows, up_proj_->value, row_begin);
+  return grouped_linear(tape, silu_multiply(tape, gate, up), down_proj_->value, row_begin);
+}
+
+Value Moe::forward(StepContext& step, const Value& x, SideOutputs& side) {
+  Tape& tape = step.tape;
+  Comm& tensor = mesh_.tensor();
+  const int64_t width = x.size(-1);
+  const std::vector<int64_t> extents = tokens_of_tensor_ranks(step);
+  // Hidden states that are cut over tensor are cut as the experts need them.
+  const bool is_cut = mesh_.sequence_norms;
+  const Value tokens = is_cut ? x
+                              : slice_to_varying(tape, reshape(tape, x, {x.shape().count() / width, width}), 0, extents,
+                                                 Axis::tensor, tensor, kTensor);
+  const TokenRows rows{std::accumulate(extents.begin(), extents.begin() + tensor.rank(), int64_t{0}),
+                       std::max<int64_t>(1, step.seq.local_length())};
+
+  const RouterScores router = router_scores(tape, linear(tape, tokens, gate_->value, true), options_.scoring_func);
+  const Decision decision = decide(step, router, rows, side);
+  const Value weights =
+      route_weights(tape, router, decision.experts_NK, options_.norm_topk_prob, options_.routed_scaling_factor);
+  const auto route = make_route(cx_, decision.experts_NK, options_.num_experts, decision.received_PE, mesh_.expert());
+
+  Dispatch dispatch(tape, tokens, route, mesh_.expert());
+  const Value shared = shared_ ? shared_->forward(step, x, side) : Value();
+  const Value computed = experts(tape, dispatch.finish(), route->row_begin);
+  Value y = combine(tape, computed, weights, *route, mesh_.expert());
+  if (!is_cut)
+    y = reshape(tape, all_gather_to_invariant(tape, y, 0, extents, Axis::tensor, tensor, kTensor), x.shape());
+  if (step.training) add_losses(step, router, decision, rows, side);
+  return shared_ ? add(tape, y, shared) : y;
+}
+
+void Moe::end_step() {
+  if (bias_ == nullptr) return;
+  mesh_.tokens_and_tensor().all_reduce(load_E_, Reduce::sum, {"moe.balance"}).wait();
+  const int64_t num_experts = options_.num_experts;
+  auto* loads = load_E_.data<int64_t>();
+  // E load_e against the sum of loads: integers, so that every rank and every layout takes the same side.
+  const int64_t sum = std::accumulate(loads, loads + num_experts, int64_t{0});
+  visit_real(bias_->value.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    T* bias = bias_->value.tensor().template data<T>();
+    const T u = static_cast<T>(options_.bias_update_rate);
+    for (int64_t e = 0; e < num_experts; ++e)
+      bias[e] += loads[e] * num_experts < sum ? u : loads[e] * num_experts > sum ? -u : T{0};
+  });
+  std::fill_n(loads, num_experts, int64_t{0});
+}
+
+}  // namespace og

@@ -1,0 +1,92 @@
+// What a layer of the model is: a mixer or a channel part. A layer creates its parameters in its constructor and runs
+// on a tape; it asks nobody about ranks, shards or documents (the SeqContext and the typed collectives know).
+//
+// Placement of hidden states x [B, T, D]: data varying, sequence varying, tensor invariant; with mesh.sequence_norms
+// they are [N, D], tensor varying (tensor_region.h). A layer returns the same.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "framework/autograd/tape.h"
+#include "framework/nn/parameter.h"
+#include "framework/ops/mixer_state.h"
+#include "parallel/sequence/context.h"
+
+namespace og {
+
+// What all layers need to build themselves.
+struct LayerContext {
+  ParameterStore& store;
+  std::string prefix;  // "model.layers.3.mixer"
+  int64_t hidden_size = 0;
+  int layer_index = 0;
+  int num_layers = 1;
+  double initializer_range = 0.02;
+  double rms_norm_eps = 1e-6;
+
+  Parameter& add(const std::string& name, const Shape& shape, Init init, Shard shard = Shard::none, int dim = 0,
+                 bool decay = true) const {
+    return store.add({.name = prefix + "." + name,
+                      .global_shape = shape,
+                      .shard = shard,
+                      .shard_dim = dim,
+                      .init = std::move(init),
+                      .decay = decay});
+  }
+  int64_t tensor_size() const { return store.mesh().tensor().size(); }
+};
+
+// Rows that are trained in segments: what must be known of the whole row.
+struct SegmentedRow {
+  int64_t length = 0;
+  // Choices of experts in the segments so far, i32. One tensor for all segments: when the last of them has been routed,
+  // each finds the row's counts in it.
+  struct Choices {
+    Tensor of_rows_BE;   // what capacities count: each row of the batch by itself, over the ranks that hold parts of it
+    Tensor of_scope_GE;  // what the balance loss counts: as of_rows_BE, or [1, E] of all rows of all data ranks
+  };
+  std::map<const void*, Choices> choices{};  // by channel part
+};
+
+// Per micro step, shared by all layers.
+struct StepContext {
+  Tape& tape;
+  Mesh& mesh;
+  const SeqContext& seq;
+  int64_t rows_in_step =
+      1;  // rows of the whole optimizer step over all ranks and micro steps: the mean of auxiliary losses
+  bool training = true;
+  SegmentedRow* row = nullptr;  // null: seq is the whole row
+
+  int64_t row_length() const { return row ? row->length : seq.length; }
+};
+
+// Loss terms and counts that layers produce on the side.
+struct SideOutputs {
+  std::vector<Value> losses;  // scalars [1], this rank's part; added to the loss as they are (coefficients applied)
+  std::vector<double> aux_loss, z_loss;    // this rank's part of the logged sums, one entry a layer
+  std::vector<double> load_max_over_mean;  // one entry a layer
+  int64_t tokens_dropped = 0;
+};
+
+class SequenceMixer {
+ public:
+  virtual ~SequenceMixer() = default;
+  // state: null in ordinary training.
+  virtual Value forward(StepContext& step, const Value& x_BTD, MixerState* state) = 0;
+  // Floating point operations of a forward pass per token, without projections counted as `products`: see train/flops.
+  virtual double flops_per_token(int64_t sequence_length) const = 0;
+};
+
+class ChannelPart {
+ public:
+  virtual ~ChannelPart() = default;
+  virtual Value forward(StepContext& step, const Value& x_BTD, SideOutputs& side) = 0;
+  // After the optimizer step (bias-based balancing moves its biases here). Collective.
+  virtual void end_step() {}
+};
+
+}  // namespace og

@@ -1,0 +1,72 @@
+// The recurrence of a mixer type alone, on streams as they are: what `onegather mixer NAME` runs. Feature maps, norms,
+// rotations, gates and convolutions belong to the layer, unless an option here names them.
+#pragma once
+
+#include <functional>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "framework/nn/options.h"
+#include "framework/ops/mixer_state.h"
+#include "framework/ops/scan.h"
+#include "parallel/sequence/context.h"
+
+namespace og {
+
+// dims: B rows, T tokens, H heads, G heads that divide H (each serves H / G neighbours), K, V widths. A stream whose
+// dims do not begin with B is a weight, the same for all tokens.
+struct StreamSpec {
+  std::string name;
+  std::string dims;  // "BTHK"
+  std::string help;
+  bool required = true;
+  double most = std::numeric_limits<double>::infinity();  // of its elements; 0 for log gates
+};
+
+struct RecurrenceCall {
+  Tape& tape;
+  std::map<std::string, Value> streams;  // by name, heads already shared out to [B, T, H, D]
+  const Options& options;
+  double scale;
+  ScanForm form;
+  int64_t chunk;
+  const SeqContext& seq;
+  MixerState* state;  // entry "scan" [B, H, K, V], unless the type has no state of fixed size
+
+  Value at(const std::string& name) const {
+    auto found = streams.find(name);
+    return found == streams.end() ? Value() : found->second;
+  }
+};
+
+struct RecurrenceType {
+  std::string formula;  // one line; empty: this mixer cannot be run alone
+  std::vector<StreamSpec> streams;
+  std::vector<OptionSpec> options;
+  std::function<Value(const RecurrenceCall&)> run;
+  // The default of `scale`; null: 1 / sqrt(K).
+  std::function<double(const Options&, int64_t key_size)> default_scale = nullptr;
+  bool has_state = true;  // takes initial_state and gives final_state
+  // The state [K', V'] where it is not [K, V]: widens K and V. null: it is.
+  std::function<void(const Options&, int64_t& K, int64_t& V)> widen = nullptr;
+};
+
+// q [B,T,G,K], k [B,T,G,K], v [B,T,G,V], then those that are given.
+std::vector<StreamSpec> qkv_streams(std::vector<StreamSpec> more = {});
+StreamSpec scalar_gate_stream(bool required = true);  // g [B,T,H]
+StreamSpec diagonal_gate_stream();                    // g [B,T,H,K]
+StreamSpec write_strength_stream();                   // beta [B,T,H]
+
+double unit_scale(const Options&, int64_t key_size);  // 1
+
+// The scan of the call's state over these streams (beta: the call's).
+Value run_scan(const RecurrenceCall& call, Gate gate, bool delta, const Value& q, const Value& k, const Value& v,
+               const Value& g);
+// The same over the call's own q, k, v, g and beta.
+Value run_scan(const RecurrenceCall& call, Gate gate, bool delta);
+// With the call's g or, in its absence, a decay that depends on the head alone.
+Value run_scan(const RecurrenceCall& call, const std::function<double(int64_t head)>& log_decay);
+
+}  // namespace og

@@ -1,0 +1,50 @@
+// What the ranks of a layout have to do in a step: the tokens of one at once, how often, and which layers each pipeline
+// stage holds. What forecasts of memory (plan/memory.h) and time (plan/time.h) are made from.
+#pragma once
+
+#include "framework/config/config.h"
+#include "framework/plan/cluster.h"
+#include "framework/plan/forecast.h"
+#include "framework/plan/probe/exchange.h"
+
+namespace og {
+
+// Layers of each kind of the probe.
+using LayerCounts = std::vector<double>;
+
+struct Stage {
+  std::vector<LayerCounts> chunks;
+  bool embeds = false, has_head = false;
+  double layers(size_t kind) const;
+  double end_elements(const ModelProbe& probe) const;  // of embedding, head, final norm; all tensor ranks together
+};
+
+// Keeps references: to everything that it is made from.
+struct LayoutWork {
+  LayoutWork(const Config& config, const Cluster& cluster, const ModelProbe& probe, const Layout& layout,
+             const SequenceOptions& sequence, std::vector<const LayerExchanges*> exchanges);
+
+  const Config& config;
+  const Cluster& cluster;
+  const ModelProbe& probe;
+  Layout layout;
+  Places places;
+  SequenceOptions sequence;
+  std::vector<const LayerExchanges*> exchanges;  // as probe.layers; empty where nothing is split
+  double element;                                // bytes of a weight, an activation, a gradient that travels
+  // Of one data rank. Segments are micro steps of fewer tokens; all but the last of a row run forward twice.
+  double rows, micro_rows, segments;
+  double tokens, most_tokens;  // of one rank at once: the mean, and where pieces differ the longest
+  std::vector<Stage> stages;
+
+  bool recomputes() const { return config.train.recompute == "block"; }
+  double micro_steps() const { return micro_rows * segments; }
+  double hidden_bytes() const { return element * static_cast<double>(config.model.hidden_size) * most_tokens; }
+  // The ranks that sum a gradient: of what all hold, of an expert.
+  int copies() const { return layout.degrees.data * layout.degrees.sequence; }
+  int expert_copies() const { return copies() * layout.degrees.tensor / layout.degrees.expert; }
+  double dense_elements(const Stage& stage) const;  // of layers, of one rank
+  double expert_elements(const Stage& stage) const;
+};
+
+}  // namespace og

@@ -1,0 +1,91 @@
+#include "framework/plan/memory.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "parallel/step/pipeline_schedule.h"
+
+namespace og {
+
+namespace {
+
+// Bytes that a chunk keeps of one micro step for its backward pass.
+double saved_bytes(const LayoutWork& w, const LayerCounts& chunk) {
+  double bytes = 0;
+  for (size_t i = 0; i < chunk.size(); ++i)
+    bytes += chunk[i] * (w.recomputes() ? w.hidden_bytes() : w.probe.layers[i].saved_per_token * w.most_tokens);
+  return bytes;
+}
+
+// The most that the schedule of a stage holds at once.
+double in_flight_bytes(const LayoutWork& w, size_t stage) {
+  const int stages = w.layout.degrees.pipeline, chunks = static_cast<int>(w.stages[stage].chunks.size());
+  std::vector<double> saved;
+  for (const LayerCounts& chunk : w.stages[stage].chunks) {
+    saved.push_back(saved_bytes(w, chunk));
+    // What came from the stage before. In front of the head it counts with the head (ModelProbe::ends).
+    const bool last = w.stages[stage].has_head && saved.size() == w.stages[stage].chunks.size();
+    if (!last) saved.back() += w.hidden_bytes();
+  }
+  const double units = w.segments > 1 ? w.segments : std::ceil(w.micro_rows);
+  double now = 0, most = 0;
+  for (const PipelineAction& a :
+       pipeline_actions(static_cast<int>(stage), stages, chunks, static_cast<int64_t>(units))) {
+    const double bytes = saved[static_cast<size_t>(a.chunk / stages)];
+    most = std::max(most, now += a.forward ? bytes : -bytes);
+  }
+  return most;
+}
+
+MemoryForecast of_stage(const LayoutWork& w, size_t index) {
+  const Degrees& d = w.layout.degrees;
+  const Stage& stage = w.stages[index];
+  double working = 0, states = 0, gathered = 0;
+  for (size_t i = 0; i < w.probe.layers.size(); ++i) {
+    const LayerProbe& k = w.probe.layers[i];
+    const double count = stage.layers(i);
+    if (count == 0) continue;
+    double own = std::max(0.0, k.working.at(w.most_tokens));
+    if (w.recomputes()) own += k.saved_per_token * w.most_tokens;
+    working = std::max(working, own);
+    if (d.sequence > 1) states += count * k.state_bytes * w.rows;
+    // At the borders of segments: a state before and one after. Keys of the row on every rank: those of the whole row,
+    // those that a segment puts together from them and its own, and their gradients.
+    if (w.segments > 1)
+      states += count * w.rows * 2 * w.segments * k.state_bytes +
+                count * 3 * k.keys_bytes * w.most_tokens * w.segments * d.sequence;
+    if (d.sequence > 1)
+      gathered = std::max(gathered, (k.state_bytes * w.rows + 2 * k.keys_bytes * w.most_tokens) * d.sequence);
+  }
+  const double dense = w.dense_elements(stage) + stage.end_elements(w.probe) / d.tensor,
+               expert = w.expert_elements(stage), own = dense + expert;
+  MemoryForecast m;
+  m.weights = w.element * own;
+  m.gradients = w.element * own;
+  // ZeRO-1 cuts the moments over the ranks that sum the gradients.
+  const bool cut = w.layout.zero > 0;
+  m.optimizer = 2 * w.element * (dense / (cut ? w.copies() : 1) + expert / (cut ? w.expert_copies() : 1));
+  m.states = states;
+  m.activations = in_flight_bytes(w, index);
+  // Buckets: a copy of every gradient that is summed over ranks, and with ZeRO-1 the pieces that are received, there
+  // while backward gives up activations.
+  const auto bucket = [&](double elements, int copies) {
+    return copies > 1 ? elements * (cut ? 1 + 1.0 / copies : 1) : 0;
+  };
+  const double summed = bucket(dense, w.copies()) + bucket(expert, w.expert_copies());
+  const double staged = std::max(0.0, w.element * summed - m.activations);
+  m.buffers = std::max(working + gathered + staged, stage.has_head ? w.probe.ends.at(w.most_tokens) : 0) +
+              std::max(0.0, w.probe.bytes_per_element - 2 * w.element) * own;
+  return m;
+}
+
+}  // namespace
+
+MemoryForecast forecast_memory(const LayoutWork& work) {
+  MemoryForecast most;
+  for (size_t s = 0; s < work.stages.size(); ++s)
+    if (const MemoryForecast m = of_stage(work, s); m.total() > most.total()) most = m;
+  return most;
+}
+
+}  // namespace og

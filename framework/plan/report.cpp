@@ -1,0 +1,133 @@
+#include <algorithm>
+
+#include "framework/plan/planner.h"
+#include "framework/train/progress.h"
+
+namespace og {
+
+namespace {
+
+// 2.4 us, 13.5 ms, 1.25 s.
+std::string seconds_text(double s) {
+  if (s == 0) return "0";
+  const auto [unit, scale] = s < 1e-3 ? std::pair("us", 1e6) : s < 1 ? std::pair("ms", 1e3) : std::pair("s", 1.0);
+  return fmt::format("{:.3g} {}", s * scale, unit);
+}
+
+std::string memory_by_kind(const MemoryForecast& m) {
+  std::string text;
+  for (const auto& [name, value] : {std::pair<const char*, double>{"weights", m.weights},
+                                    {"gradients", m.gradients},
+                                    {"optimizer", m.optimizer},
+                                    {"activations", m.activations},
+                                    {"states", m.states},
+                                    {"buffers", m.buffers},
+                                    {"total", m.total()}})
+    text += fmt::format("  {:<12} {:>10}\n", name, human_bytes(value));
+  return text;
+}
+
+// Why the first beats the second: the part of the step with the largest gain.
+std::string reason(const Forecast& best, const Forecast& next) {
+  if (best.fits && !next.fits) return "the next layout does not fit into memory";
+  struct Part {
+    std::string name;
+    double gain;
+  };
+  std::vector<Part> parts{{"compute", next.compute_seconds - best.compute_seconds},
+                          {"pipeline bubble", next.bubble_seconds - best.bubble_seconds}};
+  const auto exposed = [](const Forecast& f, const std::string& site) {
+    double sum = 0;
+    for (const CollectiveForecast& c : f.collectives)
+      if (c.site == site) sum += c.exposed;
+    return sum;
+  };
+  for (const CollectiveForecast& c : next.collectives)
+    parts.push_back({"exposed " + c.site, exposed(next, c.site) - exposed(best, c.site)});
+  const Part& most =
+      *std::max_element(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.gain < b.gain; });
+  if (most.gain <= 0) return "the same time as the next, listed first";
+  return fmt::format("{} less {} than {}", seconds_text(most.gain), most.name, layout_name(next.layout));
+}
+
+}  // namespace
+
+std::string describe(const std::vector<Forecast>& plans, const Config& config, const Cluster& cluster, size_t rows) {
+  std::string text = fmt::format("{}: {} nodes x {} devices, {} each; {} tokens a step, rows of {}\n\n", cluster.name,
+                                 cluster.nodes, cluster.devices_per_node, human_bytes(cluster.memory_bytes),
+                                 config.train.tokens_per_step, config.data.sequence_length);
+  text += fmt::format("{:<56} {:>10} {:>10} {:>8} {:>8} {:>8}\n", "layout", "tokens/s", "memory", "step", "exposed",
+                      "bubble");
+  for (size_t i = 0; i < std::min(rows, plans.size()); ++i) {
+    const Forecast& f = plans[i];
+    text += fmt::format("{:<56} {:>10.0f} {:>10} {:>8} {:>8} {:>8}{}\n", layout_name(f.layout), f.tokens_per_second,
+                        human_bytes(f.memory.total()), seconds_text(f.step_seconds()), seconds_text(f.exposed_seconds),
+                        seconds_text(f.bubble_seconds), f.fits ? "" : "  does not fit");
+  }
+  if (plans.size() > rows) text += fmt::format("... and {} more\n", plans.size() - rows);
+  const Forecast& best = plans.front();
+  if (!best.fits) {
+    const Forecast& least = *std::min_element(plans.begin(), plans.end(), [](const Forecast& a, const Forecast& b) {
+      return a.memory.total() < b.memory.total();
+    });
+    return text + fmt::format("\nno layout fits into memory; the one that takes least: {}\n\nmemory of a rank\n{}",
+                              layout_name(least.layout), memory_by_kind(least.memory));
+  }
+  text +=
+      fmt::format("\nbest: {}{}\n", layout_name(best.layout), plans.size() > 1 ? ": " + reason(best, plans[1]) : "");
+  if (best.layout.degrees.sequence > 1)
+    text += fmt::format("sequences: linear layers by {}, softmax layers by {}, {} order\n",
+                        name_of(best.sequence.linear), name_of(best.sequence.softmax), name_of(best.sequence.order));
+  text += "\nmemory of a rank\n" + memory_by_kind(best.memory);
+  text += fmt::format("\na step: compute {}, exposed communication {}, bubble {}, overhead {}\n",
+                      seconds_text(best.compute_seconds), seconds_text(best.exposed_seconds),
+                      seconds_text(best.bubble_seconds), seconds_text(best.overhead_seconds));
+  if (best.collectives.empty()) return text;
+  text += fmt::format("\n{:<24} {:<15} {:<22} {:>7} {:>11} {:>8} {:>8}\n", "axis", "collective", "site", "calls",
+                      "bytes", "time", "exposed");
+  for (const CollectiveForecast& c : best.collectives)
+    text += fmt::format("{:<24} {:<15} {:<22} {:>7.0f} {:>11} {:>8} {:>8}\n", c.axis, name_of(c.verb), c.site, c.calls,
+                        human_bytes(c.bytes), seconds_text(c.seconds), seconds_text(c.exposed));
+  return text;
+}
+
+Json to_json(const Forecast& f) {
+  Json collectives = Json::array();
+  for (const CollectiveForecast& c : f.collectives)
+    collectives.push(Json::object({{"axis", c.axis},
+                                   {"verb", name_of(c.verb)},
+                                   {"site", c.site},
+                                   {"calls", c.calls},
+                                   {"bytes", c.bytes},
+                                   {"seconds", c.seconds},
+                                   {"exposed_seconds", c.exposed}}));
+  const MemoryForecast& m = f.memory;
+  return Json::object({{"data", f.layout.degrees.data},
+                       {"sequence", f.layout.degrees.sequence},
+                       {"tensor", f.layout.degrees.tensor},
+                       {"expert", f.layout.degrees.expert},
+                       {"pipeline", f.layout.degrees.pipeline},
+                       {"pipeline_schedule", f.layout.virtual_stages > 1 ? "interleaved" : "1f1b"},
+                       {"virtual_stages", f.layout.virtual_stages},
+                       {"zero", f.layout.zero},
+                       {"sequence_order", name_of(f.sequence.order)},
+                       {"sequence_method", name_of(f.sequence.linear)},
+                       {"softmax_sequence_method", name_of(f.sequence.softmax)},
+                       {"fits", f.fits},
+                       {"tokens_per_second", f.tokens_per_second},
+                       {"step_seconds", f.step_seconds()},
+                       {"compute_seconds", f.compute_seconds},
+                       {"exposed_seconds", f.exposed_seconds},
+                       {"bubble_seconds", f.bubble_seconds},
+                       {"overhead_seconds", f.overhead_seconds},
+                       {"memory_bytes", Json::object({{"weights", m.weights},
+                                                      {"gradients", m.gradients},
+                                                      {"optimizer", m.optimizer},
+                                                      {"activations", m.activations},
+                                                      {"states", m.states},
+                                                      {"buffers", m.buffers},
+                                                      {"total", m.total()}})},
+                       {"collectives", collectives}});
+}
+
+}  // namespace og

@@ -1,0 +1,210 @@
+#include "framework/plan/time.h"
+
+#include <algorithm>
+
+#include "framework/nn/mixers/attention.h"
+
+namespace og {
+
+namespace {
+
+// Elements that AdamW moves: reads weight, gradient and two moments, writes weight and moments; the gradient is written
+// before.
+constexpr double kOptimizerElements = 8;
+
+class StageTime {
+ public:
+  StageTime(const LayoutWork& work, size_t stage) : w_(work), d_(work.layout.degrees), stage_(work.stages[stage]) {
+    compute();
+    collectives();
+  }
+  // Of one micro step, and of a step.
+  double pace() const { return (layers_seconds_ + each_exposed_) / w_.micro_steps(); }
+  double seconds() const { return time_.compute_seconds + time_.exposed_seconds; }
+  const TimeForecast& time() const { return time_; }
+
+ private:
+  // Of causal work over contiguous pieces the last rank has (2 - 1 / P) times the mean.
+  double busiest(const LayerProbe& k) const {
+    const bool causal = is_full_attention(w_.config.model.mixers.at(k.mixer));
+    const bool balanced = w_.sequence.softmax == SoftmaxMethod::ulysses || w_.sequence.order == SequenceOrder::zigzag;
+    return causal && !balanced ? 2 - 1.0 / d_.sequence : 1;
+  }
+
+  void compute() {
+    const Cluster& c = w_.cluster;
+    // Segments' first walk writes and reads activations once more; a recomputed block's first pass leaves them in
+    // cache, where the next block finds its buffers.
+    const double walks = 4 - 1 / w_.segments, passes = w_.recomputes() ? 4 : walks, t = d_.tensor,
+                 width = w_.places.width();
+    double products = stage_.has_head ? 3 * w_.probe.head_flops / t : 0, mixers = 0, attention = 0, saved = 0;
+    for (size_t i = 0; i < w_.probe.layers.size(); ++i) {
+      const LayerProbe& k = w_.probe.layers[i];
+      const double count = stage_.layers(i);
+      products += count * passes * (k.flops.products + k.flops.experts) / t;
+      mixers += count * passes * k.flops.mixers / t;
+      attention += count * passes * k.flops.attention / t * busiest(k);
+      saved += count * k.saved_per_token;
+    }
+    const double all = w_.tokens * w_.micro_steps();
+    layers_seconds_ = all * (products / c.products + mixers / c.mixers + attention / c.attention) / width +
+                      all * saved * walks / 3 * c.activation_passes / (c.memory * width);
+    mixers_seconds_ = w_.tokens * mixers / c.mixers / width;
+    attention_seconds_ = w_.tokens * attention / c.attention / width;
+    const double dense = w_.dense_elements(stage_) + stage_.end_elements(w_.probe) / t,
+                 expert = w_.expert_elements(stage_);
+    const bool cut = w_.layout.zero > 0;
+    const double updated = dense / (cut ? w_.copies() : 1) + expert / (cut ? w_.expert_copies() : 1);
+    optimizer_seconds_ = kOptimizerElements * w_.element * updated / (c.memory * width);
+    time_.compute_seconds = layers_seconds_ + optimizer_seconds_;
+  }
+
+  // ranks lie `stride` apart; window: local work that one call can hide behind.
+  void add(const char* axis, Verb verb, const char* site, double calls, double bytes, int ranks, int stride,
+           double window) {
+    if (ranks <= 1 || bytes <= 0 || calls <= 0) return;
+    const Link& link = w_.places.link(ranks, stride);
+    double seconds = 0, received = 0;
+    switch (verb) {
+      case Verb::all_gather:
+        seconds = all_gather_seconds(link, ranks, bytes), received = bytes * (ranks - 1);
+        break;
+      case Verb::reduce_scatter:
+        seconds = reduce_scatter_seconds(link, ranks, bytes), received = bytes * (ranks - 1);
+        break;
+      case Verb::all_reduce:
+        seconds = all_reduce_seconds(link, ranks, bytes), received = 2 * bytes * (ranks - 1) / ranks;
+        break;
+      case Verb::all_to_all:
+        seconds = all_to_all_seconds(link, ranks, bytes), received = bytes * (ranks - 1) / ranks;
+        break;
+      default:
+        seconds = link.message(bytes), received = bytes;
+    }
+    put(axis, verb, site, calls, calls * received, calls * seconds, calls * window);
+  }
+
+  void put(const std::string& axis, Verb verb, const std::string& site, double calls, double bytes, double seconds,
+           double window) {
+    const double exposed = std::max(0.0, seconds - window);
+    auto& all = time_.collectives;
+    auto row = std::find_if(all.begin(), all.end(), [&](const CollectiveForecast& c) {
+      return c.axis == axis && c.verb == verb && c.site == site;
+    });
+    if (row == all.end()) row = all.insert(row, {axis, site, verb, 0, 0, 0, 0});
+    row->calls += calls;
+    row->bytes += bytes;
+    row->seconds += seconds;
+    row->exposed += exposed;
+    time_.exposed_seconds += exposed;
+  }
+
+  // Local work that one layer's exchange can hide behind: of a linear layer's scan or a softmax layer's scores,
+  // forward.
+  double window(const Exchange& x, double scan, double scores) const {
+    if (!w_.sequence.overlap || x.axis != "sequence") return 0;
+    const bool ring = x.verb == Verb::send_recv;
+    if (x.site == "mixer.forward" || x.site == "mixer.backward") {
+      const double passes = x.site == "mixer.forward" ? 0.5 : 1;
+      switch (w_.sequence.linear) {
+        case LinearMethod::lasp2:
+        case LinearMethod::hierarchical:
+          return passes * scan;
+        case LinearMethod::ring:
+          return 2 * passes * scan;
+        default:
+          return 0;
+      }
+    }
+    if (x.verb == Verb::reduce_scatter || w_.sequence.softmax == SoftmaxMethod::ulysses) return 0;
+    // The own block while keys are gathered; round a ring, the block before.
+    if (x.site == "attention.forward") return ring ? scores : scores / d_.sequence;
+    if (x.site == "attention.backward") return 2 * (ring ? scores : scores / d_.sequence);
+    return 0;
+  }
+
+  void exchange(const Exchange& x, double times, double window) {
+    const bool tensor = x.axis == "tensor";
+    const int ranks = tensor ? d_.tensor : d_.sequence, stride = tensor ? 1 : d_.tensor;
+    if (times == 0 || ranks == 1 || x.row_bytes * w_.rows + x.token_bytes * w_.tokens <= 0) return;
+    const ExchangeCost cost = cost_of(x, w_.sequence, ranks, w_.places.nodes(ranks, stride), w_.cluster.inside,
+                                      w_.places.link(ranks, stride), w_.rows, w_.tokens);
+    put(x.axis, x.verb, x.site, times * cost.calls, times * cost.bytes, times * cost.seconds, times * window);
+  }
+
+  void sum_gradients(const char* axis, double bytes, int ranks, int stride, double window) {
+    if (w_.layout.zero == 0) return add(axis, Verb::all_reduce, "gradients", 1, bytes, ranks, stride, window);
+    add(axis, Verb::reduce_scatter, "gradients", 1, bytes / ranks, ranks, stride, window);
+    // A bucket's weights travel while the next ones are updated.
+    add(axis, Verb::all_gather, "weights", 1, bytes / ranks, ranks, stride, optimizer_seconds_);
+  }
+
+  void collectives() {
+    const int t = d_.tensor, e = d_.expert;
+    const double micro = w_.micro_steps();
+    double linear = 0, softmax = 0;
+    for (size_t i = 0; i < w_.probe.layers.size(); ++i) {
+      linear += w_.probe.layers[i].state_bytes > 0 ? stage_.layers(i) : 0;
+      softmax += w_.probe.layers[i].keys_bytes > 0 ? stage_.layers(i) : 0;
+    }
+    if (!w_.exchanges.empty())
+      for (const Exchange& x : w_.exchanges.front()->ends)
+        exchange(x, (stage_.embeds + stage_.has_head) / 2.0 * micro, 0);
+    for (size_t i = 0; i < w_.probe.layers.size(); ++i) {
+      const LayerProbe& k = w_.probe.layers[i];
+      const double calls = stage_.layers(i) * micro;
+      const double scan = linear > 0 ? mixers_seconds_ / linear / 3 : 0;
+      const double scores = softmax > 0 ? attention_seconds_ / softmax / 3 : 0;
+      if (!w_.exchanges.empty())
+        for (const Exchange& x : w_.exchanges[i]->layer) exchange(x, calls, window(x, scan, scores));
+      const double rows = k.routed_bytes * w_.tokens / t;
+      for (const char* site : {"moe.dispatch", "moe.combine", "moe.combine.backward", "moe.dispatch.backward"})
+        add("expert", Verb::all_to_all, site, calls, rows, e, 1, 0);
+    }
+    if (d_.pipeline > 1) {
+      const double bytes = w_.hidden_bytes(), chunks = static_cast<double>(stage_.chunks.size());
+      const int apart = d_.data * d_.sequence * t;
+      add("pipeline", Verb::send_recv, "pipeline.forward", micro * (chunks - stage_.embeds), bytes, 2, apart, 0);
+      add("pipeline", Verb::send_recv, "pipeline.backward", micro * (chunks - stage_.has_head), bytes, 2, apart, 0);
+    }
+    each_exposed_ = time_.exposed_seconds;
+    // Gradients are reduced while the last micro step's backward runs: two thirds of it, less what comes last. What all
+    // stages hold is summed over them too.
+    const bool shared = d_.pipeline > 1 && w_.probe.end_matrices == 1;
+    const double ends = w_.element * stage_.end_elements(w_.probe) / t, window = layers_seconds_ / micro * 0.6;
+    const double dense = w_.element * w_.dense_elements(stage_);
+    sum_gradients("data+sequence", dense + (shared ? 0 : ends), w_.copies(), t, window);
+    if (shared) sum_gradients("data+sequence+pipeline", ends, w_.copies() * d_.pipeline, t, 0);
+    sum_gradients("experts' copies", w_.element * w_.expert_elements(stage_), w_.expert_copies(), e, window);
+  }
+
+  const LayoutWork& w_;
+  const Degrees d_;
+  const Stage& stage_;
+  TimeForecast time_;
+  double layers_seconds_ = 0, optimizer_seconds_ = 0,
+         each_exposed_ = 0;                            // of a step, without the optimizer and gradients
+  double mixers_seconds_ = 0, attention_seconds_ = 0;  // of one micro step
+};
+
+}  // namespace
+
+TimeForecast forecast_time(const LayoutWork& w) {
+  double slowest = -1, sum = 0, pace = 0;
+  TimeForecast time;
+  for (size_t s = 0; s < w.stages.size(); ++s) {
+    const StageTime stage(w, s);
+    sum += stage.pace();
+    if (stage.seconds() <= slowest) continue;
+    slowest = stage.seconds();
+    pace = stage.pace();
+    time = stage.time();
+  }
+  // Segments fill and drain the pipeline row by row.
+  const double fills = w.segments > 1 ? w.micro_rows : 1;
+  time.bubble_seconds = fills * (sum - pace) / w.layout.virtual_stages;
+  time.overhead_seconds = w.cluster.overhead_seconds;
+  return time;
+}
+
+}  // namespace og

@@ -1,0 +1,75 @@
+#include "framework/program/world.h"
+
+#include <chrono>
+#include <new>
+#include <thread>
+
+#include "framework/core/log.h"
+#include "parallel/comm/agreement.h"
+#include "parallel/comm/launched.h"
+
+namespace og {
+
+namespace {
+
+Status status_of(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error)) return Status::usage;  // the limit of the machine or the job
+  const auto* known = dynamic_cast<const Error*>(&error);
+  return known ? known->status() : Status::internal;
+}
+
+std::string message_of(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error))
+    return "out of memory: what this process may take (the machine, its control group, ulimit -v) is used up";
+  if (status_of(error) != Status::internal) return error.what();
+  return fmt::format("internal error: {}; this is a bug, please report it with the command line", error.what());
+}
+
+}  // namespace
+
+std::unique_ptr<Comm> join_world(double timeout_seconds) {
+  if (!mpi_is_launched()) {
+    log::info("one rank (not started by mpirun or srun)");
+    return make_self_comm();
+  }
+  std::unique_ptr<Comm> world = make_mpi_comm(timeout_seconds);
+  log::set_rank(world->rank(), world->size());
+  log::info("{} rank{} over MPI", world->size(), world->size() == 1 ? "" : "s");
+  return world;
+}
+
+namespace {
+std::string& build_text() {
+  static std::string text = "unknown";
+  return text;
+}
+}  // namespace
+
+int run_in_world(double timeout_seconds, const std::function<int(Comm&)>& body) {
+  const std::unique_ptr<Comm> world = join_world(timeout_seconds);
+  try {
+    check_agreement(*world, "the build", build());
+    return body(*world);
+  } catch (const std::exception& e) {
+    const std::string message = message_of(e);
+    world->abort(message);  // comes back if all ranks failed; else it prints the message and ends this process
+    if (world->rank() == 0) log::error("{}", message);
+    return static_cast<int>(status_of(e));
+  }
+}
+
+int report_failure(const std::exception& error) {
+  if (launched_ranks() > 1 && launched_rank() > 0) {
+    // The same mistake befalls every rank, and rank 0 tells it; the launcher then ends this process. If it is this
+    // rank's own, it is still here after a while.
+    std::this_thread::sleep_for(std::chrono::seconds(3));
+    log::set_rank(launched_rank(), launched_ranks());
+  }
+  log::error("{}", message_of(error));
+  return static_cast<int>(status_of(error));
+}
+
+void set_build(std::string build) { build_text() = std::move(build); }
+const std::string& build() { return build_text(); }
+
+}  // namespace og

@@ -1,0 +1,133 @@
+#include "framework/train/choose_method.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "framework/nn/mixers/attention.h"
+#include "framework/nn/registry.h"
+#include "parallel/comm/hosts.h"
+
+namespace og {
+
+namespace {
+
+constexpr double kRate = 5e10;   // FLOP/s of a rank: an order of magnitude, like the links
+constexpr double kMargin = 0.8;  // another method than the first listed must cost less than this share of it
+constexpr double kElement = 4;   // bytes
+
+// Of a model of costs: the unit in which they are seen.
+std::string seconds_text(double s) {
+  const double n = s < 1e-3 ? 1e6 * s : 1e3 * s;
+  return fmt::format("{:.{}f} {}", n, n < 10 ? 1 : 0, s < 1e-3 ? "us" : "ms");
+}
+
+// Both kinds of layers of a model, the largest of each kind.
+struct Layers {
+  LayerTraffic linear, softmax;
+  bool has_linear = false, has_softmax = false;
+};
+
+bool has_stream(const MixerType& type, const std::string& name, const std::string& dims = {}) {
+  const auto& streams = type.recurrence.streams;
+  return std::any_of(streams.begin(), streams.end(),
+                     [&](const StreamSpec& s) { return s.name == name && (dims.empty() || s.dims == dims); });
+}
+
+Layers layers_of(const Config& config, int tensor, int ranks) {
+  Layers out;
+  const double length = static_cast<double>(config.train.segment_length > 0
+                                                ? std::min(config.train.segment_length, config.data.sequence_length)
+                                                : config.data.sequence_length);
+  const double rows = static_cast<double>(config.train.micro_batch_size), tokens = rows * length / ranks;
+  const auto grow = [](LayerTraffic& most, const LayerTraffic& x) {
+    most.summary_bytes = std::max(most.summary_bytes, x.summary_bytes);
+    most.stream_bytes = std::max(most.stream_bytes, x.stream_bytes);
+    most.key_bytes = std::max(most.key_bytes, x.key_bytes);
+    most.local_seconds = std::max(most.local_seconds, x.local_seconds);
+    most.whole_heads = most.whole_heads && x.whole_heads;
+  };
+  for (const auto& [letter, options] : config.model.mixers) {
+    if (config.model.layer_pattern.find(letter) == std::string::npos) continue;
+    const MixerType* type = find_mixer_type(options.type);
+    if (options.type == "attention") {
+      if (!is_full_attention(options)) continue;  // a halo, whatever the method
+      const AttentionSizes sizes(options, config.model.hidden_size);
+      const int64_t heads = sizes.heads / tensor, keys = sizes.key_heads_of_rank(tensor), width = sizes.head_dim;
+      LayerTraffic x;
+      x.key_bytes = kElement * tokens * static_cast<double>(2 * keys * width);
+      x.stream_bytes = x.key_bytes + kElement * tokens * static_cast<double>(2 * heads * width);
+      x.local_seconds = tokens * 4 * static_cast<double>(heads * width) * length / 2 / kRate;
+      x.whole_heads = heads % ranks == 0;
+      grow(out.softmax, x);
+      out.has_softmax = true;
+      continue;
+    }
+    const double heads = static_cast<double>(options.integer("num_heads")) / tensor;
+    const auto K = static_cast<double>(options.integer("head_k_dim")),
+               V = static_cast<double>(options.integer("head_v_dim"));
+    const bool delta = has_stream(*type, "beta"), diagonal = has_stream(*type, "g", "BTHK");
+    LayerTraffic x;
+    x.summary_bytes = kElement * rows * heads * (K * V + (delta ? K * K : diagonal ? K : 1));
+    x.key_bytes = kElement * tokens * heads * (K + V + (diagonal ? K : 1) + (delta ? 1 : 0));
+    x.stream_bytes = x.key_bytes + kElement * tokens * heads * (K + V);
+    x.local_seconds = tokens * heads * (delta ? 6 : 4) * K * V / 2 / kRate;  // what needs no entry state: half
+    grow(out.linear, x);
+    out.has_linear = true;
+  }
+  return out;
+}
+
+// The cheapest; the first listed unless another is clearly cheaper. costs: "lasp2 0.02 ms, scan 0.05 ms, ..".
+template <class Method, class Cost>
+Method cheapest(int count, Cost&& cost, std::string& costs) {
+  int best = 0;
+  std::vector<std::pair<double, std::string>> all;
+  for (int i = 0; i < count; ++i) {
+    const double seconds = cost(static_cast<Method>(i));
+    if (!std::isfinite(seconds)) continue;
+    if (seconds < (best == 0 ? kMargin : 1) * cost(static_cast<Method>(best))) best = i;
+    all.emplace_back(seconds, name_of(static_cast<Method>(i)));
+  }
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (size_t i = 0; i < std::min<size_t>(4, all.size()); ++i)
+    costs += fmt::format("{}{} {}", i == 0 ? "" : ", ", all[i].second, seconds_text(all[i].first));
+  if (best == 0 && all[0].second != name_of(static_cast<Method>(0)))
+    costs += fmt::format("; another is taken where it costs under {:.0f} % of it", 100 * kMargin);
+  return static_cast<Method>(best);
+}
+
+}  // namespace
+
+SequenceChoice choose_sequence_methods(const Config& config, Mesh& mesh) {
+  const int ranks = mesh.sequence().size();
+  return choose_sequence_methods(config, mesh.tensor().size(),
+                                 {.ranks = ranks, .hosts = ranks > 1 ? mesh.sequence().hosts().count() : 1});
+}
+
+SequenceChoice choose_sequence_methods(const Config& config, int tensor, const GroupLinks& links) {
+  SequenceChoice choice{config.parallel.sequence_options(), ""};
+  const int ranks = links.ranks;
+  if (ranks == 1) return choice;
+  const Layers layers = layers_of(config, tensor, ranks);
+  const bool zigzag = choice.options.order == SequenceOrder::zigzag;
+  if (layers.has_linear && config.parallel.sequence_method == "auto" && !zigzag) {
+    std::string costs;
+    choice.options.linear = cheapest<LinearMethod>(
+        std::size(kLinearMethods), [&](LinearMethod m) { return method_seconds(m, links, layers.linear); }, costs);
+    choice.reason = fmt::format("linear layers: {} (a layer: {})", name_of(choice.options.linear), costs);
+  }
+  if (layers.has_softmax && config.parallel.softmax_sequence_method == "auto" && config.train.segment_length == 0) {
+    std::string costs;
+    choice.options.softmax = cheapest<SoftmaxMethod>(
+        std::size(kSoftmaxMethods),
+        [&](SoftmaxMethod m) { return method_seconds(m, links, layers.softmax, choice.options.order); }, costs);
+    choice.reason += fmt::format("{}softmax layers: {} (a layer: {})", choice.reason.empty() ? "" : "; ",
+                                 name_of(choice.options.softmax), costs);
+  }
+  if (!choice.reason.empty())
+    choice.reason = fmt::format("sequence over {} ranks on {} host{}: {}", ranks, links.hosts,
+                                links.hosts == 1 ? "" : "s", choice.reason);
+  return choice;
+}
+
+}  // namespace og

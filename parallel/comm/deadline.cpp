@@ -1,0 +1,33 @@
+#include "parallel/comm/deadline.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+
+#include "framework/core/error.h"
+#include "parallel/comm/launched.h"
+
+namespace og {
+
+Deadline::Deadline(std::string doing, double seconds) {
+  thread_ = std::thread([this, doing = std::move(doing), seconds] {
+    std::unique_lock lock(mutex_);
+    if (done_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return over_; })) return;
+    std::fprintf(stderr,
+                 "onegather: rank %d of %d: %s: not done within %.6g s; a rank is missing, stopped or not reached\n",
+                 launched_rank(), launched_ranks(), doing.c_str(), seconds);
+    std::fflush(stderr);
+    std::_Exit(static_cast<int>(Status::rank));
+  });
+}
+
+Deadline::~Deadline() {
+  {
+    const std::lock_guard lock(mutex_);
+    over_ = true;
+  }
+  done_.notify_one();
+  thread_.join();
+}
+
+}  // namespace og

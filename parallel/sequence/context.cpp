@@ -1,0 +1,51 @@
+#include "parallel/sequence/context.h"
+
+#include <algorithm>
+
+namespace og {
+
+std::vector<int64_t> split_evenly(int64_t length, int num_ranks) {
+  std::vector<int64_t> first{0};
+  for (int r = 0; r < num_ranks; ++r) first.push_back(first.back() + length / num_ranks + (r < length % num_ranks));
+  return first;
+}
+
+Tensor own_columns(Pool& pool, const SeqContext& seq, const Tensor& x) {
+  const int64_t local = seq.local_length(), length = x.size(1);
+  const Tensor out = Tensor::empty(pool, {seq.num_rows, local}, DType::i32);
+  for (int64_t row = 0; row < seq.num_rows; ++row) {
+    const int32_t* from = x.data<const int32_t>() + row / seq.shards_of_rank() * length + seq.begin(row);
+    std::copy(from, from + local, out.data<int32_t>() + row * local);
+  }
+  return out;
+}
+
+SeqContext make_seq_context(Pool& pool, Comm& comm, int64_t num_rows, int64_t length, const Tensor& row_starts,
+                            const SequenceOptions& options) {
+  SeqContext seq;
+  seq.comm = &comm;
+  seq.options = options;
+  if (comm.size() == 1) seq.options.order = SequenceOrder::contiguous;
+  seq.num_rows = num_rows * seq.shards_of_rank();
+  seq.length = length;
+  seq.first = split_evenly(length, comm.size() * seq.shards_of_rank());
+  OG_CHECK(!seq.zigzag() || length % seq.num_shards() == 0, "zigzag: rows of {} tokens in {} shards", length,
+           seq.num_shards());
+  seq.single_document = !row_starts.defined();
+  OG_CHECK(seq.single_document || (row_starts.shape() == Shape({num_rows, length}) && row_starts.dtype() == DType::i32),
+           "sequence context: document starts {} {} for {} rows of {}", name_of(row_starts.dtype()),
+           row_starts.shape().str(), num_rows, length);
+  const int64_t local = seq.local_length();
+  if (row_starts.defined()) {
+    const auto* row = row_starts.data<const int32_t>();
+    seq.single_document = std::all_of(row, row + row_starts.count(), [](int32_t start) { return start == 0; });
+    seq.start_BT = own_columns(pool, seq, row_starts);
+  } else {
+    seq.start_BT = Tensor::full(pool, {seq.num_rows, local}, DType::i32, 0);
+  }
+  auto* start = seq.start_BT.data<int32_t>();
+  for (int64_t i = 0; i < seq.start_BT.count(); ++i) start[i] -= static_cast<int32_t>(seq.begin(i / local));
+  return seq;
+}
+
+}  // namespace og

@@ -1,0 +1,80 @@
+// How the summaries of a sequence's pieces become every rank's entry state: one interface, a schedule behind it.
+//   lasp2  one all_gather of all summaries, folded by every rank (arXiv 2502.07563)
+//   lasp1  a chain of states from rank to rank (arXiv 2404.02882)
+//   zeco   the same chain in blocks of the state's columns, so that ranks work on different blocks at once
+//          (arXiv 2507.01004 cuts K, which only diagonal carries allow; columns of V are independent for every carry)
+//   scan   log-depth exclusive scan: round i exchanges composed summaries over the distance 2^i
+//   hierarchical  a gather inside each host, one of the hosts' summaries across them
+//   (parallel/sequence/states_hosts.cpp)
+// and ring (parallel/sequence/states_ring.h), where the streams travel instead of summaries.
+// Forward carries states from the first piece to the last. Backward is its mirror: gradients of states from the last to
+// the first, through transposed transitions. Every rank calls, whatever its piece holds.
+#pragma once
+
+#include <memory>
+
+#include "framework/ops/scan.h"
+#include "parallel/sequence/context.h"
+
+namespace og {
+
+enum class Direction : uint8_t { forward, backward };
+
+// What a rank brings. own: (A, B) of its piece, or (A, C) backward; outside [B,H,K,V]: the state before the first piece
+// (backward: the gradient after the last), the same on every rank, absent: zero.
+struct StateCall {
+  Context& cx;
+  Comm& comm;
+  Direction direction;
+  Summary own;
+  Tensor outside;
+  bool wants_total;
+  Site site;
+  int shards_of_rank = 1;  // as in SeqContext; 2: lasp2 alone, from zero and without a total
+  bool overlap = true;     // false: every transfer is waited for where it starts
+};
+
+// Blocks of zeco's chain: enough that ranks overlap, few enough that a message is worth its latency.
+inline constexpr int kChainBlocks = 4;
+
+class StateExchange {
+ public:
+  virtual ~StateExchange() = default;
+  struct Result {
+    Tensor entry;  // what this rank's piece starts from in this direction: absent where nothing came and none was given
+    Tensor total;  // after all pieces, the same on every rank; absent if it was not wanted
+  };
+  // Between parts of the local work: reacts to what has arrived (combines, sends on) and does not block. False: there
+  // is nothing left that a reaction would speed up.
+  virtual bool progress() { return false; }
+  // Once. Blocks until both are there.
+  virtual Result wait() = 0;
+
+ protected:
+  explicit StateExchange(const StateCall& call) : call_(call) {}
+  // The ranks in the order that the direction meets their pieces: step 0 is the first. Its own inverse.
+  int rank_at(int step) const { return call_.direction == Direction::forward ? step : call_.comm.size() - 1 - step; }
+  int place() const { return rank_at(call_.comm.rank()); }
+  bool last() const { return place() == call_.comm.size() - 1; }
+  // The state after a piece.
+  Tensor pass(const Summary& piece, const Tensor& state) const;
+  // The map of two neighbouring pieces one after the other, in the direction's order.
+  Summary compose(const Summary& first, const Summary& then) const;
+  // The total, known on the last of them, on every rank.
+  Tensor from_last(const Tensor& total) const;
+
+  const StateCall call_;
+};
+
+// Starts the method's schedule: what needs no other rank's answer is under way when this returns.
+std::unique_ptr<StateExchange> start_state_exchange(LinearMethod method, const StateCall& call);
+// Whether every rank scans its own tokens, from a state that the others brought.
+bool exchanges_states(LinearMethod method);
+
+// The schedules.
+std::unique_ptr<StateExchange> start_state_gather(const StateCall& call);
+std::unique_ptr<StateExchange> start_state_chain(const StateCall& call, int64_t blocks);
+std::unique_ptr<StateExchange> start_state_scan(const StateCall& call);
+std::unique_ptr<StateExchange> start_state_hosts(const StateCall& call);
+
+}  // namespace og

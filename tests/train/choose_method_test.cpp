@@ -1,0 +1,67 @@
+// What `auto` chooses, and what it says about it.
+#include "framework/train/choose_method.h"
+
+#include <gtest/gtest.h>
+
+namespace og {
+namespace {
+
+SequenceChoice choose(const GroupLinks& links, const std::vector<std::string>& overrides = {}) {
+  constexpr const char* kText = R"(
+model:
+  hidden_size: 1024
+  num_hidden_layers: 2
+  layer_pattern: LN
+  channel_pattern: P
+  mixers:
+    L: {type: gla, num_heads: 8, head_k_dim: 128, head_v_dim: 128}
+    N: {type: attention, num_attention_heads: 8, num_key_value_heads: 8, head_dim: 128}
+  channels:
+    P: {type: mlp, intermediate_size: 1024}
+data: {train: [none.txt], sequence_length: 4096}
+train: {tokens_per_step: 4096}
+)";
+  return choose_sequence_methods(parse_config(kText, "test", overrides, config_rules()), 1, links);
+}
+
+void expect_linear(LinearMethod method, const GroupLinks& links, const std::vector<std::string>& overrides = {}) {
+  const SequenceChoice choice = choose(links, overrides);
+  EXPECT_EQ(choice.options.linear, method) << choice.reason;
+}
+
+TEST(SequenceChoice, OneRankHasNothingToChoose) { EXPECT_EQ(choose({.ranks = 1}).reason, ""); }
+
+TEST(SequenceChoice, StatesThatHideAreGathered) {
+  expect_linear(LinearMethod::lasp2, {.ranks = 4});
+  expect_linear(LinearMethod::lasp2, {.ranks = 8, .hosts = 2},
+                {"data.sequence_length=1048576", "train.tokens_per_step=1048576"});
+}
+
+TEST(SequenceChoice, SmallStatesOfManyHostsGoInLevelsLargeOnesDownAChain) {
+  expect_linear(LinearMethod::hierarchical, {.ranks = 64, .hosts = 8},
+                {"data.sequence_length=65536", "train.tokens_per_step=65536", "model.mixers.L.num_heads=1",
+                 "model.mixers.L.head_k_dim=64", "model.mixers.L.head_v_dim=64"});
+  expect_linear(LinearMethod::zeco, {.ranks = 3, .hosts = 3},
+                {"data.sequence_length=96", "train.tokens_per_step=96", "model.mixers.L.num_heads=64"});
+}
+
+TEST(SequenceChoice, OfAFewTokensTheStreamsAreLessThanTheStates) {
+  expect_linear(LinearMethod::ulysses, {.ranks = 8, .hosts = 8},
+                {"data.sequence_length=64", "train.tokens_per_step=64"});
+}
+
+TEST(SequenceChoice, WhatTheConfigNamesIsKept) {
+  const SequenceChoice choice = choose({.ranks = 64, .hosts = 8}, {"parallel.sequence_method=scan"});
+  EXPECT_EQ(choice.options.linear, LinearMethod::scan);
+  EXPECT_EQ(choice.reason.find("linear layers"), std::string::npos) << choice.reason;
+}
+
+TEST(SequenceChoice, HeadsThatDoNotDivideLeaveUlyssesOut) {
+  EXPECT_EQ(choose({.ranks = 4}).options.softmax, SoftmaxMethod::ulysses);
+  const SequenceChoice choice = choose({.ranks = 3});
+  EXPECT_NE(choice.options.softmax, SoftmaxMethod::ulysses);
+  EXPECT_NE(choice.reason.find("sequence over 3 ranks on 1 host"), std::string::npos) << choice.reason;
+}
+
+}  // namespace
+}  // namespace og
