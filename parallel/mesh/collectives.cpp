@@ -4,7 +4,6 @@
 
 #include "parallel/comm/reduction.h"
 #include "parallel/mesh/rank_blocks.h"
-#include "parallel/sequence/context.h"
 
 namespace og {
 
@@ -17,13 +16,6 @@ std::string backward_site(Site site) {
   if (name.ends_with(backward)) return name;
   if (name.ends_with(forward)) return name.substr(0, name.size() - forward.size()) + backward;
   return name + backward;
-}
-
-std::vector<int64_t> even_extents(int64_t n, int num_ranks) {
-  std::vector<int64_t> extents = split_evenly(n, num_ranks);
-  std::adjacent_difference(extents.begin(), extents.end(), extents.begin());
-  extents.erase(extents.begin());
-  return extents;
 }
 
 namespace {

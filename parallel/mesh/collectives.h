@@ -24,6 +24,7 @@
 
 #include "framework/autograd/tape.h"
 #include "parallel/comm/comm.h"
+#include "parallel/mesh/extents.h"
 
 namespace og {
 
@@ -58,9 +59,6 @@ Value all_to_all_rows(Tape& tape, const Value& x, std::span<const int64_t> send_
 // x goes to rank `to`, the result of `shape` comes from rank `from`; kNoRank: nothing is sent; the result is zeros.
 inline constexpr int kNoRank = -1;
 Value send_recv(Tape& tape, const Value& x, int to, int from, const Shape& shape, Axes axes, Comm& comm, Site site);
-
-// extents of a dim of n elements cut as evenly as possible, longer parts first.
-std::vector<int64_t> even_extents(int64_t n, int num_ranks);
 
 // The forward site as it is counted now, and the backward site that belongs to a forward site.
 Site forward_site(const Tape& tape, Site site);

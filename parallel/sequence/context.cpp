@@ -4,12 +4,6 @@
 
 namespace og {
 
-std::vector<int64_t> split_evenly(int64_t length, int num_ranks) {
-  std::vector<int64_t> first{0};
-  for (int r = 0; r < num_ranks; ++r) first.push_back(first.back() + length / num_ranks + (r < length % num_ranks));
-  return first;
-}
-
 Tensor own_columns(Pool& pool, const SeqContext& seq, const Tensor& x) {
   const int64_t local = seq.local_length(), length = x.size(1);
   const Tensor out = Tensor::empty(pool, {seq.num_rows, local}, DType::i32);

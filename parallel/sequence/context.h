@@ -14,6 +14,7 @@
 
 #include "framework/core/tensor.h"
 #include "parallel/comm/comm.h"
+#include "parallel/mesh/extents.h"
 #include "parallel/mesh/sequence_options.h"
 
 namespace og {
@@ -44,9 +45,6 @@ struct SeqContext {
 
 // Columns of rows of the batch [B, length] i32 that this rank holds, [num_rows, local length].
 Tensor own_columns(Pool& pool, const SeqContext& seq, const Tensor& x_BT);
-
-// Cuts `length` tokens over the ranks: sizes differ by at most one, longer ones first.
-std::vector<int64_t> split_evenly(int64_t length, int num_ranks);
 
 // row_starts: for each of B rows the start of each token's document, [B, length] in row coordinates (absent: one
 // document a row). Cuts it to this rank's piece.
