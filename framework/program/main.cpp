@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "commit.h"
+#include "framework/core/build.h"
 #include "framework/core/error.h"
 #include "framework/core/nearest.h"
 #include "framework/core/threads.h"

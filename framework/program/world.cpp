@@ -4,6 +4,7 @@
 #include <new>
 #include <thread>
 
+#include "framework/core/build.h"
 #include "framework/core/log.h"
 #include "parallel/comm/agreement.h"
 #include "parallel/comm/launched.h"
@@ -38,13 +39,6 @@ std::unique_ptr<Comm> join_world(double timeout_seconds) {
   return world;
 }
 
-namespace {
-std::string& build_text() {
-  static std::string text = "unknown";
-  return text;
-}
-}  // namespace
-
 int run_in_world(double timeout_seconds, const std::function<int(Comm&)>& body) {
   const std::unique_ptr<Comm> world = join_world(timeout_seconds);
   try {
@@ -68,8 +62,5 @@ int report_failure(const std::exception& error) {
   log::error("{}", message_of(error));
   return static_cast<int>(status_of(error));
 }
-
-void set_build(std::string build) { build_text() = std::move(build); }
-const std::string& build() { return build_text(); }
 
 }  // namespace og

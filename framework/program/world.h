@@ -20,8 +20,4 @@ int run_in_world(double timeout_seconds, const std::function<int(Comm&)>& body);
 // returns the exit status.
 int report_failure(const std::exception& error);
 
-// What was built, commit and back ends: the program says it once at its start; ranks compare it before anything else.
-void set_build(std::string build);
-const std::string& build();
-
 }  // namespace og

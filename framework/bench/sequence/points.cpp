@@ -4,9 +4,9 @@
 
 #include "framework/bench/sequence/sweep.h"
 #include "framework/config/config.h"
+#include "framework/core/build.h"
 #include "framework/core/error.h"
 #include "framework/kernels/dispatch.h"
-#include "framework/program/world.h"
 #include "framework/train/session.h"
 
 namespace og {

@@ -1,4 +1,5 @@
 #include "framework/program/commands/doctor.h"
+#include "framework/core/build.h"
 
 #include <unistd.h>
 
