@@ -4,24 +4,74 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 broken=0
+most_riddles=3  # of these comments are left; lower it when one goes
 complain() { broken=1; printf '%s\n' "$1"; [ -n "${2:-}" ] && printf '%s\n' "$2" | head -n 20 | sed 's/^/    /'; }
 
-# Includes point down only.
-layers=(framework/core framework/kernels framework/autograd framework/ops parallel/comm parallel/mesh parallel/sequence parallel/step
-  parallel/layers framework/nn framework/optim framework/io framework/data framework/measure models framework/config framework/train
-  framework/bench framework/plan framework/program)
-rank_of() { # path -> index of its layer, -1 outside
-  local i
-  for i in "${!layers[@]}"; do case $1 in "${layers[$i]}"/*) echo "$i"; return ;; esac; done
-  echo -1
-}
-upward=""
-while IFS=: read -r file include; do
-  from=$(rank_of "$file") to=$(rank_of "$include")
-  [ "$from" -ge 0 ] && [ "$to" -gt "$from" ] && upward+="$file includes $include"$'\n'
-done < <(git ls-files 'framework/*.h' 'framework/*.cpp' 'parallel/*.h' 'parallel/*.cpp' 'models/*.h' 'models/*.cpp' |
-  xargs grep -o '^#include "[^"]*"' | sed 's/:#include "\(.*\)"/:\1/')
-[ -n "$upward" ] && complain "includes that point up:" "$upward"
+# Rooms. CMakeLists.txt is where their order stands: one og_layer a room, lowest first, each linking only those before it.
+# Held here: a room includes only itself and rooms before it; every folder of sources is in a room; none holds more than 45 files.
+rooms=$(sed -nE 's/^ *og_layer\([a-z_]+ FOLDERS ([a-z0-9_\/ ]+[a-z0-9]).*/\1/p' CMakeLists.txt | awk '!seen[$0]++')
+found=$(git grep -oE '^#include "[^"]*"' -- 'framework/*.h' 'framework/*.cpp' 'parallel/*.h' 'parallel/*.cpp' 'models/*.h' 'models/*.cpp' |
+  sed 's/:#include "\(.*\)"/ \1/' | awk -v rooms="$rooms" '
+    BEGIN { n = split(rooms, lines, "\n"); for (i = 1; i <= n; ++i) { m = split(lines[i], f, " "); for (j = 1; j <= m; ++j) rank[f[j]] = i } }
+    function room(path) { while (sub(/\/[^\/]*$/, "", path)) if (path in rank) return rank[path]; return 0 }
+    room($1) == 0 && !told[$1]++ { print $1 " is in no room of CMakeLists.txt" }
+    $2 != "commit.h" && (room($2) == 0 || room($2) > room($1)) { print $1 " includes " $2 }')
+[ -n "$found" ] && complain "includes that point up, or out of the rooms:" "$found"
+linked=$(grep -nE '(target_link_libraries\(|LINK.*)og_' CMakeLists.txt | grep -E 'og_[a-z]+ .*og_' | grep -vE 'og_kernels|og_options')
+[ -n "$linked" ] && complain "CMakeLists.txt links rooms by hand; og_layer does:" "$linked"
+full=$(git ls-files 'framework/*.h' 'framework/*.cpp' 'parallel/*.h' 'parallel/*.cpp' 'models/*.h' 'models/*.cpp' 'tests/*.cpp' 'tests/*.h' 'tests/*.sh' |
+  sed 's|/[^/]*$||' | sort | uniq -c | awk '$1 > 45 { print $2 ": " $1 " files" }')
+[ -n "$full" ] && complain "folders of more than 45 files:" "$full"
+
+# A type name is declared once in all headers, so that a word means one thing. Exceptions, each inside a class that names it:
+#   Kind   Json::Kind, Options' Kind ..: which of the variants its own class is
+#   Part   an element of its class's own list; Profile's Part are parts of a step
+#   Place  where a row is read in the loader; elsewhere what a value is on a mesh axis (GLOSSARY in CONTRIBUTING.md: placement)
+#   Form   a matrix product's transposes; which form of a recurrence `onegather mixer` runs
+#   Scope  a timed stretch of Profile; what the balance loss of moe is taken over
+twice=$(git grep -E '^ *(struct|class|enum class) [A-Z][A-Za-z0-9]*( final)?( *:[^:].*)? *(\{|$)' -- '*.h' |
+  sed -E 's/^([^:]*): *(struct|class|enum class) ([A-Za-z0-9]*).*/\3 \1/' |
+  awk '{ n[$1]++; in_files[$1] = in_files[$1] " " $2 } END { for (t in n) if (n[t] > 1) print t ":" in_files[t] }' |
+  grep -vE '^(Kind|Part|Place|Form|Scope):')
+[ -n "$twice" ] && complain "type names declared in more than one place:" "$twice"
+
+# Every file that a document or a comment names is there: as written from the root, from the document's folder, or as the end of one
+# path. Rooted names may leave out the extension. Names that stand for a file of the reader's own are listed at the end.
+gone=$(git ls-files | perl -e '
+  my @files = map { chomp; $_ } <STDIN>;
+  my (%there, %stem);
+  for (@files) {
+    my $path = $_;
+    $there{$path} = 1;
+    (my $short = $path) =~ s/\.[^.\/]*$//;
+    $stem{$short} = 1;
+    while ($path =~ s{/[^/]+$}{}) { $there{$path} = 1 }
+    for (my $end = $_; $end =~ s{^[^/]+/}{};) { $there{"*/$end"} = 1 }
+  }
+  my $own = qr{(^|/)(mine|base|x)\.(yaml|cpp|h)$|^(loss|sweep)\.png$|^fmt/core\.h$};
+  for my $file (grep { /\.(md|h|cpp|cu|cuh)$/ } @files) {
+    open(my $in, "<", $file) or next;
+    my ($folder) = $file =~ m{^(.*)/};
+    while (my $line = <$in>) {
+      if ($file !~ /\.md$/) { next unless $line =~ m{(?:^|\s)//+(.*)}; $line = $1 }
+      while ($line =~ m{(?<![\w>*\}\$/.~-])(?:\./)?((?:\.\./)*[A-Za-z0-9_.][\w./-]*)(?=(\S?))}g) {
+        my ($path, $after) = ($1, $2);
+        $path =~ s/[.\/]+$//;
+        my $rooted = $path =~ m{^(framework|parallel|models|tests|launch|configs|docs|docker)/};
+        next unless $rooted || $path =~ /\.(h|cpp|cu|sh|md|sbatch|yaml|cmake|png)$/;
+        next if $path =~ $own || $there{$path} || ($rooted && ($stem{$path} || $after =~ /[<*{]/));
+        (my $beside = ($folder // "") . "/$path") =~ s{^/}{};
+        1 while $beside =~ s{[^/]+/\.\./}{};
+        next if $there{$beside} || (!$rooted && $there{"*/$path"});
+        print "$file:$.: $path\n";
+      }
+    }
+  }')
+[ -n "$gone" ] && complain "files that documents or comments name and that are not there:" "$gone"
+
+# A comment at the end of a line says what the thing is. One that begins with "of" leaves the reader to find the subject.
+riddles=$(git grep -nE '[^ /].*// of ' -- '*.h' '*.cpp')
+[ "$(printf '%s' "$riddles" | grep -c .)" -gt $most_riddles ] && complain "trailing comments that begin with \"of\" (at most $most_riddles, those left):" "$riddles"
 
 long=$(git ls-files '*.cpp' '*.h' '*.cu' '*.cuh' '*.sh' | xargs wc -l | awk '$1 > 800 && $2 != "total"')
 [ -n "$long" ] && complain "files over 800 lines:" "$long"
