@@ -14,7 +14,7 @@ struct CommBenchRow {
   Verb verb = Verb::barrier;
   int64_t size = 0;      // bytes of the larger of a rank's input and output (rounded up to whole numbers a rank)
   int64_t received = 0;  // bytes, the most of any rank, as the counters count them
-  double seconds = 0;    // of one call, the slowest rank: median of the batches
+  double seconds = 0;    // one call takes so long on the slowest rank: median of the batches
   double least = 0, most = 0;
 };
 

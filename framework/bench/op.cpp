@@ -37,7 +37,7 @@ struct Op {
   std::function<Value(Tape&, std::span<const Value>, const SeqContext&)> run;
   double bound;  // relative difference from the reference that rounding explains
   bool bf16 = false;
-  std::vector<double> shift{}, scale{};  // of the inputs, default 0 and 1
+  std::vector<double> shift{}, scale{};  // moves and stretches each input; default 0 and 1
 };
 
 std::vector<Op> ops() {

@@ -13,7 +13,7 @@ struct OpBenchRow {
   std::string name;             // "gla backward"
   std::string shape;            // "[1, 2048, 8, 64]"
   double seconds = 0;           // best
-  double flops = 0, bytes = 0;  // of the mathematics; bytes that must be read and written
+  double flops = 0, bytes = 0;  // what the formula needs; bytes that must be read and written
   double check_error = 0;       // largest difference from the reference, relative to the largest value
   double gemm_flops_per_second = 0, bytes_per_second = 0;  // the limits, best of those measured between its passes
 };

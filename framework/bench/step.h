@@ -15,12 +15,12 @@ struct StepBench {
 
 struct StepBenchResult {
   double median = 0, least = 0, most = 0;  // tokens/s of all ranks
-  ModelFlops flops;                        // of a token
-  double gemm_flops_per_second = 0;        // of all ranks together, measured between the steps
+  ModelFlops flops;                        // for one token
+  double gemm_flops_per_second = 0;        // all ranks together, measured between the steps
   double gemm_fraction = 0;                // model FLOPs at the median, of that
   double products_per_second = 0;          // FLOP/s that matrix products really ran at, all ranks, over the whole step
   int64_t peak_memory_bytes = 0;           // the most of any rank
-  std::vector<std::pair<std::string, double>> part_seconds;  // of a step, mean over ranks
+  std::vector<std::pair<std::string, double>> part_seconds;  // seconds in one step, mean over ranks
   std::string precision;
   int ranks = 1, threads = 1;
   double check_error = 0;  // relative, of the first loss against exact f32 products

@@ -52,7 +52,7 @@ class Checker {
     const std::string wrong = check_degrees(degrees_, world);
     data_known_ = wrong.empty();
     if (wrong.empty()) return;
-    Origin origin;  // of the first degree that somebody chose
+    Origin origin;  // where the first chosen degree was written
     for (const char* key :
          {"parallel.expert", "parallel.pipeline", "parallel.tensor", "parallel.sequence", "parallel.data"})
       if (config_.origins.contains(key)) origin = config_.origin(key);

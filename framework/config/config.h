@@ -30,7 +30,7 @@ struct DataConfig {
   int64_t sequence_length = 2048;   // tokens a row
   bool pack_documents = true;
   bool shuffle = true;
-  std::string text_field = "text";   // of JSONL
+  std::string text_field = "text";   // the field of a JSONL line that holds the text
   std::string format = "auto";       // auto | text | jsonl
   std::string bad_lines = "refuse";  // refuse | skip
 };
@@ -48,9 +48,9 @@ struct TrainConfig {
   int64_t seed = 1;
   std::string deterministic = "run";
   int64_t eval_every = 0;      // steps; 0: never
-  int64_t eval_rows = -1;      // of each evaluation; 0: all, -1: auto
+  int64_t eval_rows = -1;      // rows that each evaluation reads; 0: all, -1: auto
   int64_t segment_length = 0;  // global tokens; 0: whole rows
-  int threads = 0;             // of each rank; 0: auto
+  int threads = 0;             // each rank's; 0: auto
 };
 
 struct ParallelConfig {
@@ -103,7 +103,7 @@ struct Config {
   CheckpointConfig checkpoint;
   RunConfig run;
 
-  std::map<std::string, Origin> origins;  // of every key that is not built in
+  std::map<std::string, Origin> origins;  // every key whose value is not built in
   Origin origin(const std::string& key) const;
 
   // Rows of sequence_length tokens in one optimizer step, over all ranks.

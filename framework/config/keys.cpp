@@ -35,8 +35,8 @@ ConfigKey constant(ConfigKey key, ConfigValue value) {
   return key;
 }
 
-constexpr double kMost = 1e15;        // of counts: a double holds it
-constexpr double kMostRanks = 65536;  // of degrees and threads
+constexpr double kMost = 1e15;        // the largest count: a double holds it
+constexpr double kMostRanks = 65536;  // the largest degree or number of threads
 
 void add_model(std::vector<ConfigKey>& keys) {
   ConfigKey vocab{.path = "model.vocab_size", .least = 2, .most = 1 << 30, .nullable = true};

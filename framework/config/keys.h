@@ -20,9 +20,9 @@ struct ConfigKey {
   enum class Kind : uint8_t { boolean, integer, real, choice, text, pair, sources };
   std::string path;  // "train.num_steps"
   Kind kind = Kind::integer;
-  double least = -std::numeric_limits<double>::infinity();  // of integers, reals and the members of pairs
+  double least = -std::numeric_limits<double>::infinity();  // bounds integers, reals and the members of pairs
   double most = std::numeric_limits<double>::infinity();
-  std::vector<std::string> choices{};  // of choices; of integers: words allowed instead ("auto")
+  std::vector<std::string> choices{};  // a choice: its words; an integer: words allowed instead ("auto")
   bool nullable = false;
   std::vector<std::string> built{};  // not empty: the values that are built, all others are refused by name
   enum class Resume : uint8_t { may_change, must_match } resume = Resume::may_change;

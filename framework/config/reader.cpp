@@ -15,7 +15,8 @@ namespace og {
 
 namespace {
 
-constexpr int kMaxFiles = 100;  // of a config: files that include the next one twice each grow without end
+constexpr int kMaxFiles =
+    100;  // a config may have so many: files that include the next one twice each grow without end
 
 // What sets a key, in the order of precedence.
 struct Setting {

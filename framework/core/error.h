@@ -1,6 +1,6 @@
 // Errors. Everything that can go wrong is an Error carrying the exit status that the program will return; what() is the
 // whole message a user sees. OG_CHECK is for programmer errors (status 1: it adds file and line); user mistakes call
-// fail() with the status that docs/interface names and say which key, file, line or rank, expected, found, what to do.
+// fail() with the status that README.md lists and say which key, file, line or rank, expected, found, what to do.
 // Thread safe.
 #pragma once
 

@@ -11,7 +11,7 @@ namespace og {
 
 namespace {
 
-constexpr size_t kLongestLine = size_t{64} << 20;  // of a first line that is read to find out what it is
+constexpr size_t kLongestLine = size_t{64} << 20;  // longest first line that is read to find out what the file is
 constexpr std::string_view kSpace = " \t\r\n";
 
 struct Beginning {
@@ -24,7 +24,7 @@ struct Beginning {
     long_line
   };
   Kind kind = Kind::text;
-  std::string problem;  // of faulty, and of an object without the text field
+  std::string problem;  // set for faulty lines and for objects without the text field
 };
 
 // By the first line that is not blank.

@@ -16,7 +16,7 @@ struct BadLine {
   enum class Kind : uint8_t { not_json, lone_surrogate, not_an_object, no_field, not_a_string, nul };
   Kind kind;
   std::string what;    // "\"text\" is null": few different ones, to be counted
-  std::string detail;  // of this line: where in it, what else it has; may be empty
+  std::string detail;  // where in the line, what else it has; may be empty
 };
 
 // The string `text_field` of the object, or what is wrong with the line.

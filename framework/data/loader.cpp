@@ -181,7 +181,7 @@ void Loader::fill(const Set& set, int64_t row, int32_t* tokens, int32_t* targets
   int64_t document = file->document_of(begin - set.first_token[f]);
   int64_t document_begin = set.first_token[f] + file->document(document).first;
   int64_t document_end = set.first_token[f] + file->document(document).second;
-  int64_t start = 0;  // of the current document in this row
+  int64_t start = 0;  // where the current document begins in this row
   int32_t before = begin == 0 ? options_.end_of_document : set.token(f, begin - 1);
   for (int64_t at = begin; at < end; ++at) {
     if (at == document_end) {

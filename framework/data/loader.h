@@ -51,19 +51,19 @@ class Loader {
   Batch rows(Pool& pool, int64_t first, int64_t count) const;
   Batch rows(Pool& pool, std::span<const int64_t> which) const;
 
-  int64_t rows_per_epoch() const;  // of all sources together
+  int64_t rows_per_epoch() const;  // all sources together
   int64_t epoch_of(int64_t row) const { return row / rows_per_epoch(); }
   int64_t num_tokens() const;
   int64_t num_documents() const;
   int64_t num_empty_documents() const { return num_empty_; }  // nothing but their end
-  int64_t tokens_left_out() const;                            // of each epoch: what fills no row
+  int64_t tokens_left_out() const;                            // each epoch leaves out what fills no row
   // Hash of the files' contents and weights: with the same options, equal identities give equal rows.
   const std::string& identity() const { return identity_; }
 
  private:
   struct Set {  // files that are mixed with one weight
     std::vector<TokenFile> files;
-    std::vector<int64_t> first_token;  // of each file, and the total
+    std::vector<int64_t> first_token;  // where each file begins, and the total
     int64_t num_rows = 0;
     uint64_t key = 0;
     int64_t num_tokens() const { return first_token.back(); }
@@ -71,7 +71,7 @@ class Loader {
   };
   struct Place {
     size_t set;
-    int64_t row;  // of that set, counting through its epochs
+    int64_t row;  // the row within that set, counting through its epochs
   };
   Place place_of(int64_t row) const;
   void fill(const Set& set, int64_t row, int32_t* tokens, int32_t* targets, int32_t* starts, int64_t& valid) const;

@@ -97,7 +97,7 @@ TokenFile::TokenFile(const std::string& path, bool verify_ids) : file_(path) {
   if (hash(header_part) != header_hash) damaged(path, "wrong checksum of the header");
 
   const Header header(path, {reinterpret_cast<const char*>(header_part.data()), header_part.size()});
-  constexpr int64_t kMost = int64_t{1} << 48;  // of counts: no sum or product of sizes below overflows
+  constexpr int64_t kMost = int64_t{1} << 48;  // the largest count: no sum or product of sizes below overflows
   const std::string& type = header.string("dtype");
   if (type != "U16" && type != "I32") damaged(path, "header: dtype is {}, expected U16 or I32", type);
   wide_ = type == "I32";

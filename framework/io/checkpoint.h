@@ -22,7 +22,7 @@ struct CheckpointTensor {
   Shape global_shape;
   Shape begin;
   Tensor tensor;                 // f32, f64, i32 or i64; read by save, written by load
-  bool this_rank_writes = true;  // of the ranks that hold the same box, exactly one
+  bool this_rank_writes = true;  // true on exactly one of the ranks that hold the same box
 };
 
 struct CheckpointBox {

@@ -39,7 +39,7 @@ std::string name_in_shard(const CheckpointTensor& t) {
 struct Shard {
   std::string name;  // empty: this rank writes nothing
   std::vector<NamedTensor> tensors;
-  std::vector<const CheckpointTensor*> from;  // of the same length
+  std::vector<const CheckpointTensor*> from;  // the tensor that each came from
   Json boxes = Json::array();
 };
 

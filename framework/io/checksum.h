@@ -21,7 +21,7 @@ class RunningChecksum {
  public:
   RunningChecksum();
   void add(std::span<const std::byte> bytes);
-  std::string value() const;  // of all that was added
+  std::string value() const;  // covers all that was added
 
  private:
   struct Free {

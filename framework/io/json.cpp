@@ -98,7 +98,7 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
  private:
   struct Open {
     Json value;
-    std::string key;  // of the member that comes next
+    std::string key;  // names the member that comes next
   };
   bool refuse(std::string why) {
     problem = std::move(why);

@@ -13,9 +13,9 @@ namespace og {
 struct YamlNode {
   enum class Kind { null, scalar, sequence, map };
   Kind kind = Kind::null;
-  std::string text;          // of scalars
+  std::string text;          // set for scalars
   bool quoted = false;       // 'x' or "x": a string whatever it looks like
-  int line = 0, column = 0;  // of the first character, from 1
+  int line = 0, column = 0;  // where the first character stands, from 1
   std::vector<YamlNode> items;
   std::vector<std::pair<YamlNode, YamlNode>> entries;
 

@@ -42,11 +42,11 @@ struct LayerContext {
 // Rows that are trained in segments: what must be known of the whole row.
 struct SegmentedRow {
   int64_t length = 0;
-  // Choices of experts in the segments so far, i32. One tensor for all segments: when the last of them has been routed,
-  // each finds the row's counts in it.
+  // How often each expert was chosen in the segments so far, i32. All segments of a row share one tensor and add to it.
+  // After the last segment has been routed it holds the counts of the whole row, where every segment reads them.
   struct Choices {
-    Tensor of_rows_BE;   // what capacities count: each row of the batch by itself, over the ranks that hold parts of it
-    Tensor of_scope_GE;  // what the balance loss counts: as of_rows_BE, or [1, E] of all rows of all data ranks
+    Tensor of_rows_BE;   // for capacities: a count for each row of the batch, summed over the ranks that share the row
+    Tensor of_scope_GE;  // for the balance loss: the same, or [1, E], one count over all rows of all data ranks
   };
   std::map<const void*, Choices> choices{};  // by channel part
 };
@@ -56,8 +56,8 @@ struct StepContext {
   Tape& tape;
   Mesh& mesh;
   const SeqContext& seq;
-  int64_t rows_in_step =
-      1;  // rows of the whole optimizer step over all ranks and micro steps: the mean of auxiliary losses
+  // Rows in the whole optimizer step, over all ranks and micro steps: auxiliary losses are a mean over them.
+  int64_t rows_in_step = 1;
   bool training = true;
   SegmentedRow* row = nullptr;  // null: seq is the whole row
 

@@ -21,9 +21,9 @@ struct OptionSpec {
   std::string name;  // "num_heads"
   Kind kind = Kind::integer;
   OptionValue fallback;  // the default; monostate: null, which is then allowed, or, if `required`, nothing
-  double least = -std::numeric_limits<double>::infinity();  // of integers and reals, inclusive
+  double least = -std::numeric_limits<double>::infinity();  // bounds integers and reals, inclusive
   double most = std::numeric_limits<double>::infinity();
-  std::vector<std::string> choices{};  // of choices
+  std::vector<std::string> choices{};  // the words of a choice
   bool required = false;
   bool nullable = false;
   std::string help{};  // one line with units

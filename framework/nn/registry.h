@@ -1,4 +1,4 @@
-// The types of sequence mixers and channel parts by name, with their options. mixers/registry.cpp lists them: one line
+// The types of sequence mixers and channel parts by name, with their options. registry.cpp lists them: one line
 // each.
 #pragma once
 

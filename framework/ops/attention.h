@@ -6,7 +6,7 @@
 namespace og {
 
 struct AttentionOptions {
-  double scale = 0;     // of q.k; 0: 1 / sqrt(width of the keys)
+  double scale = 0;     // multiplies q.k; 0: 1 / sqrt(width of the keys)
   int64_t window = 0;   // keys a query sees, itself included; 0: all
   bool softmax = true;  // false: scores weight the values as they are (AttentionPiece)
 };

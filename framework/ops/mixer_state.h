@@ -20,7 +20,8 @@ struct MixerState {
     return found == values.end() ? Value() : found->second;
   }
   void set(const std::string& name, Value v) { values[name] = std::move(v); }
-  // Names whose value [B, S, ..] after a piece is the one before it with the piece's rows behind it.
+  // Names of the values that grow (keys and values of attention), [B, S, ..] with S the tokens so far: a piece appends
+  // its rows to the value that it was given.
   std::set<std::string> growing;
 };
 

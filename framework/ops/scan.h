@@ -31,7 +31,7 @@ struct ScanStreams {
   Value q{}, k{}, v{};  // [B,T,H,K], [B,T,H,K], [B,T,H,V]
   Value g{};            // natural logarithm of the gate, <= 0: absent, [B,T,H] or [B,T,H,K] (Recurrence::gate)
   Value beta{};         // [B,T,H] with the delta rule, else absent
-  double scale = 1;     // of q
+  double scale = 1;     // multiplies q
 };
 
 // Programmer errors in shapes, types and placements. start_BT i32 [B,T]; initial_state [B,H,K,V] or absent.

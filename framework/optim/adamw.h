@@ -21,7 +21,7 @@ enum class OptimizerSharding : uint8_t { none, zero1 };
 // The elements of one parameter that this rank updates and holds moments of; perhaps none.
 struct OwnedElements {
   Parameter* parameter = nullptr;
-  ElementRange range;  // of the parameter as this rank holds it, flat
+  ElementRange range;  // counts elements of the parameter as this rank holds it, flat
 };
 // One for each parameter, in the order of the store.
 std::vector<OwnedElements> owned_elements(ParameterStore& store, OptimizerSharding sharding);

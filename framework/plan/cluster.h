@@ -16,7 +16,7 @@ struct Cluster {
   // A rank runs on one GPU, or on its share of the cores of a node.
   Device device = Device::core;
   int devices_per_node = 1;
-  double memory_bytes = 0;  // of one device
+  double memory_bytes = 0;  // one device's
   // What one device reaches, not what its data sheet says.
   double products = 0;   // FLOP/s of matrix products in the run's precision
   double mixers = 0;     // FLOP/s of recurrences, model FLOPs
@@ -24,8 +24,8 @@ struct Cluster {
   double memory = 0;     // bytes/s
   // How often a step touches each byte that it saves for backward: the norms, gates and additions around the products.
   double activation_passes = 0;
-  double overhead_seconds = 0;  // of a step, whatever its size
-  Link inside, across;          // of two devices in one node, in two nodes
+  double overhead_seconds = 0;  // added to every step, whatever its size
+  Link inside, across;          // between two devices in one node, in two nodes
 
   int devices() const { return nodes * devices_per_node; }
 };

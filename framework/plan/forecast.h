@@ -20,7 +20,7 @@ struct Layout {
 struct CollectiveForecast {
   std::string axis, site;
   Verb verb;
-  double calls = 0, bytes = 0, seconds = 0, exposed = 0;  // of a step on one rank
+  double calls = 0, bytes = 0, seconds = 0, exposed = 0;  // one step on one rank
 };
 
 struct MemoryForecast {  // bytes of the rank that takes most

@@ -16,7 +16,7 @@ struct Stage {
   std::vector<LayerCounts> chunks;
   bool embeds = false, has_head = false;
   double layers(size_t kind) const;
-  double end_elements(const ModelProbe& probe) const;  // of embedding, head, final norm; all tensor ranks together
+  double end_elements(const ModelProbe& probe) const;  // embedding, head, final norm; all tensor ranks together
 };
 
 // Keeps references: to everything that it is made from.
@@ -34,7 +34,7 @@ struct LayoutWork {
   double element;                                // bytes of a weight, an activation, a gradient that travels
   // Of one data rank. Segments are micro steps of fewer tokens; all but the last of a row run forward twice.
   double rows, micro_rows, segments;
-  double tokens, most_tokens;  // of one rank at once: the mean, and where pieces differ the longest
+  double tokens, most_tokens;  // on one rank at once: the mean, and the longest where pieces differ
   std::vector<Stage> stages;
 
   bool recomputes() const { return config.train.recompute == "block"; }
@@ -43,7 +43,7 @@ struct LayoutWork {
   // The ranks that sum a gradient: of what all hold, of an expert.
   int copies() const { return layout.degrees.data * layout.degrees.sequence; }
   int expert_copies() const { return copies() * layout.degrees.tensor / layout.degrees.expert; }
-  double dense_elements(const Stage& stage) const;  // of layers, of one rank
+  double dense_elements(const Stage& stage) const;  // layers alone, on one rank
   double expert_elements(const Stage& stage) const;
 };
 

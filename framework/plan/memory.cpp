@@ -49,8 +49,8 @@ MemoryForecast of_stage(const LayoutWork& w, size_t index) {
     if (w.recomputes()) own += k.saved_per_token * w.most_tokens;
     working = std::max(working, own);
     if (d.sequence > 1) states += count * k.state_bytes * w.rows;
-    // At the borders of segments: a state before and one after. Keys of the row on every rank: those of the whole row,
-    // those that a segment puts together from them and its own, and their gradients.
+    // Every segment keeps its entry state and its exit state. A softmax layer keeps, on every rank, three tensors as
+    // long as the row: the keys and values of the row, the copy of them that a segment extends, and their gradients.
     if (w.segments > 1)
       states += count * w.rows * 2 * w.segments * k.state_bytes +
                 count * 3 * k.keys_bytes * w.most_tokens * w.segments * d.sequence;

@@ -18,13 +18,13 @@ class StageTime {
     compute();
     collectives();
   }
-  // Of one micro step, and of a step.
+  // Seconds of one micro step, and of a whole step.
   double pace() const { return (layers_seconds_ + each_exposed_) / w_.micro_steps(); }
   double seconds() const { return time_.compute_seconds + time_.exposed_seconds; }
   const TimeForecast& time() const { return time_; }
 
  private:
-  // Of causal work over contiguous pieces the last rank has (2 - 1 / P) times the mean.
+  // Causal attention over contiguous pieces: the last rank has (2 - 1 / P) times the mean work.
   double busiest(const LayerProbe& k) const {
     const bool causal = is_full_attention(w_.config.model.mixers.at(k.mixer));
     const bool balanced = w_.sequence.softmax == SoftmaxMethod::ulysses || w_.sequence.order == SequenceOrder::zigzag;
@@ -33,8 +33,9 @@ class StageTime {
 
   void compute() {
     const Cluster& c = w_.cluster;
-    // Segments' first walk writes and reads activations once more; a recomputed block's first pass leaves them in
-    // cache, where the next block finds its buffers.
+    // Forward is one pass, backward two. Segments run forward twice, except the last: 4 - 1 / segments passes, and each
+    // moves activations through memory. Recompute runs forward twice everywhere: 4 passes. But the first of them leaves
+    // its activations in cache, in buffers that the next block uses again, so it adds no memory traffic.
     const double walks = 4 - 1 / w_.segments, passes = w_.recomputes() ? 4 : walks, t = d_.tensor,
                  width = w_.places.width();
     double products = stage_.has_head ? 3 * w_.probe.head_flops / t : 0, mixers = 0, attention = 0, saved = 0;
@@ -183,8 +184,8 @@ class StageTime {
   const Stage& stage_;
   TimeForecast time_;
   double layers_seconds_ = 0, optimizer_seconds_ = 0,
-         each_exposed_ = 0;                            // of a step, without the optimizer and gradients
-  double mixers_seconds_ = 0, attention_seconds_ = 0;  // of one micro step
+         each_exposed_ = 0;                            // per step, without the optimizer and gradients
+  double mixers_seconds_ = 0, attention_seconds_ = 0;  // per micro step
 };
 
 }  // namespace

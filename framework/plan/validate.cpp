@@ -17,7 +17,7 @@ constexpr double kMemoryBound = 0.10, kTimeBound = 0.25;
 struct Case {
   const char* name;
   const char* model;   // what follows `model:`
-  const char* length;  // of a row
+  const char* length;  // tokens of a row
   const char* rows;    // `train:`
   const char* two;     // degrees on two ranks
 };

@@ -16,7 +16,7 @@ struct MixerRun {
   int64_t chunk = 64;
   Backend backend = Backend::cpu;
   int ranks = 1;
-  int threads = 1;  // of each rank
+  int threads = 1;  // each rank's
 };
 
 using NamedTensors = std::map<std::string, Tensor>;

@@ -13,7 +13,7 @@ namespace og {
 using RowSource = std::function<Batch(int64_t first, int64_t count)>;
 
 struct Evaluation {
-  double loss_sum = 0;  // of -log p, nats
+  double loss_sum = 0;  // sum of -log p, nats
   double valid_tokens = 0;
   std::vector<double> loss_at, tokens_at;  // the same by position in the row, if asked for
   double loss() const { return loss_sum / valid_tokens; }

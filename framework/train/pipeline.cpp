@@ -63,8 +63,9 @@ class Pipeline {
   int owner(int chunk) const { return chunk % stages(); }
   SegmentedRows& rows(const Unit& u) { return rows_[static_cast<size_t>(u.micro)]; }
 
-  // Leaves are reported in the last backward pass of each chunk, so that the sums over a chunk's gradients are under
-  // way while the chunks before it still walk back. What several chunks use has uses on the tapes of those until then.
+  // The last backward pass of a chunk reports the leaves whose gradients are complete. Their sums over ranks then
+  // travel while earlier chunks still walk back. A parameter that several chunks use (tied embeddings) still has uses
+  // on the tapes of the others, so it is reported by the last of them.
   template <class UnitOf>
   void walk(const std::vector<PipelineAction>& actions, UnitOf&& unit_of, SideOutputs& side,
             const std::function<void(Slot&)>& on_leaf_ready) {

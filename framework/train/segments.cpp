@@ -54,7 +54,8 @@ SegmentRun SegmentedRows::begin_quiet(int64_t s) {
 }
 
 void SegmentedRows::end_quiet(SegmentRun& run) {
-  // What grows holds all that it held before: only the longest is kept.
+  // A growing value (keys and values of attention) after this segment begins with its own value before it. One copy,
+  // the longest, therefore serves all segments; the shorter ones are dropped here.
   const auto s = static_cast<size_t>(run.segment);
   for (MixerState& state : entries_[s])
     for (const std::string& name : state.growing) state.values.erase(name);

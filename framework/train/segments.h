@@ -37,7 +37,7 @@ struct BatchPiece {
 };
 
 struct RowsOptions {
-  int64_t rows_in_step = 1;    // of the whole optimizer step: the mean of auxiliary losses
+  int64_t rows_in_step = 1;    // rows in the whole optimizer step: auxiliary losses are a mean over them
   int64_t segment_length = 0;  // 0: whole rows
   bool recompute = false;      // whole rows only
 };
@@ -84,10 +84,11 @@ class SegmentedRows {
   const RowsOptions options_;
   SegmentedRow row_;
   int64_t segment_ = 0;
-  States longest_;               // of the last segment: what grows in earlier ones is its beginning
+  States longest_;  // the last segment's entries: growing values of earlier segments are beginnings of these
   std::vector<States> entries_;  // by segment, without what grows
-  std::vector<Pins> pins_;       // of the segments that run twice
-  std::vector<std::map<std::string, Tensor>> gradients_;  // of the entry states of the segment walked last, by layer
+  std::vector<Pins> pins_;       // one for each segment that runs twice
+  std::vector<std::map<std::string, Tensor>>
+      gradients_;  // gradients of the entry states of the segment walked last, by layer
 };
 
 // The sum of the losses of this rank's tokens; nothing is kept. visit, if given: each segment with the losses of its

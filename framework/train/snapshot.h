@@ -13,7 +13,7 @@ struct RunPosition {
   int64_t step = 0;  // optimizer steps done
   int64_t rows = 0;  // rows of data consumed: the loader's position
   int64_t tokens = 0;
-  double seconds = 0;  // of training
+  double seconds = 0;  // time spent training
 };
 
 // A checkpoint that somebody named, with --resume or --init, for a run to begin with.

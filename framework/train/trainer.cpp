@@ -64,7 +64,7 @@ class Trainer {
   std::string tried_;  // the newest checkpoint whose weights are known to give a loss
   std::vector<double> speeds_;
   StepMetrics last_;
-  double comm_seconds_ = 0, comm_exposed_ = 0;  // of all steps before this one
+  double comm_seconds_ = 0, comm_exposed_ = 0;  // all steps before this one
   int64_t steps_since_start_ = 0;
   int64_t buffer_growths_ = 0;  // how often a step after the second took memory from the system
   Start start_;

@@ -40,7 +40,7 @@ struct CollectiveCount {
   int64_t calls = 0;
   int64_t bytes = 0;           // received from other ranks; all_reduce of n bytes on P ranks: 2 n (P - 1) / P
   double seconds = 0;          // from start to completion, summed
-  double exposed_seconds = 0;  // of these, blocked in wait()
+  double exposed_seconds = 0;  // the part blocked in wait()
 };
 
 // The counts of one rank over all its groups. Groups made by split() share their parent's.

@@ -104,7 +104,8 @@ std::shared_ptr<const ExpertRoute> make_route(Context& cx, const Tensor& experts
 
   // What arrives: by source rank, then local expert. Wanted: by local expert, then source rank.
   const auto* rows = received.data<const int32_t>();
-  std::vector<int64_t> first(static_cast<size_t>(ranks * local));  // of each (source, expert) in the received rows
+  // Where each (source, expert) begins in the received rows.
+  std::vector<int64_t> first(static_cast<size_t>(ranks * local));
   int64_t num_received = 0;
   for (int64_t i = 0; i < ranks * local; ++i) {
     first[static_cast<size_t>(i)] = num_received;

@@ -124,7 +124,7 @@ struct GatherBackward final : DimFunction {
 };
 
 struct AllToAllBackward final : CollectiveFunction {
-  std::vector<int64_t> send_rows, recv_rows;  // of the forward
+  std::vector<int64_t> send_rows, recv_rows;  // as forward used them
   const char* name() const override { return "all_to_all_rows"; }
   void backward(Context& cx) override {
     contribute(cx, input(0),

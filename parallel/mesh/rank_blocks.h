@@ -16,7 +16,7 @@ class RankBlocks {
 
   Shape part_shape(int rank) const { return with_dim(extents_[static_cast<size_t>(rank)]); }
   Shape whole_shape() const { return with_dim(first_.back()); }
-  const std::vector<int64_t>& rows() const { return rows_; }  // of `inner` elements, that each rank holds
+  const std::vector<int64_t>& rows() const { return rows_; }  // rows of `inner` elements that each rank holds
   // A tensor as the rows that transports move.
   Tensor as_rows(const Tensor& t) const;
 

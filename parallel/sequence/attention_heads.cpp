@@ -18,8 +18,9 @@ struct Group {
 };
 
 struct HeadShards {
-  HeadPlan queries, keys;     // the ranks' key heads may overlap
-  std::vector<Group> groups;  // of this rank; one, unless its query heads end inside a key head's; none without heads
+  HeadPlan queries, keys;  // the ranks' key heads may overlap
+  // This rank's: one; more if its query heads begin or end inside a key head's; none without heads.
+  std::vector<Group> groups;
 
   HeadShards(int64_t num_queries, int64_t num_keys, HeadTransport transport, const Comm& comm)
       : queries{transport, num_queries, shares_of_heads(num_queries, comm.size())}, keys{transport, num_keys, {}} {

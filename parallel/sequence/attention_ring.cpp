@@ -117,7 +117,7 @@ struct RingAttention final : Function {
     const bool wants_block = dk.tensor.defined() || dv.tensor.defined();
     const int size = seq.comm->size();
     Block here = own;
-    Hop gradients;  // of the block that is here, summed over its owner and the ranks since
+    Hop gradients;  // gradients of the block that is here, summed over its owner and the ranks since
     for (int step = 0; step < size; ++step) {
       const int source = rank_at(-step);
       Hop next;

@@ -29,7 +29,7 @@ struct SeqContext {
   SequenceOptions options{};
 
   bool zigzag() const { return options.order == SequenceOrder::zigzag; }
-  int shards_of_rank() const { return zigzag() ? 2 : 1; }  // of a row of the batch
+  int shards_of_rank() const { return zigzag() ? 2 : 1; }  // each row of the batch has so many shards on a rank
   int num_shards() const { return static_cast<int>(first.size()) - 1; }
   int owner(int shard) const { return shard < comm->size() ? shard : num_shards() - 1 - shard; }
   // The shard that a row in memory is, on this rank or another.

@@ -28,8 +28,8 @@ struct GroupLinks {
 // Of one rank, one layer, forward.
 struct LayerTraffic {
   double summary_bytes = 0;  // linear layers
-  double stream_bytes = 0;   // of all streams and o, over this rank's tokens
-  double key_bytes = 0;      // of K and V, or of k, v and gates
+  double stream_bytes = 0;   // all streams and o, over this rank's tokens
+  double key_bytes = 0;      // K and V, or k, v and gates
   double local_seconds = 0;  // work that needs no other rank
   bool whole_heads = true;   // the heads divide by the ranks
 };

@@ -15,7 +15,7 @@ class SequenceGather {
 
  private:
   SeqContext seq_;
-  Shape shape_;  // of rows of the batch
+  Shape shape_;  // rows of the batch
   Tensor flat_;  // the ranks' pieces one after another
   Transfer transfer_;
 };

@@ -11,7 +11,7 @@ namespace og {
 namespace {
 
 struct Rows {
-  int64_t begin = 0, end = 0;  // of the whole sequence; negative: before its first token
+  int64_t begin = 0, end = 0;  // positions in the whole sequence; negative: before its first token
   int64_t count() const { return std::max<int64_t>(0, end - begin); }
   Rows with(Rows other) const { return {std::max(begin, other.begin), std::min(end, other.end)}; }
 };

@@ -33,7 +33,7 @@ class ToHeads {
 
  private:
   HeadRange own_;
-  int rank_;  // of the stream's shape
+  int rank_;  // the stream's number of dims
   int64_t length_;
   std::optional<HeadExchange> exchange_;
   std::optional<SequenceGather> gather_;

@@ -103,12 +103,16 @@ struct Scan final : Function {
     });
   }
 
-  // ring: the streams that a piece is summarised from travel; other methods: its summary.
+  // Starts the exchange of states. In ring the streams of each piece travel, and every rank summarises the pieces that
+  // it receives; in all other methods the summary of a piece travels.
   template <class T>
   std::unique_ptr<StateExchange> start(const StateCall& call, const Tensor& d_o = {}) const {
     if (seq.options.linear != LinearMethod::ring) return start_state_exchange(seq.options.linear, call);
     const bool forward = call.direction == Direction::forward;
-    // Behind A, which only backward needs: forward gives it, and of q and v only the shape is read.
+    // A block holds, in this order: A (empty in forward, which computes it), k (backward: q), v (backward: dO), start,
+    // and then those of k (backward of the delta rule), g and beta that exist. A forward summary reads the shape of q
+    // alone, so k stands for q. A backward summary reads the shape of v alone, so dO stands for v; without the delta
+    // rule it reads the shape of k alone, so q stands for k.
     RingBlock own{forward ? call.cx.empty({0}, dtype()) : call.own.a, forward ? k : q, forward ? v : d_o, seq.start_BT};
     const bool sends_k = !forward && recurrence.delta;
     for (const Tensor& t : {sends_k ? k : Tensor(), g, beta})

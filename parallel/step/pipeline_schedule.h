@@ -13,7 +13,7 @@ namespace og {
 struct PipelineAction {
   bool forward = true;
   int64_t micro = 0;
-  int chunk = 0;  // of the P V chunks of the model
+  int chunk = 0;  // one of the P V chunks of the model
 };
 
 // virtual_stages 1: 1F1B. Every micro step once forward and once backward through every chunk of the stage.

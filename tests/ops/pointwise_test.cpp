@@ -73,7 +73,7 @@ TEST(PointwiseAndShape, EmptyInputsGiveEmptyOutputs) {
     if (std::string(row.name) == "reshape") continue;
     Tape tape(cx);
     const Value y = row.op(tape, leaves);
-    if (y.shape().count() > 0) continue;  // of vectors alone
+    if (y.shape().count() > 0) continue;  // its inputs are vectors alone: none is empty
     tape.backward(weighted_sum(tape, y, 1));
     for (const Value& leaf : leaves) {
       ASSERT_TRUE(leaf.slot()->has_gradient()) << row.name;

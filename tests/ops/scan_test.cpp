@@ -82,7 +82,7 @@ std::vector<Recurrence> recurrences(ScanForm form = ScanForm::automatic) {
   return all;
 }
 
-// mixers.md, section 7.
+// Four tokens whose states and outputs were worked out by hand, outside the program.
 struct Golden {
   Context cx;
   Tensor q = numbers(cx, {1, 4, 1, 2}, {1, 0, 1, 1, 0, 2, 1, -1});

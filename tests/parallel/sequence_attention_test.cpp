@@ -182,7 +182,7 @@ TEST(SequenceAttention, LocalWorkOverlapsTheGather) {
           comm.barrier({"startup"});
           cx.profile.reset();
           tape.backward(sequence_attention(tape, q, k, v, {}, seq, nullptr));
-          std::vector<TimedEvent> events[2];  // of the forward and the backward pass
+          std::vector<TimedEvent> events[2];  // one list for the forward pass, one for the backward pass
           int pass = -1;
           for (const TimedEvent& e : cx.profile.events()) {
             if (e.name == "attention.forward start" && pass < 0) pass = 0;

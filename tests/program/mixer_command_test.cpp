@@ -181,7 +181,8 @@ class MixerCommand : public ::testing::Test {
   std::string message_;
 };
 
-// mixers.md, section 7: GLA from S_0 = I with do = 1; hgrn2, where dg has the path through k.
+// The same four tokens worked out by hand as in tests/ops/scan_test.cpp: GLA from S_0 = I with do = 1; hgrn2, where dg
+// has the path through k.
 TEST_F(MixerCommand, GoldenFile) {
   const Tensor one = numbers({1}, {1});
   Tensor g = numbers({1, 4, 1, 2}, {.5, 1, .25, .5, 1, .5, .5, .25});

@@ -11,8 +11,8 @@ namespace {
 constexpr Site kSite{"bench"};
 constexpr int64_t kLayerLength = 2048, kStepLength = 256;
 constexpr int64_t kSecond = 4;
-constexpr double kSeconds = 4;        // of one rank's pass
-constexpr double kMemoryShare = 0.4;  // of what is free: the method under check needs its own
+constexpr double kSeconds = 4;        // the longest that one rank's pass may take
+constexpr double kMemoryShare = 0.4;  // share of free memory; the method under check needs the rest
 }  // namespace
 
 SequenceChecks::SequenceChecks(const SubjectOptions& subject, Comm& comm, int ranks_on_machine,

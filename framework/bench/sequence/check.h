@@ -33,7 +33,7 @@ class SequenceChecks {
   void check(const SequenceMethod& method, const Extent& extent);
   void remember(const std::string& method, const CheckOutcome& outcome);
   const CheckOutcome* longest(const std::string& method) const;                // null: never checked
-  double error(const SequenceResult& found, const SequenceResult& reference);  // of the worst rank; collective
+  double error(const SequenceResult& found, const SequenceResult& reference);  // the largest of any rank; collective
   double allowed() const { return allowed_; }
   // Seconds and memory of one rank's pass; one has been learned.
   PassCost cost(const Extent& extent) const { return one_.of(extent); }

@@ -6,7 +6,7 @@
 namespace og {
 
 namespace {
-constexpr double kCaches = 0.05;  // of a power: half as much again over 4096 times the length
+constexpr double kCaches = 0.05;  // added to an exponent: half as much again over 4096 times the length
 }  // namespace
 
 Extent longer(const Extent& from, const Extent& wanted, int64_t factor) {

@@ -14,7 +14,7 @@ struct Extent {
 };
 
 struct PassCost {
-  double seconds = 0, bytes = 0, memory = 0;  // of one pass; bytes received and peak of a rank
+  double seconds = 0, bytes = 0, memory = 0;  // for one pass: seconds, bytes that a rank receives, its peak of memory
 };
 
 // How seconds a token grow with the length L: linear layers, not (a little for caches); softmax attention and left

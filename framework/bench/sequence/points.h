@@ -17,8 +17,8 @@ struct SequencePoint {
   std::string reason;
   PassCost estimated;
   PassCost cost;                 // the median pass
-  double exposed_seconds = 0;    // of it, blocked in communication: the most of any rank
-  double tokens_per_second = 0;  // of the group; the median
+  double exposed_seconds = 0;    // the part blocked in communication: the most of any rank
+  double tokens_per_second = 0;  // the whole group's; the median
   double least = 0, most = 0;    // tokens a second
   double check_error = 0;        // against one rank alone
   Extent checked;                // at this extent: the point's own, or the longest affordable

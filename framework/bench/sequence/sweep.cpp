@@ -13,7 +13,7 @@ namespace og {
 
 namespace {
 
-constexpr double kAnnounceTokens = 1 << 16;  // of a pass that only the estimate of the whole sweep needs
+constexpr double kAnnounceTokens = 1 << 16;  // length of a pass that only the estimate of the whole sweep needs
 constexpr double kOtherCheck = 4;            // a check is made again where the longest so far is this much shorter
 
 void say(const Comm& comm, const std::string& text) {
@@ -73,7 +73,7 @@ class Sweep {
     say(comm_,
         fmt::format("\n{:<20} {:>8} {:>6} {:>12} {:>12} {:>12} {:>10} {:>12} {:>12} {:>9} {:>9} {:>9}\n",
                     fmt::format("{} rank{}", comm_.size(), comm_.size() == 1 ? "" : "s"), "length", "rows", "tokens/s",
-                    "ms a pass", "estimated", "received", "exposed ms", "memory", "check", "made at", "held"));
+                    "ms a pass", "estimated", "received", "exposed ms", "memory", "check", "check at", "vs first"));
     for (int64_t listed : bench_.lengths) {
       run_length(listed);
       if (comm_.rank() == 0 && !bench_.json_path.empty())
@@ -148,7 +148,7 @@ class Sweep {
     double most = 0;
     for (size_t point : now) most = std::max(most, points_[point].estimated.memory);
     const bool room = group_.too_large({0, 0, most + points_[now.front()].estimated.memory}).empty();
-    std::optional<SequenceResult> first;  // of a method that was right where one rank could be asked
+    std::optional<SequenceResult> first;  // result of a method that was right where one rank could be asked
     std::string first_method;
     for (size_t i = 0; i < now.size(); ++i) {
       SequencePoint& p = points_[now[i]];

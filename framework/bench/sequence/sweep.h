@@ -36,7 +36,7 @@ struct SequenceBench {
 // What a sweep has before it.
 struct SweepForecast {
   int64_t points = 0, not_run = 0, taken_over = 0;
-  double seconds = 0, bytes = 0;  // of all passes; received by the rank that receives the most
+  double seconds = 0, bytes = 0;  // all passes together; bytes of the rank that receives the most
 };
 
 // Collective. Rank 0 prints as it goes. Points whose result is wrong have no figures and the status "refused". Ranks

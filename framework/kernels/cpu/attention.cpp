@@ -14,7 +14,7 @@ namespace og::OG_ISA {
 namespace {
 
 constexpr int64_t kBlock = 64;    // queries, and keys, of a block
-constexpr int64_t kWidest = 256;  // of keys and values; wider heads run in the reference
+constexpr int64_t kWidest = 256;  // widest keys and values; wider heads run in the reference
 constexpr float kLowest = -1e30F;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 

@@ -9,7 +9,7 @@ namespace og::OG_ISA {
 
 #ifdef __AVX512F__
 constexpr int64_t kLanes = 16;
-constexpr int kTileVectors = 4;  // of a tile of 6 rows: 24 sums of the 32 registers
+constexpr int kTileVectors = 4;  // a tile of 6 rows: 24 sums in the 32 registers
 #else
 constexpr int64_t kLanes = 8;
 constexpr int kTileVectors = 2;  // 12 sums of the 16 registers

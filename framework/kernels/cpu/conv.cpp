@@ -120,7 +120,7 @@ struct BackwardStrip {
   const ConvInputs<float>& in;
   Strip strip;
   alignas(64) float dweight[kMostTaps][kStrip] = {}, dbias[kStrip] = {};
-  alignas(64) float dz[2 * kTokens][kStrip];  // of token t in row t mod 2 kTokens; a block reads the one before it
+  alignas(64) float dz[2 * kTokens][kStrip];  // token t lies in row t mod 2 kTokens; a block reads the one before it
 
   BackwardStrip(const ConvGradients<float>& gradients, const ConvInputs<float>& inputs, int64_t first, int64_t width)
       : out(gradients), in(inputs), strip(inputs, first, width) {}

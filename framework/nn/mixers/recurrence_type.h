@@ -22,7 +22,7 @@ struct StreamSpec {
   std::string dims;  // "BTHK"
   std::string help;
   bool required = true;
-  double most = std::numeric_limits<double>::infinity();  // of its elements; 0 for log gates
+  double most = std::numeric_limits<double>::infinity();  // the largest value of an element; 0 for log gates
 };
 
 struct RecurrenceCall {

@@ -40,7 +40,7 @@ constexpr int64_t kShortStep = 512, kLongStep = 2048;  // tokens
 }  // namespace
 
 Link measure_link(Comm& comm) {
-  constexpr int64_t kMessage = int64_t{4} << 20;  // of one rank
+  constexpr int64_t kMessage = int64_t{4} << 20;  // one rank's part, bytes
   std::vector<CommBenchRow> rows;
   for (int64_t size : {int64_t{8}, kMessage}) rows.push_back(bench_verb(comm, Verb::all_gather, size * comm.size()));
   const CommFit fit = fit_line(Verb::all_gather, rows);

@@ -87,7 +87,7 @@ ExchangeCost cost_of(const Exchange& x, const SequenceOptions& options, int rank
                      const Link& link, double rows, double tokens) {
   const double probed = x.ranks, P = ranks;
   const double received = x.row_bytes * rows + x.token_bytes * tokens;
-  const double each = received / x.calls;  // of a call, at the probed size
+  const double each = received / x.calls;  // bytes received by one call at the probed size
   const bool of_states = x.site.starts_with("mixer."), of_keys = x.of_keys;
   switch (x.verb) {
     case Verb::all_gather:

@@ -17,7 +17,7 @@ struct Exchange {
   double calls = 0;
   // Received by the rank that gets most: of a row, and of each of a rank's tokens.
   double row_bytes = 0, token_bytes = 0;
-  int blocks = 0;        // of a chain of states; 0: as the method cuts them
+  int blocks = 0;        // blocks in a chain of states; 0: as the method cuts them
   bool of_keys = false;  // keys and values of a softmax layer, also where they travel again (site "recompute")
 };
 

@@ -12,7 +12,7 @@ namespace og {
 namespace {
 
 constexpr int64_t kShort = 64, kLong = 128;   // tokens a rank; powers of two, so that size classes round them alike
-constexpr int64_t kManyElements = 2'000'000;  // of the experts of a layer: above it they are probed in a small number
+constexpr int64_t kManyElements = 2'000'000;  // a layer with more elements in its experts is probed with few of them
 
 // A layer's own memory: nothing run again.
 Config plain(Config config) {
@@ -53,7 +53,7 @@ void probe_layer(const Config& whole, LayerProbe& kind, int tensor) {
         probe_rows(probe_config(config, layers, kind.mixer, kind.channel), {.tensor = tensor}, {kShort, kLong});
     for (size_t i : {0, 1}) peaks[layers - 1][i] = rows[i].peak_bytes;
   }
-  const double more[2] = {peaks[1][0] - peaks[0][0], peaks[1][1] - peaks[0][1]};  // of a second layer
+  const double more[2] = {peaks[1][0] - peaks[0][0], peaks[1][1] - peaks[0][1]};  // what a second layer adds
   kind.saved_per_token = (more[1] - more[0]) / (kLong - kShort);
   kind.layer_fixed = more[0] - kind.saved_per_token * kShort;
   kind.working.per_token = (peaks[0][1] - peaks[0][0]) / (kLong - kShort) - kind.saved_per_token;

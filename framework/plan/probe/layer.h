@@ -27,16 +27,16 @@ struct EndsLine {
 struct LayerProbe {
   char mixer = 0, channel = 0;  // letters of the patterns
   int64_t count = 0;            // layers of this kind
-  ModelFlops flops;             // of one layer, a token, forward
+  ModelFlops flops;             // one layer, one token, forward
   // Elements of the whole layer, by how ranks share them.
   double dense = 0, tensor_cut = 0, expert = 0;
   double saved_per_token = 0;  // bytes kept for backward by one rank
   Line working;                // bytes more while the layer runs
   double layer_fixed = 0;      // bytes that do not depend on tokens: weights and gradients
-  double built_elements = 0;   // of this rank, in the layer that was probed
-  double state_bytes = 0;      // of a row: a linear layer's summary
-  double keys_bytes = 0;       // of a token: keys and values of softmax layers
-  double routed_bytes = 0;     // of a token, rows sent to experts: there and back, and again in backward
+  double built_elements = 0;   // this rank's, in the layer that was probed
+  double state_bytes = 0;      // per row: a linear layer's summary
+  double keys_bytes = 0;       // per token: keys and values of softmax layers
+  double routed_bytes = 0;     // per token, rows sent to experts: there and back, and again in backward
 };
 
 struct ModelProbe {
@@ -44,7 +44,7 @@ struct ModelProbe {
   std::vector<size_t> order;  // the kind of each layer of the model
   EndsLine ends;
   double end_matrices = 2;                        // embedding and head; 1: tied
-  double matrix_elements = 0, norm_elements = 0;  // of one of them; of the final norm
+  double matrix_elements = 0, norm_elements = 0;  // embedding or head, one of them; the final norm
   double bytes_per_element = 8;                   // weights and gradients
   double head_flops = 0;                          // a token, forward
 };

@@ -9,8 +9,8 @@
 namespace og {
 
 struct ProbedRows {
-  double peak_bytes = 0;                     // of a rank: weights, gradients, activations, working memory
-  std::vector<CollectiveCount> collectives;  // of the rank that received most, row by row
+  double peak_bytes = 0;                     // a rank's weights, gradients, activations, working memory
+  std::vector<CollectiveCount> collectives;  // from the rank that received most, row by row
 };
 
 // `layers` layers of this mixer and channel part between the ends of the model, one row a step.

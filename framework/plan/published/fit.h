@@ -21,7 +21,7 @@ struct PublishedCell {
 struct PublishedTable {
   std::string title, model;
   std::vector<PublishedCell> cells;
-  double mean_error() const;  // of absolute relative errors
+  double mean_error() const;  // mean absolute relative error
   double worst_error() const;
 };
 

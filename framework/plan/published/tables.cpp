@@ -14,7 +14,7 @@ using Constants = std::vector<double>;
 struct PublishedModel {
   Config config;
   ModelProbe probe;
-  std::vector<LayerExchanges> exchanges;  // of one kind of layer
+  std::vector<LayerExchanges> exchanges;  // for one kind of layer
   Layout layout;
   SequenceOptions sequence;
 
@@ -74,7 +74,7 @@ const char* name_on(LinearMethod m) {
 
 PublishedFit zeco_h100() {
   constexpr double kState = 32.0 * 128 * 128 * 4;  // 32 heads of 128 x 128, f32
-  constexpr int64_t kLayers = 16;                  // of the 1B model; the notes do not say
+  constexpr int64_t kLayers = 16;                  // the 1B model's; the notes do not say
   const auto link = [](const Constants& x) { return Link{x[0], x[1]}; };
   PublishedFit f{"H100",
                  "arXiv 2507.01004, numbers at second hand",

@@ -37,7 +37,7 @@ std::vector<std::string> split_at_commas(const std::vector<std::string>& words) 
 struct CommandLine::Parser {
   CLI::App app;
   bool allows_unknown = false, takes_keys = false;
-  std::vector<std::vector<std::string>*> lists;  // of options: what has commas between
+  std::vector<std::vector<std::string>*> lists;  // options whose values have commas between
 
   Parser(const std::string& name, const std::string& description) : app(description, name) {}
 
