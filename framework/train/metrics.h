@@ -24,7 +24,7 @@ struct StepMetrics {
   double data_seconds = 0, comm_seconds = 0, comm_exposed_seconds = 0;
   double expert_load_max_over_mean = 0;
   int64_t tokens_dropped = 0;
-  int64_t memory_bytes = 0;  // the most that was in tensors on any rank so far
+  int64_t memory_bytes = 0;  // the most that was in tensors on rank 0 so far
   std::optional<double> eval_loss;
 };
 
