@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 broken=0
-most_riddles=3  # of these comments are left; lower it when one goes
+most_riddles=2  # of these comments are left; lower it when one goes
 complain() { broken=1; printf '%s\n' "$1"; [ -n "${2:-}" ] && printf '%s\n' "$2" | head -n 20 | sed 's/^/    /'; }
 
 # Rooms. CMakeLists.txt is where their order stands: one og_layer a room, lowest first, each linking only those before it.
@@ -48,7 +48,7 @@ gone=$(git ls-files | perl -e '
     while ($path =~ s{/[^/]+$}{}) { $there{$path} = 1 }
     for (my $end = $_; $end =~ s{^[^/]+/}{};) { $there{"*/$end"} = 1 }
   }
-  my $own = qr{(^|/)(mine|base|x)\.(yaml|cpp|h)$|^(loss|sweep)\.png$|^fmt/core\.h$};
+  my $own = qr{(^|/)(mine|base|x|tied_gate)\.(yaml|cpp|h)$|^config\.yaml$|^(loss|sweep)\.png$|^fmt/core\.h$};
   for my $file (grep { /\.(md|h|cpp|cu|cuh)$/ } @files) {
     open(my $in, "<", $file) or next;
     my ($folder) = $file =~ m{^(.*)/};
@@ -69,9 +69,9 @@ gone=$(git ls-files | perl -e '
   }')
 [ -n "$gone" ] && complain "files that documents or comments name and that are not there:" "$gone"
 
-# A comment at the end of a line says what the thing is. One that begins with "of" leaves the reader to find the subject.
-riddles=$(git grep -nE '[^ /].*// of ' -- '*.h' '*.cpp')
-[ "$(printf '%s' "$riddles" | grep -c .)" -gt $most_riddles ] && complain "trailing comments that begin with \"of\" (at most $most_riddles, those left):" "$riddles"
+# A comment says what the thing is. One that begins with "Of", or "of" at the end of a line, leaves the reader to find the subject.
+riddles=$(git grep -nE '[^ /].*// of |^ *// Of ' -- '*.h' '*.cpp')
+[ "$(printf '%s' "$riddles" | grep -c .)" -gt $most_riddles ] && complain "comments that begin with \"of\" (at most $most_riddles, those left):" "$riddles"
 
 long=$(git ls-files '*.cpp' '*.h' '*.cu' '*.cuh' '*.sh' | xargs wc -l | awk '$1 > 800 && $2 != "total"')
 [ -n "$long" ] && complain "files over 800 lines:" "$long"

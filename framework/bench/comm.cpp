@@ -56,7 +56,7 @@ class Case {
     if (verb_ == Verb::all_reduce) std::fill_n(in_.data<float>(), in_.count(), 0.0F);
   }
 
-  // Of the first call, turn 0.
+  // Checks the result of the first call, turn 0.
   void check() const {
     const Tensor& result = out_.defined() ? out_ : in_;
     for (int64_t i = 0; result.defined() && i < result.count(); ++i) {

@@ -1,5 +1,6 @@
 // Log lines of the program: to standard error, and to the run folder's log.txt once it is open. Only rank 0 speaks
-// unless a line is an error; error lines of other ranks carry "[rank r]". Thread safe. spdlog is behind log.cpp alone.
+// unless a line is an error; error lines of other ranks carry "[rank r]". One log a process: ranks that are threads of
+// it all speak as rank 0. Thread safe. spdlog is behind log.cpp alone.
 #pragma once
 
 #include <fmt/core.h>

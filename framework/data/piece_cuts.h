@@ -37,8 +37,8 @@ class PieceCuts {
   // Characters are their UTF-8 bytes as a number; two side by side are one number of 64 bits.
   std::unordered_set<uint64_t> joined_;
   std::unordered_set<uint32_t> known_;
-  // Of the rules that replace text: first characters, later ones, whole keys of one character, and first characters of
-  // rules that give nothing or a space.
+  // From the rules that replace text: first characters, later ones, whole keys of one character, and first characters
+  // of rules that give nothing or a space.
   std::unordered_set<uint32_t> first_, later_, alone_, blank_;
 };
 

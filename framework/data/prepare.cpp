@@ -30,7 +30,7 @@ void refuse_other_encodings(const std::string& where, std::string_view text, int
          where, text_begin + bad);
 }
 
-// Of a reader of lines of which nothing was read yet. Returns how many were left out.
+// Gives f every text of the lines; nothing was read from the reader before. Returns how many lines were left out.
 int64_t read_lines(TextReader& reader, const TextRules& rules, const std::function<void(const std::string&)>& f,
                    const FileWatch& watch) {
   JsonLines texts(reader, rules);

@@ -46,7 +46,8 @@ class Checkpoint {
 
   const std::string& folder() const { return folder_; }
   const Json& metadata() const { return metadata_; }
-  // Of everything in it, tensors' checksums and metadata: equal for copies, wherever they lie, and for nothing else.
+  // Covers everything in it, tensors' checksums and metadata: equal for copies, wherever they lie, and for nothing
+  // else.
   const std::string& id() const { return id_; }
   const std::vector<CheckpointEntry>& entries() const { return entries_; }
   const CheckpointEntry* find(const std::string& name) const;
@@ -92,8 +93,8 @@ std::string checkpoint_folder(const std::string& run_folder, int64_t step);
 std::vector<std::string> list_checkpoints(const std::string& run_folder);
 // path: a checkpoint folder, or a run folder, whose newest one is meant. Neither: Error(Status::data).
 std::string find_checkpoint(const std::string& path);
-// Of `newest`, which was just saved, and those of earlier steps: removes the oldest until `keep` are left. One rank
-// calls it.
+// Counts `newest`, which was just saved, and the checkpoints of earlier steps, and removes the oldest until `keep` are
+// left. One rank calls it.
 void remove_old_checkpoints(const std::string& run_folder, const std::string& newest, int64_t keep);
 // Moves these checkpoints of the run folder to a new folder checkpoints/abandoned-at-step-<step> and returns it. There
 // they are checkpoints still, but none of the run's.

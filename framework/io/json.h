@@ -31,7 +31,7 @@ class Json {
   const char* kind_name() const;
   bool is_null() const { return kind_ == Kind::null; }
 
-  // Of another kind than asked for: Error(Status::data) that says both. real() takes integers too.
+  // A value of another kind than asked for: Error(Status::data) that says both. real() takes integers too.
   bool boolean() const;
   int64_t integer() const;
   double real() const;

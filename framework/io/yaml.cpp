@@ -129,7 +129,7 @@ void merge(YamlNode& node, const std::string& where) {
   }
   for (auto& entry : merged) {
     const auto same = [&](const auto& other) { return other.first.text == entry.first.text; };
-    // Of its own keys too: one that is given twice is the reader's to tell.
+    // The map's own keys win. One that is given twice stays twice: the reader refuses it.
     if (std::none_of(own.begin(), own.end(), same)) own.push_back(std::move(entry));
   }
   node.entries = std::move(own);

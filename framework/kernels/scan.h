@@ -42,8 +42,8 @@ struct ScanGradients {
   Put put_q = Put::write, put_k = Put::write, put_v = Put::write, put_g = Put::write, put_beta = Put::write;
 };
 
-// Of the B H pairs of batch row and head, in memory's order: a phase over some of them, so that work can be done in
-// parts.
+// A range of the B H pairs of batch row and head, in memory's order: a phase runs over some of them, so that work can
+// be done in parts.
 struct ScanRows {
   int64_t begin, end;
 };

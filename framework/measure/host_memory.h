@@ -14,7 +14,7 @@ int64_t free_memory_bytes(const std::string& root = "");
 
 // What the system can give, page cache that it would drop included, whatever control groups say.
 int64_t available_memory_bytes(const std::string& root = "");
-// Of swap space, what is free.
+// Free swap space.
 int64_t free_swap_bytes(const std::string& root = "");
 // What the limit of the address space (ulimit -v) leaves this process; no limit: the largest number.
 int64_t free_address_bytes();

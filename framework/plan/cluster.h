@@ -37,8 +37,8 @@ class Places {
   Places(const Cluster& cluster, int world);  // keeps a reference to `cluster`; world: at most devices()
   int ranks_per_node() const { return per_node_; }
   double width() const { return width_; }  // devices of a rank
-  // Of the groups of `ranks` ranks that lie `stride` apart, as the mesh cuts all ranks into them: the most nodes that
-  // one of them lies on, and the link that limits it.
+  // The mesh cuts all ranks into groups of `ranks` ranks that lie `stride` apart. The most nodes that such a group lies
+  // on, and the link that limits it.
   int nodes(int ranks, int stride) const;
   const Link& link(int ranks, int stride) const { return nodes(ranks, stride) > 1 ? cluster_.across : cluster_.inside; }
 

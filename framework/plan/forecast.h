@@ -28,7 +28,7 @@ struct MemoryForecast {  // bytes of the rank that takes most
   double total() const { return weights + gradients + optimizer + activations + states + buffers; }
 };
 
-// Of the pipeline stage that takes longest; bubble: what it waits for the others.
+// The pipeline stage that takes longest; bubble: what it waits for the others.
 struct TimeForecast {
   std::vector<CollectiveForecast> collectives;
   double compute_seconds = 0, exposed_seconds = 0, bubble_seconds = 0, overhead_seconds = 0;

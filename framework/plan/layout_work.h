@@ -32,7 +32,7 @@ struct LayoutWork {
   SequenceOptions sequence;
   std::vector<const LayerExchanges*> exchanges;  // as probe.layers; empty where nothing is split
   double element;                                // bytes of a weight, an activation, a gradient that travels
-  // Of one data rank. Segments are micro steps of fewer tokens; all but the last of a row run forward twice.
+  // On one data rank. Segments are micro steps of fewer tokens; all but the last of a row run forward twice.
   double rows, micro_rows, segments;
   double tokens, most_tokens;  // on one rank at once: the mean, and the longest where pieces differ
   std::vector<Stage> stages;

@@ -15,7 +15,7 @@ constexpr double kRate = 5e10;   // FLOP/s of a rank: an order of magnitude, lik
 constexpr double kMargin = 0.8;  // another method than the first listed must cost less than this share of it
 constexpr double kElement = 4;   // bytes
 
-// Of a model of costs: the unit in which they are seen.
+// Seconds from a model of costs: few digits, in the unit in which they are seen.
 std::string seconds_text(double s) {
   const double n = s < 1e-3 ? 1e6 * s : 1e3 * s;
   return fmt::format("{:.{}f} {}", n, n < 10 ? 1 : 0, s < 1e-3 ? "us" : "ms");

@@ -4,7 +4,7 @@ namespace og {
 
 namespace {
 
-// Of the ranks that hold the same box, the first of the group over which it is replicated writes it.
+// The first of the ranks that hold the same box writes it.
 bool writes(const Parameter& p, Mesh& mesh) {
   if (p.local_shape.count() == 0) return false;  // another pipeline stage has it
   if (p.record.on_all_stages && mesh.pipeline().rank() != 0) return false;
@@ -13,8 +13,8 @@ bool writes(const Parameter& p, Mesh& mesh) {
   return mesh.tokens_and_tensor().rank() == 0;
 }
 
-// Of the ranks that hold the same moments, one: they are those of the tensor axis where nothing is cut over it, since
-// within the gradient's group each has its own.
+// One of the ranks that hold the same moments writes them. Within the gradient's group each rank has its own; the
+// tensor ranks hold the same where nothing is cut over that axis.
 bool writes_moments(const Parameter& p, Mesh& mesh, OptimizerSharding sharding) {
   if (sharding == OptimizerSharding::none) return writes(p, mesh);
   if (p.local_shape.count() == 0) return false;

@@ -48,7 +48,7 @@ class CommCounters {
  public:
   void add(const CollectiveCount& calls);
   const std::vector<CollectiveCount>& rows() const { return rows_; }
-  // Of the rows of one phase; empty: of all.
+  // Summed over the rows of one phase; empty: over all.
   double seconds(std::string_view phase = {}) const;
   double exposed_seconds(std::string_view phase = {}) const;
   const std::string& phase() const { return phase_; }

@@ -25,7 +25,7 @@ struct GroupLinks {
   const Link& widest() const { return hosts > 1 ? across : inside; }
 };
 
-// Of one rank, one layer, forward.
+// What one rank has in one layer, forward.
 struct LayerTraffic {
   double summary_bytes = 0;  // linear layers
   double stream_bytes = 0;   // all streams and o, over this rank's tokens

@@ -34,7 +34,7 @@ class HeadExchange {
   void finish_tokens(const Tensor& x, Put put);
 
  private:
-  // Of x, tokens [begin, end) of the heads: what one rank is sent.
+  // What one rank is sent of x: tokens [begin, end) of the heads.
   struct Part {
     int64_t begin, end;
     HeadRange heads;

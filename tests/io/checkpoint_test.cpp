@@ -113,7 +113,7 @@ TEST(checkpoint, its_id_is_that_of_its_content_wherever_it_lies) {
   EXPECT_NE(Checkpoint(folder / "a").id(), Checkpoint(folder / "b").id());
 }
 
-// Of all ranks one finds it; all end alike, the old checkpoint stays and nothing else does.
+// One of all ranks finds it; all end alike, the old checkpoint stays and nothing else does.
 TEST(checkpoint, numbers_that_are_not_finite_are_not_saved) {
   for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL})
     for (size_t which : {size_t{0}, size_t{5}}) {  // f32, and f64 of the optimizer

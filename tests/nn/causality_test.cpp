@@ -173,7 +173,7 @@ TEST_P(Models, ATokenIsDecodedOnOneThread) {
   Model model(*self, {}, GetParam(), true);
   const auto before = threads();
   Decoder decoder(model.cx, model.mesh, model.model);
-  // Of a size that no other test uses: OpenMP adds to the threads that it has for the asker.
+  // A number that no other test uses: OpenMP adds to the threads that it has for the asker.
   model.cx.stream.num_threads = static_cast<int>(before) + 3;
   for (int32_t token : {1, 2, 3}) decoder.read(std::span(&token, 1));
   EXPECT_EQ(threads(), before);

@@ -218,7 +218,7 @@ TEST(AttentionMethods, BytesAreThoseOfTheTable) {
       EXPECT_EQ(r.backward, 3 * head * (2 * h + 2 * g));
       EXPECT_EQ(r.backward_calls, 4);
     }
-    // Of every shard each rank takes H / P query heads and max(1, G / P) key heads; o and the gradients are the same
+    // Each rank takes H / P query heads and max(1, G / P) key heads of every shard; o and the gradients are the same
     // again, where the owner of a key head that several ranks hold receives a part from each.
     const int64_t keys = std::max<int64_t>(1, g / 4);
     for (const Received& r : received(kMethods[2], heads)) {

@@ -53,7 +53,7 @@ Streams make(Context& cx, const Problem& p) {
   return w;
 }
 
-// Of a stream that may be absent.
+// Rows of a stream that may be absent.
 Tensor rows(Context& cx, const Tensor& x, int64_t begin, int64_t end) {
   return x.defined() ? cut(cx, x, begin, end) : Tensor();
 }

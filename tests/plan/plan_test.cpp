@@ -382,7 +382,7 @@ TEST(Planner, TheBubbleIsWhatTheSlowestStageWaits) {
   EXPECT_NEAR(bubble(4, {{.pipeline = 4}}), 3.0 / 4, 1e-3);
   EXPECT_NEAR(bubble(4, {{.data = 2, .pipeline = 2}}), 1.0 / 2, 1e-3);
   EXPECT_NEAR(bubble(4, {{.pipeline = 2}, 0, 2}), 1.0 / 8, 1e-3);
-  // Of 2 and 1 layers: the stage of two waits for a micro step of one.
+  // Stages of 2 and 1 layers: the stage of two waits for a micro step of one.
   EXPECT_NEAR(bubble(3, {{.pipeline = 2}}), 1.0 / 8, 1e-3);
   // Segments: each row fills the pipeline again.
   EXPECT_NEAR(bubble(4, {{.pipeline = 2}}, ", segment_length: 128"), 1.0 / 4, 1e-3);

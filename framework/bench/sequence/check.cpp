@@ -68,7 +68,7 @@ const SequenceResult& SequenceChecks::one_rank(const Extent& extent, const Seque
 }
 
 void SequenceChecks::check(const SequenceMethod& method, const Extent& extent) {
-  // Of a step, whose weights and moments take memory whatever the length, a second pass shows how much.
+  // A step holds weights and moments whatever the length; a second pass, of another length, shows how much they take.
   if (one_.empty() && !subject_.config.empty()) run_one({kSecond * extent.length, 1});
   const auto many = make_subject(subject_, &method, comm_, extent);
   const SequenceResult& expected = one_rank(extent, *many);

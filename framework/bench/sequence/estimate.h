@@ -24,7 +24,7 @@ enum class Growth : uint8_t { linear, mixed, quadratic };
 // `from` with up to `factor` times the tokens: longer first, then more rows, nothing beyond `wanted`.
 Extent longer(const Extent& from, const Extent& wanted, int64_t factor);
 
-// Of one method. At least one pass is learned before an estimate is asked for.
+// What passes of one method will cost. At least one pass is learned before an estimate is asked for.
 class PassEstimates {
  public:
   // most_at_once: tokens that are in memory at once, of a sequence in segments; 0: all.

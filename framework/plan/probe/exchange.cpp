@@ -16,7 +16,7 @@ constexpr int64_t kShort = 64, kLong = 128;  // tokens a rank
 
 using Exchanges = std::vector<Exchange>;
 
-// Of the two axes, at two lengths; the others cost what gradients and experts cost.
+// Exchanges on the sequence and tensor axes, counted at two lengths. The other axes cost what gradients and experts do.
 std::array<Exchanges, 2> counted(const Config& config, int64_t layers, const LayerProbe& kind, const Degrees& degrees) {
   const int64_t ranks = degrees.sequence;
   const auto rows =
