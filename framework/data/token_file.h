@@ -1,4 +1,4 @@
-// Token files: documents as token ids, memory mapped. Layout (little-endian), described in framework/data/README.md:
+// Token files: documents as token ids, memory mapped. Layout (little-endian), described in docs/formats.md:
 //   "OGTOKENS"  u64 version = 1  u64 length of the header  u64 its checksum  header (JSON)  zeros up to 4096
 //   ids (u16 if the vocabulary fits, else i32)  zeros up to a multiple of 64  u64 offsets[documents + 1] (in tokens)
 // The header holds counts, the largest id, the tokenizer's identity and the checksums of ids and offsets (XXH3, 64
