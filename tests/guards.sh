@@ -26,7 +26,7 @@ full=$(git ls-files 'framework/*.h' 'framework/*.cpp' 'parallel/*.h' 'parallel/*
 # A type name is declared once in all headers, so that a word means one thing. Exceptions, each inside a class that names it:
 #   Kind   Json::Kind, Options' Kind ..: which of the variants its own class is
 #   Part   an element of its class's own list; Profile's Part are parts of a step
-#   Place  where a row is read in the loader; elsewhere what a value is on a mesh axis (GLOSSARY in CONTRIBUTING.md: placement)
+#   Place  where a row is read in the loader; elsewhere what a value is on a mesh axis (the words of CONTRIBUTING.md: placement)
 #   Form   a matrix product's transposes; which form of a recurrence `onegather mixer` runs
 #   Scope  a timed stretch of Profile; what the balance loss of moe is taken over
 twice=$(git grep -E '^ *(struct|class|enum class) [A-Z][A-Za-z0-9]*( final)?( *:[^:].*)? *(\{|$)' -- '*.h' |
@@ -59,7 +59,7 @@ gone=$(git ls-files | perl -e '
         $path =~ s/[.\/]+$//;
         my $rooted = $path =~ m{^(framework|parallel|models|tests|launch|configs|docs|docker)/};
         next unless $rooted || $path =~ /\.(h|cpp|cu|sh|md|sbatch|yaml|cmake|png)$/;
-        next if $path =~ $own || $there{$path} || ($rooted && ($stem{$path} || $after =~ /[<*{]/));
+        next if $path =~ /^\.\w+$/ || $path =~ $own || $there{$path} || ($rooted && ($stem{$path} || $after =~ /[<*{]/));
         (my $beside = ($folder // "") . "/$path") =~ s{^/}{};
         1 while $beside =~ s{[^/]+/\.\./}{};
         next if $there{$beside} || (!$rooted && $there{"*/$path"});
