@@ -23,7 +23,7 @@ full=$(git ls-files 'framework/*.h' 'framework/*.cpp' 'parallel/*.h' 'parallel/*
   sed 's|/[^/]*$||' | sort | uniq -c | awk '$1 > 45 { print $2 ": " $1 " files" }')
 [ -n "$full" ] && complain "folders of more than 45 files:" "$full"
 
-# A type name is declared once in all headers, so that a word means one thing. Exceptions, each inside a class that names it:
+# A type name is declared once in all headers, so that a word means one thing. Exceptions, at most one of each outside a class:
 #   Kind   Json::Kind, Options' Kind ..: which of the variants its own class is
 #   Part   an element of its class's own list; Profile's Part are parts of a step
 #   Place  where a row is read in the loader; elsewhere what a value is on a mesh axis (the words of CONTRIBUTING.md: placement)
@@ -36,7 +36,7 @@ twice=$(git grep -E '^ *(struct|class|enum class) [A-Z][A-Za-z0-9]*( final)?( *:
 [ -n "$twice" ] && complain "type names declared in more than one place:" "$twice"
 
 # Every file that a document or a comment names is there: as written from the root, from the document's folder, or as the end of one
-# path. Rooted names may leave out the extension. Names that stand for a file of the reader's own are listed at the end.
+# path. Rooted names may leave out the extension. $own: names that stand for a file of the person who reads.
 gone=$(git ls-files | perl -e '
   my @files = map { chomp; $_ } <STDIN>;
   my (%there, %stem);
