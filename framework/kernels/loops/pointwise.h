@@ -37,8 +37,9 @@ struct Elements {
       case Unary::sigmoid:
         return body([](T x) { return sigmoid(x); },
                     [](T x) {
-                      const T s = sigmoid(x);
-                      return s * (1 - s);
+                      // Not s (1 - s), which loses its digits where s is near 1.
+                      const T e = Math::exp(-std::abs(x));
+                      return e / ((1 + e) * (1 + e));
                     });
       case Unary::softplus:
         return body([](T x) { return softplus(x); }, [](T x) { return sigmoid(x); });
@@ -47,9 +48,10 @@ struct Elements {
       case Unary::squared_relu:
         return body([](T x) { return x > 0 ? x * x : T{0}; }, [](T x) { return x > 0 ? 2 * x : T{0}; });
       case Unary::gelu:
-        return body([](T x) { return T(0.5) * x * (1 + std::erf(x * T(0.70710678118654752440))); },
+        // Not 1 + erf, which loses its digits for x well below 0.
+        return body([](T x) { return T(0.5) * x * std::erfc(x * T(-0.70710678118654752440)); },
                     [](T x) {
-                      return T(0.5) * (1 + std::erf(x * T(0.70710678118654752440))) +
+                      return T(0.5) * std::erfc(x * T(-0.70710678118654752440)) +
                              x * Math::exp(T(-0.5) * x * x) * T(0.39894228040143267794);
                     });
       case Unary::elu_plus_one:
