@@ -186,7 +186,7 @@ TEST(Literals, ShortConvolution) {
       const std::vector<T> w = times<T>({0.5, -1, 2}, c), bias(c, T(0.25));
       const int32_t start[] = {0, 0, 2, 2};
       const ConvInputs<T> in{.x = {x.data(), {1, 4, c}},
-                             .left = {left.data(), {1, 2, c}},  // of another document
+                             .left = {left.data(), {1, 2, c}},  // another document
                              .weight = {w.data(), {c, 3}},
                              .bias = {bias.data(), {c}},
                              .start = {start, {1, 4}},

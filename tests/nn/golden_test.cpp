@@ -15,7 +15,7 @@
 namespace og {
 namespace {
 
-constexpr double kUnitRoundoff = 0x1p-24;  // of f32
+constexpr double kUnitRoundoff = 0x1p-24;  // f32
 
 struct Golden {
   std::string name;
@@ -239,7 +239,7 @@ TEST(Golden, TheBalanceLossOfAnEvenRouterIsOne) {
       if (key.ends_with(".gate.weight") && key.starts_with("weight:")) tensor.fill(0);
     const Tensors found = run(cx, file, given, DType::f64);
     EXPECT_NEAR(found.at("aux_loss").at(0), 1, 1e-12) << name;
-    EXPECT_NEAR(found.at("z_loss").at(0), std::pow(std::log(4.0), 2), 1e-12) << name;  // of four experts
+    EXPECT_NEAR(found.at("z_loss").at(0), std::pow(std::log(4.0), 2), 1e-12) << name;  // four experts
   }
 }
 
