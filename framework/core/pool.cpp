@@ -10,12 +10,14 @@
 #include <vector>
 
 #include "framework/core/error.h"
+#include "framework/core/memory_margin.h"
 
 namespace og {
 
 namespace {
 constexpr int64_t kAlignment = 64;
 constexpr int64_t kReuse = 8;  // a settled pool serves a request from a block up to this many times larger
+constexpr int64_t kAskedFor = int64_t{1} << 16;
 double mebibytes(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 }  // namespace
 
@@ -70,6 +72,11 @@ std::shared_ptr<std::byte> Pool::allocate(int64_t bytes) {
   if (block == nullptr) {
     block =
         static_cast<std::byte*>(::operator new (static_cast<size_t>(size), std::align_val_t{kAlignment}, std::nothrow));
+    // Small ones come from pages that are there; asking for each would cost more than they do.
+    if (block != nullptr && size >= kAskedFor && !memory_is_left(kMemoryMargin)) {
+      ::operator delete (block, std::align_val_t{kAlignment});
+      block = nullptr;
+    }
     const std::lock_guard lock(lists_->mutex);
     PoolStats& stats = lists_->stats;
     if (block == nullptr) {

@@ -5,6 +5,7 @@
 #include "commit.h"
 #include "framework/core/build.h"
 #include "framework/core/error.h"
+#include "framework/core/memory_margin.h"
 #include "framework/core/nearest.h"
 #include "framework/core/threads.h"
 #include "framework/program/commands/commands.h"
@@ -53,6 +54,7 @@ int run(const std::vector<std::string>& args) {
 
 int main(int argc, char** argv) {
   og::restart_with_bounded_spinning(argv);
+  og::take_stack();
   og::set_build(OG_COMMIT " " OG_BACK_ENDS);
   try {
     return og::run({argv + 1, argv + argc});

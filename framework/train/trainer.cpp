@@ -7,6 +7,7 @@
 
 #include "framework/config/notes.h"
 #include "framework/core/log.h"
+#include "framework/core/memory_margin.h"
 #include "framework/core/number.h"
 #include "framework/io/run_lock.h"
 #include "framework/train/corpus.h"
@@ -28,6 +29,8 @@
 namespace og {
 
 namespace {
+
+constexpr double kMuchToInitialise = 1e9;  // bytes: some seconds
 
 class Trainer {
  public:
@@ -246,6 +249,8 @@ Status Trainer::run() {
   need_ = least_memory(config_, world_, degrees);
   check_memory(need_, memory_bounds(), world_, config_);
   open_run_folder();
+  if (need_.weights > kMuchToInitialise)
+    log::info("initialising {} of weights on this rank", human_bytes(need_.weights));
   session_.emplace(config_, world_, degrees);
   optimizer_.emplace(session_->store(), config_.train.adamw, config_.optimizer_sharding());
   flops_ = flops_per_token(session_->model(), session_->store(), config_.data.sequence_length);
@@ -323,12 +328,15 @@ std::string Trainer::out_of_memory(const std::string& what) {
 }  // namespace
 
 Status train(Config config, Comm& world, const TrainOptions& options) {
+  MemoryReserve reserve;
   Trainer trainer(std::move(config), world, options);
   try {
     return trainer.run();
   } catch (const OutOfMemory& e) {
+    reserve.release();
     throw OutOfMemory(trainer.out_of_memory(e.what()));
   } catch (const std::bad_alloc&) {
+    reserve.release();
     throw OutOfMemory(trainer.out_of_memory("out of memory: the system gives no more"));
   } catch (const Error& e) {
     if (e.status() == Status::numbers) trainer.explain_bad_numbers(e);

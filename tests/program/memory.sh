@@ -42,4 +42,27 @@ expect "--dry-run of 70B in 1 GB" 0 '[0-9.]+B in all' under 1 timeout 60 "$ONEGA
 expect "a run that cannot fit is refused before it begins" 2 'not enough memory: 1 rank would take at least 105 GiB' under 20 timeout 60 "$ONEGATHER" train seven.yaml data.train=[long.txt] run.dir=seven
 if [ -e seven ]; then fail "it leaves no folder behind"; else pass "it leaves no folder behind"; fi
 
+# Memory that ends in a step: whatever asks last, a tensor or generated code, the run ends with what holds memory and what lowers it.
+tail -c 35000 /usr/share/common-licenses/GPL-3 >long.txt
+long=(train tiny.yaml data.train=[long.txt] train.precision=f32 train.num_steps=1 data.sequence_length=30000 train.tokens_per_step=30000)
+kilobytes() { (ulimit -v "$1" && exec "${@:2}"); }
+for limit in 400000 500000 560000; do
+  expect "out of memory in a step, ulimit -v $limit" 2 'What lowers it: .*train.segment_length' kilobytes $limit timeout 120 "$ONEGATHER" "${long[@]}" run.dir=short
+  said "with what tensors took and what this rank holds" 'Tensors took .* at most, .* Of it this rank holds at least' out.txt
+done
+
+# One rank of two: both end, within the time that a missing rank may take.
+cat >little.sh <<'SH'
+#!/bin/sh
+[ "${OMPI_COMM_WORLD_RANK:-0}" = 1 ] && ulimit -v "$1"
+shift
+exec "$@"
+SH
+chmod +x little.sh
+ranks 2 timeout 120 ./little.sh 500000 "$ONEGATHER" "${long[@]}" parallel.data=2 train.tokens_per_step=60000 run.dir=two >two.txt 2>&1
+status "one rank of two out of memory: all end" 5 $? two.txt
+said "the rank that ran out says so" 'rank 1 failed and stops the others: .*out of memory' two.txt
+expect "two ranks, one of which cannot fit, are refused before they begin" 2 'not enough memory: (1 rank|2 ranks of this host) would .*take at least' \
+  ranks 2 timeout 120 ./little.sh 20000000 "$ONEGATHER" train seven.yaml data.train=[long.txt] parallel.tensor=2 run.dir=seven2
+
 finish

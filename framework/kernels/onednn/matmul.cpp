@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "framework/core/error.h"
+#include "framework/core/memory_margin.h"
 #include "framework/kernels/bf16.h"
 #include "framework/kernels/dispatch.h"
 #include "framework/kernels/matmul.h"
@@ -58,6 +59,7 @@ Workspace& workspace() {
 const Plan& plan(Workspace& w, const Key& key) {
   auto found = w.plans.find(key);
   if (found != w.plans.end()) return found->second;
+  if (!memory_is_left(kMemoryMargin)) throw std::bad_alloc();  // v2.6 writes its code wherever it was given a place
   const Type in = key.bf16 ? Type::bf16 : Type::f32;
   Plan p;
   p.a = {{key.m, key.k}, in, key.form == Form::tn ? Tag::ba : Tag::ab};
