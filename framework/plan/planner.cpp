@@ -3,15 +3,31 @@
 #include <algorithm>
 
 #include "framework/core/error.h"
+#include "framework/core/log.h"
 #include "framework/plan/memory.h"
 #include "framework/plan/time.h"
 #include "framework/train/choose_method.h"
 
 namespace og {
 
+namespace {
+constexpr double kSilentSeconds = 3;
+constexpr int64_t kWide = 2048;  // a hidden size whose first probe takes that long
+}  // namespace
+
+void Planner::say(const std::string& what) {
+  const double now = now_seconds();
+  if (now - said_ < kSilentSeconds && config_.model.hidden_size < kWide) return;
+  said_ = now;
+  log::info("plan: measuring {}", what);
+}
+
 const ModelProbe& Planner::probe(int tensor) {
   auto found = probes_.find(tensor);
-  if (found == probes_.end()) found = probes_.emplace(tensor, probe_model(config_, tensor)).first;
+  if (found == probes_.end()) {
+    say(fmt::format("layers with parallel.tensor {}", tensor));
+    found = probes_.emplace(tensor, probe_model(config_, tensor)).first;
+  }
   return found->second;
 }
 
@@ -21,8 +37,11 @@ const LayerExchanges& Planner::exchanges(const LayerProbe& kind, const Degrees& 
   const std::string key = fmt::format("{}{} {} {} {}", kind.mixer, kind.channel, d.tensor, sequence,
                                       softmax ? name_of(options.softmax) : name_of(options.linear));
   auto found = exchanges_.find(key);
-  if (found == exchanges_.end())
+  if (found == exchanges_.end()) {
+    say(fmt::format("what a {}{} layer sends, parallel.tensor {}, sequence {}", kind.mixer, kind.channel, d.tensor,
+                    d.sequence));
     found = exchanges_.emplace(key, probe_exchanges(config_, kind, d.tensor, sequence, options)).first;
+  }
   return found->second;
 }
 

@@ -6,6 +6,7 @@
 
 #include <map>
 
+#include "framework/core/profile.h"
 #include "framework/io/json.h"
 #include "framework/plan/forecast.h"
 #include "framework/plan/layout_search.h"
@@ -23,10 +24,12 @@ class Planner {
   std::vector<Forecast> all(int world_size);
 
  private:
+  void say(const std::string& what);  // a line of progress, where this takes longer than a few seconds
   const ModelProbe& probe(int tensor);
   const LayerExchanges& exchanges(const LayerProbe& kind, const Degrees& degrees, const SequenceOptions& options);
   Config config_;
   Cluster cluster_;
+  double said_ = now_seconds();
   std::map<int, ModelProbe> probes_;                 // by tensor degree
   std::map<std::string, LayerExchanges> exchanges_;  // by kind of layer, degrees probed and method
 };

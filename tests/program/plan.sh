@@ -15,6 +15,7 @@ expect "more ranks than devices" 2 '17 ranks on the 16 devices' "${plan[@]}" --c
 expect "no cluster" 2 'expected CONFIG and --cluster' "${plan[@]}"
 expect "ranks beyond an int" 2 '4294967297' "${plan[@]}" --cluster "$cluster" --ranks 4294967297
 expect "no legal layout: the nearest, by key" 2 'no layout of 7 ranks is legal; the nearest is .*: .*(train|parallel|model)\.[a-z_.]+: ' "${plan[@]}" --cluster "$cluster" --ranks 7 parallel.sequence_method=ulysses parallel.softmax_sequence_method=ulysses
+expect "what takes seconds is said before" 0 'plan: measuring layers with parallel.tensor 1' "${plan[@]}" --cluster "$cluster" --ranks 1 model.hidden_size=2048 model.num_hidden_layers=1 model.layer_pattern=G model.channel_pattern=P
 ranks 2 "${plan[@]}" --cluster "$cluster" --ranks 2 >twice.txt 2>&1
 if [ "$(grep -c '^best: ' twice.txt)" = 1 ]; then pass "two processes print one plan"; else fail "two processes print one plan" "$(head -n 5 twice.txt)"; fi
 sed 's/bandwidth: 3.*e+11/bandwidth: nan/' "$cluster" >nan.yaml
