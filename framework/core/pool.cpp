@@ -1,5 +1,7 @@
 #include "framework/core/pool.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
@@ -90,6 +92,26 @@ std::shared_ptr<std::byte> Pool::allocate(int64_t bytes) {
   }
   if (poison_) std::memset(block, 0xFF, static_cast<size_t>(size));
   return {block, [self = shared_from_this(), size](std::byte* p) { self->release(p, size); }};
+}
+
+std::shared_ptr<std::byte> Pool::reserve_zeros(int64_t bytes) {
+  const int64_t size = size_class(bytes);
+  void* block = mmap(nullptr, static_cast<size_t>(size), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (block == MAP_FAILED)
+    throw OutOfMemory(fmt::format("out of memory: no {:.1f} MiB of address space", mebibytes(size)));
+  const std::lock_guard lock(lists_->mutex);
+  PoolStats& stats = lists_->stats;
+  stats.system_calls += 1;
+  stats.held_bytes += size;
+  stats.live_bytes += size;
+  stats.peak_bytes = std::max(stats.peak_bytes, stats.live_bytes);
+  return {static_cast<std::byte*>(block), [self = shared_from_this(), size](std::byte* p) {
+            munmap(p, static_cast<size_t>(size));
+            const std::lock_guard unlocked(self->lists_->mutex);
+            self->lists_->stats.held_bytes -= size;
+            self->lists_->stats.live_bytes -= size;
+          }};
 }
 
 void Pool::release(std::byte* block, int64_t size) {

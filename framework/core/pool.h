@@ -22,7 +22,11 @@ class Pool : public std::enable_shared_from_this<Pool> {
   static std::shared_ptr<Pool> create(bool poison = poison_by_default());
   ~Pool();
 
-  std::shared_ptr<std::byte> allocate(int64_t bytes);  // OutOfMemory, saying what is held, where the system has no more
+  // OutOfMemory, saying what is held, where the system has no more or would keep less than kMemoryMargin.
+  std::shared_ptr<std::byte> allocate(int64_t bytes);
+  // Zeros that take address space and are counted as others, but no memory before somebody writes to them; given back
+  // to the system on release.
+  std::shared_ptr<std::byte> reserve_zeros(int64_t bytes);
   PoolStats stats() const;
   void reset_peak();
   // From now on a block of up to eight times the size serves where none of the size is free. Call it after the second

@@ -9,8 +9,10 @@ namespace og {
 // Which implementation of a kernel may be taken. `cpu` falls back to `ref` where it has none; `ref` never leaves ref.
 enum class Backend : unsigned char { ref, cpu, cuda };
 
-// How products of f32 matrices are computed: as they are, or with inputs rounded to bf16 and sums in f32.
-enum class Products : unsigned char { exact, bf16 };
+// How products of matrices are computed: f32 as they are, or with inputs rounded to bf16 and sums in f32. none: not at
+// all, for probes that count memory and messages, whose matrices are zeros that nobody touches: nt and nn give zeros,
+// tn (the gradient of a weight) leaves its result as it was.
+enum class Products : unsigned char { exact, bf16, none };
 
 // Multiply-adds that are worth another thread: some microseconds, about what it takes to wake one and to wait for it.
 // parallel_for's `least` follows from it, so that the small kernels of decoding run on the thread that calls them.

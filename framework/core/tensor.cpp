@@ -36,6 +36,14 @@ Tensor Tensor::zeros(Pool& pool, const Shape& shape, DType dtype) {
   return t;
 }
 
+Tensor Tensor::reserved_zeros(Pool& pool, const Shape& shape, DType dtype) {
+  Tensor t;
+  t.shape_ = shape;
+  t.dtype_ = dtype;
+  t.block_ = pool.reserve_zeros(t.bytes());
+  return t;
+}
+
 Tensor Tensor::full(Pool& pool, const Shape& shape, DType dtype, double value) {
   Tensor t = empty(pool, shape, dtype);
   t.fill(value);

@@ -16,6 +16,7 @@ class Tensor {
 
   static Tensor empty(Pool& pool, const Shape& shape, DType dtype);  // uninitialised
   static Tensor zeros(Pool& pool, const Shape& shape, DType dtype);
+  static Tensor reserved_zeros(Pool& pool, const Shape& shape, DType dtype);  // no memory before somebody writes
   static Tensor full(Pool& pool, const Shape& shape, DType dtype, double value);
   // A shape and a type without memory: defined() is false, and nothing may be read.
   static Tensor shape_only(const Shape& shape, DType dtype);

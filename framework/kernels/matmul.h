@@ -3,7 +3,7 @@
 //   nn: A [M, K] B [K, N]     (dx = dy w)
 //   tn: A [K, M]^T B [K, N]   (dw = dy^T x)
 // An empty contraction (K = 0) writes zeros. With Stream::products == bf16, float inputs are rounded to bf16 and sums
-// kept in f32. Thread safe; scratch memory belongs to the calling thread and is reused.
+// kept in f32. Products::none: see stream.h. Thread safe; scratch memory belongs to the calling thread and is reused.
 #pragma once
 
 #include "framework/core/stream.h"

@@ -73,11 +73,15 @@ Parameter& ParameterStore::add(ParameterRecord record) {
     p.local_shape.set(0, 0);
     p.shard_begin = 0;
   }
-  const Tensor data =
-      weights_ == Weights::shapes ? Tensor::shape_only(p.local_shape, dtype_) : cx_.empty(p.local_shape, dtype_);
+  const bool zeros =
+      record.init.kind == Init::Kind::zeros || (record.init.kind == Init::Kind::normal && record.init.a == 0);
+  const bool untouched = weights_ == Weights::reserved && zeros;
+  const Tensor data = weights_ == Weights::shapes ? Tensor::shape_only(p.local_shape, dtype_)
+                      : untouched                 ? Tensor::reserved_zeros(*cx_.pool, p.local_shape, dtype_)
+                                                  : cx_.empty(p.local_shape, dtype_);
   p.record = std::move(record);
   const RandomKey key = random_key(seed_, p.record.name);
-  if (!absent && weights_ == Weights::values)
+  if (!absent && !untouched && weights_ != Weights::shapes)
     visit_real(dtype_, [&](auto zero) {
       using T = decltype(zero);
       T* out = data.data<T>();

@@ -63,8 +63,9 @@ struct Parameter {
 
 // What a store keeps of its parameters.
 enum class Weights : uint8_t {
-  values,  // memory, initialised
-  shapes   // records and shapes alone: for plans
+  values,    // memory, initialised
+  reserved,  // counted as values are, but matrices that begin as zeros are address space alone: for probes
+  shapes     // records and shapes alone: for plans
 };
 
 // All parameters of a model on this rank, in the order of creation, which is the same on every rank.

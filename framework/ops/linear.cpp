@@ -9,7 +9,7 @@ namespace {
 template <class T>
 void product(Context& cx, Form form, View<T, 2> c, Put put, View<const T, 2> a, View<const T, 2> b, bool exact) {
   Stream stream = cx.stream;
-  if (exact) stream.products = Products::exact;
+  if (exact && stream.products == Products::bf16) stream.products = Products::exact;
   const int64_t inner = form == Form::tn ? a.shape[0] : a.shape[1];
   cx.profile.count_product(2.0 * static_cast<double>(c.shape[0] * c.shape[1] * inner));
   matmul<T>(stream, form, c, put, a, b);

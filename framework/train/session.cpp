@@ -64,7 +64,7 @@ Session::Session(const Config& config, Comm& world, const Degrees& degrees, Weig
     : world_(world), precision_(resolve_precision(config.train.precision)) {
   check_agreement(world, "the config", to_yaml(config));
   cx_.stream.backend = precision_.backend;
-  cx_.stream.products = precision_.products;
+  cx_.stream.products = weights == Weights::reserved ? Products::none : precision_.products;
   cx_.stream.num_threads = resolve_threads(config, world);
   set_thread_count(cx_.stream.num_threads);
   world.profile = &cx_.profile;

@@ -32,7 +32,8 @@ StepOptions step_options(const Config& config);
 class Session {
  public:
   // Collective. Prints nothing. config.model.vocab_size is known by now.
-  // weights: values for what runs; shapes for what only looks at the model, which then takes no memory.
+  // weights: values for what runs; reserved for what counts, without products; shapes for what only looks at the model,
+  // which then takes no memory.
   Session(const Config& config, Comm& world, const Degrees& degrees, Weights weights = Weights::values);
   ~Session() { world_.profile = nullptr; }  // it records into this session's context
   Session(const Session&) = delete;

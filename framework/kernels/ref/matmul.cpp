@@ -16,6 +16,12 @@ void check_shapes(Form form, View<T, 2> c, View<const T, 2> a, View<const T, 2> 
            c.shape[0], c.shape[1], a.shape[0], a.shape[1], b.shape[0], b.shape[1], static_cast<int>(form));
 }
 
+// Products::none.
+template <class T>
+void no_product(Form form, View<T, 2> c, Put put) {
+  if (form != Form::tn && put == Put::write) std::fill_n(c.data, c.size(), T{0});
+}
+
 // Rows of C four at a time share what is read of B.
 template <class T>
 void accumulate_rows(View<T, 2> c, int64_t row, int64_t rows, int64_t k, const T* const* a, const int64_t a_step,
@@ -59,9 +65,10 @@ template void matmul_ref<float>(Form, View<float, 2>, Put, View<const float, 2>,
 template void matmul_ref<double>(Form, View<double, 2>, Put, View<const double, 2>, View<const double, 2>);
 
 template <>
-void matmul<double>(const Stream&, Form form, View<double, 2> c, Put put, View<const double, 2> a,
+void matmul<double>(const Stream& stream, Form form, View<double, 2> c, Put put, View<const double, 2> a,
                     View<const double, 2> b) {
   check_shapes(form, c, a, b);
+  if (stream.products == Products::none) return no_product(form, c, put);
   matmul_ref(form, c, put, a, b);
 }
 
@@ -71,6 +78,7 @@ void matmul<float>(const Stream& stream, Form form, View<float, 2> c, Put put, V
   check_shapes(form, c, a, b);
   const int64_t k = form == Form::tn ? a.shape[0] : a.shape[1];
   if (c.size() == 0) return;
+  if (stream.products == Products::none) return no_product(form, c, put);
   if (stream.backend == Backend::ref || k == 0) return matmul_ref(form, c, put, a, b);
   matmul_library(stream, form, c, put, a, b);
 }

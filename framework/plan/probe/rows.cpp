@@ -33,7 +33,7 @@ Config probe_config(Config config, int64_t layers, char mixer, char channel) {
   config.train.segment_length = 0;
   config.train.threads = 1;
   config.parallel.data_auto = false;
-  config.model.initializer_range = 0;  // what takes the time in a probe of wide layers is drawing weights
+  config.model.initializer_range = 0;  // zeros, which take no memory in a session of Weights::reserved
   return config;
 }
 
@@ -41,7 +41,7 @@ std::vector<ProbedRows> probe_rows(const Config& config, const Degrees& degrees,
   std::vector<ProbedRows> result(lengths.size());
   std::mutex mutex;
   run_thread_world(degrees.world(), [&](Comm& world) {
-    Session session(config, world, degrees);
+    Session session(config, world, degrees, Weights::reserved);
     Context& cx = session.context();
     const RowsOptions options{.recompute = config.train.recompute == "block"};
     const auto pass = [&](int64_t length) {
