@@ -41,6 +41,11 @@ int requested_threads() {
   return text ? std::max(0, std::atoi(text)) : 0;
 }
 
+int default_threads() {
+  const int requested = requested_threads();
+  return requested > 0 ? requested : hardware_threads();
+}
+
 #ifdef OG_OPENMP
 
 namespace {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "framework/core/threads.h"
 #include "framework/data/prepare.h"
 #include "framework/data/text_reader.h"
 #include "framework/io/json.h"
@@ -34,7 +35,7 @@ std::vector<LoaderSource> prepare(const std::string& what, const std::vector<Dat
   std::vector<LoaderSource> prepared;
   const TextRules rules = text_rules(config.data.text_field, config.data.format, config.data.bad_lines);
   const StopSignals signals(StopSignals::Then::ask);
-  const int threads = config.train.threads > 0 ? config.train.threads : preparing_threads();
+  const int threads = config.train.threads > 0 ? config.train.threads : default_threads();
   together_at_length(world, Site{"startup"}, [&] {
     if (world.rank() != 0) return;
     check_named(what, sources);

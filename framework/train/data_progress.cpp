@@ -6,7 +6,6 @@
 
 #include "framework/core/log.h"
 #include "framework/core/profile.h"
-#include "framework/core/threads.h"
 #include "framework/train/progress.h"
 #include "framework/train/stop.h"
 
@@ -44,11 +43,6 @@ void DataProgress::at(int64_t read) {
   drawn_ = true;
   std::fprintf(stderr, "\r\033[K%s", line.c_str());
   std::fflush(stderr);
-}
-
-int preparing_threads() {
-  const int requested = requested_threads();
-  return requested > 0 ? requested : hardware_threads();
 }
 
 }  // namespace og

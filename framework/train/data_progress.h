@@ -25,7 +25,4 @@ class DataProgress {
   double begin_, said_;
 };
 
-// OMP_NUM_THREADS, else all processors that this process may run on.
-int preparing_threads();
-
 }  // namespace og

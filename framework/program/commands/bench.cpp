@@ -11,6 +11,8 @@
 #include "framework/bench/step.h"
 #include "framework/core/error.h"
 #include "framework/core/log.h"
+#include "framework/core/number.h"
+#include "framework/core/threads.h"
 #include "framework/io/file.h"
 #include "framework/program/commands/command_line.h"
 #include "framework/program/world.h"
@@ -51,9 +53,9 @@ int op(const std::vector<std::string>& args) {
       "Measures single ops against the machine's limits; each is first checked against the reference kernels.");
   std::string name;
   bool json = false;
-  int threads = requested_threads() > 0 ? requested_threads() : hardware_threads();
+  int threads = default_threads();
   line.add("NAME", name, "only ops whose name contains this");
-  line.add("--threads", threads, "threads", Bound::positive);
+  line.add("--threads", threads, "threads; OMP_NUM_THREADS, else all cores, unless told", Bound::positive);
   line.add_flag("--json", json, "end with one line of JSON");
   if (!line.parse(args)) return 0;
   const OpBenchResult result = bench_ops(name, threads);
@@ -84,7 +86,7 @@ std::string draw(const std::vector<SequencePoint>& points, const std::string& pa
   std::vector<SpeedLine> lines;
   for (const SequencePoint& p : points) {
     if (p.status != "measured") continue;
-    const std::string name = fmt::format("{}, {} ranks", p.method, p.ranks);
+    const std::string name = fmt::format("{}, {}", p.method, counted(p.ranks, "rank"));
     auto line = std::find_if(lines.begin(), lines.end(), [&](const SpeedLine& l) { return l.name == name; });
     if (line == lines.end()) line = lines.insert(lines.end(), {name, {}});
     line->points.emplace_back(static_cast<double>(p.extent.length), p.tokens_per_second);
@@ -103,6 +105,7 @@ int sequence(const std::vector<std::string>& args) {
   CommandLine line("onegather bench sequence",
                    "Speed over sequence length by method: a layer forward and backward, or a step of a config.");
   SequenceBench bench;
+  bench.subject.threads = std::max(1, requested_threads());
   std::string lengths = "2K..2048K", methods, mode = "strong", ranks, plot, per_rank;
   line.add("--config", bench.subject.config, "time an optimizer step of this YAML file instead of a layer");
   line.add("key=value", bench.subject.overrides, "config values");
@@ -116,7 +119,8 @@ int sequence(const std::vector<std::string>& args) {
   line.add("--mixer", bench.subject.mixer, "linear, simple_gla, gla, delta_net, gated_delta_net or attention");
   line.add("--heads", bench.subject.heads, "heads of the layer", Bound::positive);
   line.add("--head-dim", bench.subject.head_dim, "size of a head", Bound::positive);
-  line.add("--threads", bench.subject.threads, "threads of a rank", Bound::positive);
+  line.add("--threads", bench.subject.threads, "threads of a rank; OMP_NUM_THREADS, else 1, unless told",
+           Bound::positive);
   line.add("--repeats", bench.repeats, "timed passes of a point, at most", Bound::positive);
   line.add("--seconds-limit", bench.seconds_limit, "a point estimated longer is not run", Bound::positive);
   line.add("--label", bench.label, "a word for what the figures hold for: a link's rate; kept with them");

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "framework/core/error.h"
+#include "framework/core/threads.h"
 #include "framework/data/prepare.h"
 #include "framework/data/text_reader.h"
 #include "framework/data/token_file.h"
@@ -82,7 +83,7 @@ void train_tokenizer(const std::vector<std::string>& paths, const TextRules& rul
     }
   }
   const StopSignals signals(StopSignals::Then::exit);
-  const Training t = trainer.train(vocab_size, prefix, preparing_threads());
+  const Training t = trainer.train(vocab_size, prefix, default_threads());
   std::string left_out;
   if (t.skipped_lines > 0)
     left_out = fmt::format("; {} lines, {} bytes left out (at most {} MiB are taken, and no line with U+2585)",
@@ -124,7 +125,7 @@ int prepare(const std::vector<std::string>& args) {
     if (TokenFile::is_token_file(path)) fail(Status::data, "{}: is a token file already", path);
   const StopSignals signals(StopSignals::Then::ask);
   std::optional<DataProgress> progress(std::in_place, paths);
-  const Prepared made = prepare_tokens(paths, *make_tokenizer(tokenizer), rules, output, preparing_threads(),
+  const Prepared made = prepare_tokens(paths, *make_tokenizer(tokenizer), rules, output, default_threads(),
                                        [&](int64_t read) { progress->at(read); });
   progress.reset();
   std::printf("%s: %lld documents, %lld tokens of %lld bytes (%.2f bytes a token)%s\n", output.c_str(),

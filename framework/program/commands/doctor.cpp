@@ -1,11 +1,13 @@
 #include "framework/program/commands/doctor.h"
-#include "framework/core/build.h"
 
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 
+#include "framework/core/build.h"
+#include "framework/core/number.h"
+#include "framework/core/threads.h"
 #include "framework/io/file.h"
 #include "framework/kernels/dispatch.h"
 #include "framework/kernels/matmul.h"
@@ -90,9 +92,10 @@ int doctor_command(const std::vector<std::string>& args) {
   }
   if (!quick) {
     Stream stream;
-    stream.num_threads = hardware_threads();
+    stream.num_threads = default_threads();
     set_thread_count(stream.num_threads);
-    row("f32 products", human_rate(measure_gemm(stream, 1024, 5)) + " (1024-cube, all cores, best of 5)");
+    row("f32 products", human_rate(measure_gemm(stream, 1024, 5)) +
+                            fmt::format(" (1024-cube, {}, best of 5)", counted(stream.num_threads, "thread")));
     if (bf16_is_native()) {
       stream.products = Products::bf16;
       row("bf16 products", human_rate(measure_gemm(stream, 1024, 5)) + " (rounding of the inputs included)");

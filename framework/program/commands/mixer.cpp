@@ -5,6 +5,7 @@
 
 #include "framework/config/value.h"
 #include "framework/core/log.h"
+#include "framework/core/threads.h"
 #include "framework/io/safetensors.h"
 #include "framework/program/commands/command_line.h"
 #include "framework/program/mixer_run.h"
@@ -146,6 +147,7 @@ int mixer_command(const std::vector<std::string>& args) {
   CommandLine line("onegather mixer", "One sequence mixer on tensors from a safetensors file");
   std::string name, input, output, form = "chunked", backend = "cpu";
   MixerRun settings;
+  settings.threads = std::max(1, requested_threads());
   bool list = false, wants_description = false;
   line.add("NAME", name, "The mixer; --list prints the names");
   line.add_flag("--list", list, "Print the names of the mixers");
@@ -156,7 +158,8 @@ int mixer_command(const std::vector<std::string>& args) {
   line.add("--chunk", settings.chunk, "Tokens a chunk, of the chunked form", Bound::positive);
   line.add("--backend", backend, "ref, cpu or cuda; f64 always runs in ref");
   line.add("--ranks", settings.ranks, "Split the sequence over this many thread ranks", Bound::positive);
-  line.add("--threads", settings.threads, "Threads of each rank", Bound::positive);
+  line.add("--threads", settings.threads, "Threads of each rank; OMP_NUM_THREADS, else 1, unless told",
+           Bound::positive);
   line.allow_unknown();
   if (!line.parse(args)) return 0;
   if (list) {
