@@ -5,9 +5,10 @@
 
 #include "framework/bench/size_range.h"
 #include "framework/core/error.h"
+#include "framework/core/number.h"
+#include "framework/core/text.h"
 #include "framework/measure/host_memory.h"
 #include "framework/measure/least_squares.h"
-#include "framework/train/progress.h"
 
 namespace og {
 
@@ -164,18 +165,18 @@ CommBenchResult bench_comm(Comm& world, const std::vector<int64_t>& sizes) {
 
 std::string describe(const CommBenchResult& r) {
   std::string text = fmt::format(
-      "{} ranks; size: the larger of a rank's input and output; bandwidth: bytes received a second\n\n"
+      "{}; size: the larger of a rank's input and output; bandwidth: bytes received a second\n\n"
       "{:<15} {:>10} {:>12} {:>14} {:>14}\n",
-      r.ranks, "verb", "size", "received", "microseconds", "bandwidth");
+      counted(r.ranks, "rank"), "verb", "size", "received", "time", "bandwidth");
   for (const CommBenchRow& row : r.rows)
-    text += fmt::format("{:<15} {:>10} {:>12} {:>14.2f} {:>14}\n", name_of(row.verb),
+    text += fmt::format("{:<15} {:>10} {:>12} {:>14} {:>14}\n", name_of(row.verb),
                         human_bytes(static_cast<double>(row.size)), human_bytes(static_cast<double>(row.received)),
-                        1e6 * row.seconds,
+                        human_time(row.seconds),
                         row.received == 0 ? "-" : human_bytes(static_cast<double>(row.received) / row.seconds) + "/s");
   text += "\nseconds = alpha + beta x bytes received, least squares of relative residuals\n";
   for (const CommFit& fit : r.fits)
-    text += fmt::format("{:<15} alpha {:>10.2f} us   beta {:>10.4f} ns/byte ({:>14})   residual {:.0f} %\n",
-                        name_of(fit.verb), 1e6 * fit.alpha, 1e9 * fit.beta,
+    text += fmt::format("{:<15} alpha {:>10}   beta {:>10.4f} ns/byte ({:>14})   residual {:.0f} %\n",
+                        name_of(fit.verb), human_time(fit.alpha), 1e9 * fit.beta,
                         fit.beta > 0 ? human_bytes(1 / fit.beta) + "/s" : "-", 100 * fit.error);
   return text;
 }

@@ -4,7 +4,9 @@
 #include <cmath>
 #include <functional>
 
+#include "framework/core/number.h"
 #include "framework/core/rng.h"
+#include "framework/core/text.h"
 #include "framework/measure/machine.h"
 #include "framework/ops/attention.h"
 #include "framework/ops/conv.h"
@@ -12,7 +14,6 @@
 #include "framework/ops/norm.h"
 #include "framework/ops/pointwise.h"
 #include "framework/ops/rope.h"
-#include "framework/train/progress.h"
 #include "parallel/sequence/scan.h"
 
 namespace og {
@@ -234,16 +235,16 @@ OpBenchResult bench_ops(const std::string& filter, int threads) {
 
 std::string describe(const OpBenchResult& r) {
   std::string text = fmt::format(
-      "{} threads; a 1024-cube f32 product runs at {}, memory at {}/s. Shares are of the same\n"
+      "{}; a 1024-cube f32 product runs at {}, memory at {}/s. Shares are of the same\n"
       "precision's product and of y = a + b over as many bytes, measured between passes; best of {}\n\n",
-      r.threads, human_rate(r.gemm_flops_per_second), human_bytes(r.bytes_per_second), kRepeats);
-  text += fmt::format("{:<26} {:<20} {:>10} {:>10} {:>8} {:>10} {:>8} {:>9}\n", "op", "first input", "ms", "GFLOP/s",
+      counted(r.threads, "thread"), human_rate(r.gemm_flops_per_second), human_bytes(r.bytes_per_second), kRepeats);
+  text += fmt::format("{:<26} {:<20} {:>10} {:>10} {:>8} {:>10} {:>8} {:>9}\n", "op", "first input", "time", "GFLOP/s",
                       "of gemm", "GB/s", "of mem", "check");
   for (const OpBenchRow& row : r.rows) {
     const double flops = row.flops / row.seconds, bytes = row.bytes / row.seconds;
-    text += fmt::format("{:<26} {:<20} {:>10.3f} {:>10.1f} {:>7.1f}% {:>10.1f} {:>7.1f}% {:>9.1e}\n", row.name,
-                        row.shape, 1e3 * row.seconds, flops * 1e-9, 100 * flops / row.gemm_flops_per_second,
-                        bytes * 1e-9, 100 * bytes / row.bytes_per_second, row.check_error);
+    text += fmt::format("{:<26} {:<20} {:>10} {:>10.1f} {:>7.1f}% {:>10.1f} {:>7.1f}% {:>9.1e}\n", row.name, row.shape,
+                        human_time(row.seconds), flops * 1e-9, 100 * flops / row.gemm_flops_per_second, bytes * 1e-9,
+                        100 * bytes / row.bytes_per_second, row.check_error);
   }
   return text;
 }

@@ -4,10 +4,11 @@
 #include <array>
 #include <cmath>
 
+#include "framework/core/number.h"
+#include "framework/core/text.h"
 #include "framework/data/tokenizer.h"
 #include "framework/measure/machine.h"
 #include "framework/measure/random_rows.h"
-#include "framework/train/progress.h"
 #include "framework/train/session.h"
 #include "framework/train/step.h"
 
@@ -104,8 +105,9 @@ StepBenchResult bench_step(Config config, Comm& world, const StepBench& options)
 }
 
 std::string describe(const StepBenchResult& r, const Config& config) {
-  std::string text = fmt::format("{} ranks x {} threads, {}; {} tokens a step, rows of {}\n", r.ranks, r.threads,
-                                 r.precision, config.train.tokens_per_step, config.data.sequence_length);
+  std::string text =
+      fmt::format("{} x {}, {}; {} tokens a step, rows of {}\n", counted(r.ranks, "rank"), counted(r.threads, "thread"),
+                  r.precision, config.train.tokens_per_step, config.data.sequence_length);
   text += fmt::format("check      loss within {:.1e} of the reference kernels\n", r.check_error);
   text += fmt::format("tokens/s   {:.0f} median, {:.0f} min, {:.0f} max\n", r.median, r.least, r.most);
   const ModelFlops& f = r.flops;
@@ -125,12 +127,12 @@ std::string describe(const StepBenchResult& r, const Config& config) {
   text += fmt::format("\nmodel      {} of training, {:.1f} % of the {} that a {}-cube product runs at here\n",
                       human_rate(r.median * f.training()), 100 * r.gemm_fraction, human_rate(r.gemm_flops_per_second),
                       kProbeExtent);
-  text += fmt::format("products   {} counted over the whole step\n\nseconds of a step by part\n",
+  text += fmt::format("products   {} counted over the whole step\n\ntime of a step by part\n",
                       human_rate(r.products_per_second));
   double total = 0;
   for (const auto& [name, seconds] : r.part_seconds) total += seconds;
   for (const auto& [name, seconds] : r.part_seconds)
-    text += fmt::format("  {:<14} {:8.4f}  {:5.1f} %\n", name, seconds, 100 * seconds / total);
+    text += fmt::format("  {:<14} {:>8}  {:5.1f} %\n", name, human_time(seconds), 100 * seconds / total);
   return text +
          fmt::format("\npeak memory of tensors {} a rank\n", human_bytes(static_cast<double>(r.peak_memory_bytes)));
 }

@@ -1,18 +1,12 @@
 #include <algorithm>
 
+#include "framework/core/number.h"
+#include "framework/core/text.h"
 #include "framework/plan/planner.h"
-#include "framework/train/progress.h"
 
 namespace og {
 
 namespace {
-
-// 2.4 us, 13.5 ms, 1.25 s.
-std::string seconds_text(double s) {
-  if (s == 0) return "0";
-  const auto [unit, scale] = s < 1e-3 ? std::pair("us", 1e6) : s < 1 ? std::pair("ms", 1e3) : std::pair("s", 1.0);
-  return fmt::format("{:.3g} {}", s * scale, unit);
-}
 
 std::string memory_by_kind(const MemoryForecast& m) {
   std::string text;
@@ -47,22 +41,23 @@ std::string reason(const Forecast& best, const Forecast& next) {
   const Part& most =
       *std::max_element(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.gain < b.gain; });
   if (most.gain <= 0) return "the same time as the next, listed first";
-  return fmt::format("{} less {} than {}", seconds_text(most.gain), most.name, layout_name(next.layout));
+  return fmt::format("{} less {} than {}", human_time(most.gain), most.name, layout_name(next.layout));
 }
 
 }  // namespace
 
 std::string describe(const std::vector<Forecast>& plans, const Config& config, const Cluster& cluster, size_t rows) {
-  std::string text = fmt::format("{}: {} nodes x {} devices, {} each; {} tokens a step, rows of {}\n\n", cluster.name,
-                                 cluster.nodes, cluster.devices_per_node, human_bytes(cluster.memory_bytes),
-                                 config.train.tokens_per_step, config.data.sequence_length);
+  std::string text =
+      fmt::format("{}: {} x {}, {} each; {} tokens a step, rows of {}\n\n", cluster.name,
+                  counted(cluster.nodes, "node"), counted(cluster.devices_per_node, "device"),
+                  human_bytes(cluster.memory_bytes), config.train.tokens_per_step, config.data.sequence_length);
   text += fmt::format("{:<56} {:>10} {:>10} {:>8} {:>8} {:>8}\n", "layout", "tokens/s", "memory", "step", "exposed",
                       "bubble");
   for (size_t i = 0; i < std::min(rows, plans.size()); ++i) {
     const Forecast& f = plans[i];
     text += fmt::format("{:<56} {:>10.0f} {:>10} {:>8} {:>8} {:>8}{}\n", layout_name(f.layout), f.tokens_per_second,
-                        human_bytes(f.memory.total()), seconds_text(f.step_seconds()), seconds_text(f.exposed_seconds),
-                        seconds_text(f.bubble_seconds), f.fits ? "" : "  does not fit");
+                        human_bytes(f.memory.total()), human_time(f.step_seconds()), human_time(f.exposed_seconds),
+                        human_time(f.bubble_seconds), f.fits ? "" : "  does not fit");
   }
   if (plans.size() > rows) text += fmt::format("... and {} more\n", plans.size() - rows);
   const Forecast& best = plans.front();
@@ -80,14 +75,14 @@ std::string describe(const std::vector<Forecast>& plans, const Config& config, c
                         name_of(best.sequence.linear), name_of(best.sequence.softmax), name_of(best.sequence.order));
   text += "\nmemory of a rank\n" + memory_by_kind(best.memory);
   text += fmt::format("\na step: compute {}, exposed communication {}, bubble {}, overhead {}\n",
-                      seconds_text(best.compute_seconds), seconds_text(best.exposed_seconds),
-                      seconds_text(best.bubble_seconds), seconds_text(best.overhead_seconds));
+                      human_time(best.compute_seconds), human_time(best.exposed_seconds),
+                      human_time(best.bubble_seconds), human_time(best.overhead_seconds));
   if (best.collectives.empty()) return text;
   text += fmt::format("\n{:<24} {:<15} {:<22} {:>7} {:>11} {:>8} {:>8}\n", "axis", "collective", "site", "calls",
                       "bytes", "time", "exposed");
   for (const CollectiveForecast& c : best.collectives)
     text += fmt::format("{:<24} {:<15} {:<22} {:>7.0f} {:>11} {:>8} {:>8}\n", c.axis, name_of(c.verb), c.site, c.calls,
-                        human_bytes(c.bytes), seconds_text(c.seconds), seconds_text(c.exposed));
+                        human_bytes(c.bytes), human_time(c.seconds), human_time(c.exposed));
   return text;
 }
 

@@ -3,9 +3,9 @@
 #include <cmath>
 
 #include "framework/bench/step.h"
+#include "framework/core/text.h"
 #include "framework/plan/planner.h"
 #include "framework/plan/probe/cluster.h"
-#include "framework/train/progress.h"
 #include "framework/train/session.h"
 
 namespace og {

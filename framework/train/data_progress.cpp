@@ -6,6 +6,7 @@
 
 #include "framework/core/log.h"
 #include "framework/core/profile.h"
+#include "framework/core/text.h"
 #include "framework/train/progress.h"
 #include "framework/train/stop.h"
 

@@ -7,8 +7,8 @@
 #include <sstream>
 
 #include "framework/core/error.h"
+#include "framework/core/text.h"
 #include "framework/measure/host_memory.h"
-#include "framework/train/progress.h"
 #include "framework/train/session.h"
 #include "parallel/layers/vocabulary.h"
 

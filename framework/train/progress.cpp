@@ -9,23 +9,11 @@
 
 #include "framework/core/log.h"
 #include "framework/core/profile.h"
+#include "framework/core/text.h"
 
 namespace og {
 
 namespace {
-
-std::string scaled(double n, double base, std::initializer_list<const char*> units) {
-  auto unit = units.begin();
-  while (n >= base && unit + 1 != units.end()) {
-    n /= base;
-    ++unit;
-  }
-  return fmt::format("{:.{}f}{}", n,
-                     n < 10 && unit != units.begin()    ? 2
-                     : n < 100 && unit != units.begin() ? 1
-                                                        : 0,
-                     *unit);
-}
 
 // What the launcher says, 0: nothing.
 size_t columns_given() {
@@ -53,16 +41,6 @@ std::string fitted(const std::vector<std::string>& fields, size_t width) {
   return line;
 }
 
-std::string human_count(double n) { return scaled(n, 1000, {"", "K", "M", "B", "T"}); }
-std::string human_rate(double n) { return scaled(n, 1000, {" ", " K", " M", " G", " T", " P"}) + "FLOP/s"; }
-std::string human_bytes(double n) { return scaled(n, 1024, {" B", " KiB", " MiB", " GiB", " TiB"}); }
-
-std::string human_seconds(double s) {
-  const auto t = static_cast<int64_t>(std::max(0.0, s) + 0.5);
-  if (t >= 3600) return fmt::format("{}:{:02}:{:02}", t / 3600, t / 60 % 60, t % 60);
-  return fmt::format("{}:{:02}", t / 60, t % 60);
-}
-
 Progress::Progress(int64_t num_steps, int64_t log_every, bool terminal)
     : num_steps_(num_steps), log_every_(std::max<int64_t>(1, log_every)), terminal_(terminal), begin_(now_seconds()) {}
 
@@ -74,11 +52,13 @@ void Progress::step(const StepMetrics& m) {
   const auto done = static_cast<double>(m.step - first_step_);
   const double left = (now - begin_) / done * static_cast<double>(num_steps_ - m.step);
   const bool last = m.step == num_steps_;
-  std::vector<std::string> fields{
-      fmt::format("step {}/{}", m.step, num_steps_), fmt::format("loss {:.4f}", m.loss),
-      fmt::format("grad {:.3f}", m.grad_norm),       fmt::format("lr {:.2e}", m.learning_rate),
-      human_count(m.tokens_per_second) + " tok/s",   human_rate(m.flops_per_second),
-      fmt::format("{:.0f} ms", 1e3 * m.step_seconds)};
+  std::vector<std::string> fields{fmt::format("step {}/{}", m.step, num_steps_),
+                                  fmt::format("loss {:.4f}", m.loss),
+                                  fmt::format("grad {:.3f}", m.grad_norm),
+                                  fmt::format("lr {:.2e}", m.learning_rate),
+                                  human_count(m.tokens_per_second) + " tok/s",
+                                  human_rate(m.flops_per_second),
+                                  human_time(m.step_seconds)};
   if (m.step_seconds > 0 && m.comm_seconds > 0)
     fields.push_back(fmt::format("comm {:.0f}%", 100 * m.comm_exposed_seconds / m.step_seconds));
   if (m.eval_loss) fields.push_back(fmt::format("eval {:.4f}", *m.eval_loss));

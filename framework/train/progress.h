@@ -32,9 +32,4 @@ bool on_terminal();
 // first. A first field that is too long alone is left out too.
 std::string fitted(const std::vector<std::string>& fields, size_t width);
 
-std::string human_count(double n);    // 12.3K, 4.5M
-std::string human_rate(double n);     // 4.27 GFLOP/s
-std::string human_bytes(double n);    // 1.2 GiB
-std::string human_seconds(double s);  // 1:02:03, 2:03
-
 }  // namespace og

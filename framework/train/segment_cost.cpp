@@ -1,7 +1,7 @@
 #include "framework/train/segment_cost.h"
 
+#include "framework/core/text.h"
 #include "framework/nn/mixers/attention.h"
-#include "framework/train/progress.h"
 
 namespace og {
 

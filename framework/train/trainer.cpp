@@ -9,6 +9,7 @@
 #include "framework/core/log.h"
 #include "framework/core/memory_margin.h"
 #include "framework/core/number.h"
+#include "framework/core/text.h"
 #include "framework/io/run_lock.h"
 #include "framework/train/corpus.h"
 #include "framework/train/flops.h"
@@ -129,9 +130,10 @@ void Trainer::announce() {
   const Loader& data = *corpus_.train;
   log::info("{}", session_->mesh().describe());
   if (!session_->sequence_reason().empty()) log::info("{}", session_->sequence_reason());
-  log::info("model: {} parameters, {:.2f} MFLOP a token forward ({:.2f} training), {}, {} a rank",
-            human_count(static_cast<double>(store.global_count())), flops_.forward() * 1e-6, flops_.training() * 1e-6,
-            session_->precision().name, counted(session_->context().stream.num_threads, "thread"));
+  log::info("model: {} parameters, {} FLOPs a token forward ({} training), {}, {} a rank",
+            human_count(static_cast<double>(store.global_count())), human_count(flops_.forward()),
+            human_count(flops_.training()), session_->precision().name,
+            counted(session_->context().stream.num_threads, "thread"));
   log::info("data: {}, {} tokens, {} of {} an epoch; {} a step", counted(data.num_documents(), "document"),
             human_count(static_cast<double>(data.num_tokens())), counted(data.rows_per_epoch(), "row"),
             config_.data.sequence_length, counted(config_.rows_per_step(), "row"));

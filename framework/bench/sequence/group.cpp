@@ -5,8 +5,8 @@
 
 #include "framework/bench/size_range.h"
 #include "framework/core/profile.h"
+#include "framework/core/text.h"
 #include "framework/measure/host_memory.h"
-#include "framework/train/progress.h"
 
 namespace og {
 

@@ -6,8 +6,9 @@
 
 #include "framework/bench/sequence/group.h"
 #include "framework/bench/size_range.h"
+#include "framework/core/number.h"
+#include "framework/core/text.h"
 #include "framework/io/file.h"
-#include "framework/train/progress.h"
 
 namespace og {
 
@@ -72,8 +73,9 @@ class Sweep {
   void run() {
     say(comm_,
         fmt::format("\n{:<20} {:>8} {:>6} {:>12} {:>12} {:>12} {:>10} {:>12} {:>12} {:>9} {:>9} {:>9}\n",
-                    fmt::format("{} rank{}", comm_.size(), comm_.size() == 1 ? "" : "s"), "length", "rows", "tokens/s",
-                    "ms a pass", "estimated", "received", "exposed ms", "memory", "check", "check at", "vs first"));
+                    fmt::format("{} x {}", counted(comm_.size(), "rank"), counted(bench_.subject.threads, "thread")),
+                    "length", "rows", "tokens/s", "a pass", "estimated", "received", "exposed", "memory", "check",
+                    "check at", "vs first"));
     for (int64_t listed : bench_.lengths) {
       run_length(listed);
       if (comm_.rank() == 0 && !bench_.json_path.empty())
@@ -226,19 +228,19 @@ class Sweep {
     const std::string head =
         fmt::format("{:<20} {:>8} {:>6} ", p.method, size_text(p.extent.length), std::max<int64_t>(0, p.extent.rows));
     if (p.status != "measured") {
-      say(comm_,
-          head + fmt::format("{}: {}{}\n", p.status, p.reason,
-                             p.estimated.seconds > 0 ? fmt::format("; estimated {:.1f} s and {} received a pass",
-                                                                   p.estimated.seconds, human_bytes(p.estimated.bytes))
-                                                     : ""));
+      say(comm_, head + fmt::format("{}: {}{}\n", p.status, p.reason,
+                                    p.estimated.seconds > 0
+                                        ? fmt::format("; estimated {} and {} received a pass",
+                                                      human_time(p.estimated.seconds), human_bytes(p.estimated.bytes))
+                                        : ""));
       return;
     }
-    say(comm_, head + fmt::format("{:>12.0f} {:>12.2f} {:>12.2f} {:>10} {:>12.2f} {:>12} {:>9.1e} {:>9} {:>9}{}\n",
-                                  p.tokens_per_second, 1e3 * p.cost.seconds, 1e3 * p.estimated.seconds,
-                                  human_bytes(p.cost.bytes), 1e3 * p.exposed_seconds, human_bytes(p.cost.memory),
-                                  p.check_error, text_of(p.checked),
-                                  p.held_against.empty() ? "-" : fmt::format("{:.1e}", p.held_error),
-                                  p.taken_over ? "  (taken over)" : ""));
+    say(comm_,
+        head + fmt::format("{:>12.0f} {:>12} {:>12} {:>10} {:>12} {:>12} {:>9.1e} {:>9} {:>9}{}\n", p.tokens_per_second,
+                           human_time(p.cost.seconds), human_time(p.estimated.seconds), human_bytes(p.cost.bytes),
+                           human_time(p.exposed_seconds), human_bytes(p.cost.memory), p.check_error, text_of(p.checked),
+                           p.held_against.empty() ? "-" : fmt::format("{:.1e}", p.held_error),
+                           p.taken_over ? "  (taken over)" : ""));
   }
 
   const SequenceBench& bench_;
@@ -265,10 +267,10 @@ std::vector<SequencePoint> bench_sequence(Comm& world, const SequenceBench& benc
     }
     Sweep sweep(bench, settings, world, *group, points);
     const SweepForecast f = sweep.announce();
-    say(world, fmt::format("\n{}estimate, {} rank{}: {} points, {} of them not run, {} taken over; about {:.0f} s, {} "
+    say(world, fmt::format("\n{}estimate, {}: {}, {} of them not run, {} taken over; about {:.0f} s, {} "
                            "received by a rank in all\n",
-                           bench.label.empty() ? "" : bench.label + ": ", ranks, ranks == 1 ? "" : "s", f.points,
-                           f.not_run, f.taken_over, f.seconds, human_bytes(f.bytes)));
+                           bench.label.empty() ? "" : bench.label + ": ", counted(ranks, "rank"),
+                           counted(f.points, "point"), f.not_run, f.taken_over, f.seconds, human_bytes(f.bytes)));
     if (!bench.only_estimate) sweep.run();
     leave(world, *group);
   }

@@ -7,6 +7,7 @@
 
 #include "framework/core/build.h"
 #include "framework/core/number.h"
+#include "framework/core/text.h"
 #include "framework/core/threads.h"
 #include "framework/io/file.h"
 #include "framework/kernels/dispatch.h"
@@ -15,7 +16,6 @@
 #include "framework/plan/probe/cluster.h"
 #include "framework/program/commands/command_line.h"
 #include "framework/program/world.h"
-#include "framework/train/progress.h"
 #include "parallel/comm/launched.h"
 #include "parallel/comm/together.h"
 
@@ -74,7 +74,10 @@ int doctor_command(const std::vector<std::string>& args) {
   row("onegather", build());
   row("processor", proc_value("/proc/cpuinfo", "model name"));
   row("cores", fmt::format("{} usable", hardware_threads()));
-  row("memory", proc_value("/proc/meminfo", "MemTotal") + ", available " + proc_value("/proc/meminfo", "MemAvailable"));
+  const auto memory = [](const char* key) {
+    return human_bytes(1024 * std::atof(proc_value("/proc/meminfo", key).c_str()));
+  };
+  row("memory", memory("MemTotal") + ", available " + memory("MemAvailable"));
   row("kernels", fmt::format("{} (ONEGATHER_ISA chooses less)", name_of(best_isa())));
   row("products", fmt::format("{}; bf16 {}", matmul_library_name(),
                               bf16_is_native() ? "native: train.precision auto means bf16"

@@ -4,6 +4,7 @@
 
 #include "framework/core/log.h"
 #include "framework/core/number.h"
+#include "framework/core/text.h"
 #include "framework/program/commands/command_line.h"
 #include "framework/program/world.h"
 #include "framework/train/sample.h"
@@ -53,8 +54,9 @@ int generate_command(const std::vector<std::string>& args) {
     }
     if (speaks) std::fputs("\n", stdout);
     std::fflush(stdout);
-    log::info("{}, {:.0f} tokens/s, {:.1f} KiB of state", counted(drawn, "token"),
-              static_cast<double>(drawn) / (now_seconds() - begin), static_cast<double>(decoder.state_bytes()) / 1024);
+    log::info("{}, {:.0f} tokens/s, {} of state", counted(drawn, "token"),
+              static_cast<double>(drawn) / (now_seconds() - begin),
+              human_bytes(static_cast<double>(decoder.state_bytes())));
     return 0;
   });
 }

@@ -1,0 +1,48 @@
+#include "framework/core/text.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <initializer_list>
+#include <utility>
+
+namespace og {
+
+namespace {
+
+std::string scaled(double n, double base, std::initializer_list<const char*> units) {
+  auto unit = units.begin();
+  while (n >= base && unit + 1 != units.end()) {
+    n /= base;
+    ++unit;
+  }
+  return fmt::format("{:.{}f}{}", n,
+                     n < 10 && unit != units.begin()    ? 2
+                     : n < 100 && unit != units.begin() ? 1
+                                                        : 0,
+                     *unit);
+}
+
+}  // namespace
+
+std::string human_count(double n) { return scaled(n, 1000, {"", "K", "M", "B", "T"}); }
+std::string human_rate(double n) { return scaled(n, 1000, {" ", " K", " M", " G", " T", " P"}) + "FLOP/s"; }
+std::string human_bytes(double n) { return scaled(n, 1024, {" B", " KiB", " MiB", " GiB", " TiB"}); }
+
+std::string human_time(double s) {
+  if (s == 0) return "0";
+  constexpr double kRounded = 999.5;  // what three digits write as 1000 belongs to the next unit
+  for (const auto& [unit, scale] : {std::pair("ns", 1e9), std::pair("us", 1e6), std::pair("ms", 1e3)})
+    if (std::abs(s) * scale < kRounded) return fmt::format("{:.3g} {}", s * scale, unit);
+  return std::abs(s) < kRounded ? fmt::format("{:.3g} s", s) : fmt::format("{:.0f} s", s);
+}
+
+std::string human_seconds(double s) {
+  const auto t = static_cast<int64_t>(std::max(0.0, s) + 0.5);
+  if (t >= 3600) return fmt::format("{}:{:02}:{:02}", t / 3600, t / 60 % 60, t % 60);
+  return fmt::format("{}:{:02}", t / 60, t % 60);
+}
+
+}  // namespace og

@@ -1,0 +1,14 @@
+// Quantities as people read them: three or four digits and a unit in which they are seen.
+#pragma once
+
+#include <string>
+
+namespace og {
+
+std::string human_count(double n);    // 12.3K, 4.5M
+std::string human_rate(double n);     // 4.27 GFLOP/s
+std::string human_bytes(double n);    // 1.2 GiB
+std::string human_time(double s);     // what something takes: 0, 2.4 us, 13.5 ms, 1.25 s, 2160 s
+std::string human_seconds(double s);  // what is left, as a clock shows it: 1:02:03, 2:03
+
+}  // namespace og

@@ -1,0 +1,44 @@
+// Quantities as people read them.
+#include "framework/core/text.h"
+
+#include <gtest/gtest.h>
+
+namespace og {
+namespace {
+
+TEST(Text, TimesHaveAUnitInWhichTheyAreSeen) {
+  EXPECT_EQ(human_time(0), "0");
+  EXPECT_EQ(human_time(4e-10), "0.4 ns");
+  EXPECT_EQ(human_time(120e-9), "120 ns");
+  EXPECT_EQ(human_time(2.4e-6), "2.4 us");
+  EXPECT_EQ(human_time(24.06e-6), "24.1 us");
+  EXPECT_EQ(human_time(0.0135), "13.5 ms");
+  EXPECT_EQ(human_time(1.25), "1.25 s");
+  EXPECT_EQ(human_time(999.4), "999 s");
+  EXPECT_EQ(human_time(2160.4), "2160 s");
+}
+
+TEST(Text, WhatRoundsUpTakesTheNextUnit) {
+  EXPECT_EQ(human_time(999.4e-6), "999 us");
+  EXPECT_EQ(human_time(999.6e-6), "1 ms");
+  EXPECT_EQ(human_time(0.99951), "1 s");
+  EXPECT_EQ(human_time(999.6), "1000 s");
+}
+
+TEST(Text, Counts) {
+  EXPECT_EQ(human_count(999), "999");
+  EXPECT_EQ(human_count(12345), "12.3K");
+  EXPECT_EQ(human_count(4.5e6), "4.50M");
+  EXPECT_EQ(human_rate(4.27e9), "4.27 GFLOP/s");
+  EXPECT_EQ(human_bytes(1000), "1000 B");
+  EXPECT_EQ(human_bytes(1.25 * 1024 * 1024), "1.25 MiB");
+}
+
+TEST(Text, WhatIsLeftIsAClock) {
+  EXPECT_EQ(human_seconds(-1), "0:00");
+  EXPECT_EQ(human_seconds(122.6), "2:03");
+  EXPECT_EQ(human_seconds(3723), "1:02:03");
+}
+
+}  // namespace
+}  // namespace og
