@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "framework/core/number.h"
+#include "framework/core/text.h"
 #include "framework/nn/mixers/attention.h"
 #include "framework/nn/registry.h"
 #include "parallel/comm/hosts.h"
@@ -14,12 +16,6 @@ namespace {
 constexpr double kRate = 5e10;   // FLOP/s of a rank: an order of magnitude, like the links
 constexpr double kMargin = 0.8;  // another method than the first listed must cost less than this share of it
 constexpr double kElement = 4;   // bytes
-
-// Seconds from a model of costs: few digits, in the unit in which they are seen.
-std::string seconds_text(double s) {
-  const double n = s < 1e-3 ? 1e6 * s : 1e3 * s;
-  return fmt::format("{:.{}f} {}", n, n < 10 ? 1 : 0, s < 1e-3 ? "us" : "ms");
-}
 
 // Both kinds of layers of a model, the largest of each kind.
 struct Layers {
@@ -77,7 +73,7 @@ Layers layers_of(const Config& config, int tensor, int ranks) {
   return out;
 }
 
-// The cheapest; the first listed unless another is clearly cheaper. costs: "lasp2 0.02 ms, scan 0.05 ms, ..".
+// The cheapest; the first listed unless another is clearly cheaper. costs: "lasp2 none, scan 50 us, ..".
 template <class Method, class Cost>
 Method cheapest(int count, Cost&& cost, std::string& costs) {
   int best = 0;
@@ -90,7 +86,8 @@ Method cheapest(int count, Cost&& cost, std::string& costs) {
   }
   std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (size_t i = 0; i < std::min<size_t>(4, all.size()); ++i)
-    costs += fmt::format("{}{} {}", i == 0 ? "" : ", ", all[i].second, seconds_text(all[i].first));
+    costs += fmt::format("{}{} {}", i == 0 ? "" : ", ", all[i].second,
+                         all[i].first == 0 ? "none" : human_time(all[i].first));
   if (best == 0 && all[0].second != name_of(static_cast<Method>(0)))
     costs += fmt::format("; another is taken where it costs under {:.0f} % of it", 100 * kMargin);
   return static_cast<Method>(best);
@@ -105,7 +102,7 @@ SequenceChoice choose_sequence_methods(const Config& config, Mesh& mesh) {
 }
 
 SequenceChoice choose_sequence_methods(const Config& config, int tensor, const GroupLinks& links) {
-  SequenceChoice choice{config.parallel.sequence_options(), ""};
+  SequenceChoice choice{config.parallel.sequence_options(), "", ""};
   const int ranks = links.ranks;
   if (ranks == 1) return choice;
   const Layers layers = layers_of(config, tensor, ranks);
@@ -114,19 +111,21 @@ SequenceChoice choose_sequence_methods(const Config& config, int tensor, const G
     std::string costs;
     choice.options.linear = cheapest<LinearMethod>(
         std::size(kLinearMethods), [&](LinearMethod m) { return method_seconds(m, links, layers.linear); }, costs);
-    choice.reason = fmt::format("linear layers: {} (a layer: {})", name_of(choice.options.linear), costs);
+    choice.reason = fmt::format("linear layers by {}", name_of(choice.options.linear));
+    choice.costs = fmt::format("  estimated wait of a linear layer for other ranks: {}\n", costs);
   }
   if (layers.has_softmax && config.parallel.softmax_sequence_method == "auto" && config.train.segment_length == 0) {
     std::string costs;
     choice.options.softmax = cheapest<SoftmaxMethod>(
         std::size(kSoftmaxMethods),
         [&](SoftmaxMethod m) { return method_seconds(m, links, layers.softmax, choice.options.order); }, costs);
-    choice.reason += fmt::format("{}softmax layers: {} (a layer: {})", choice.reason.empty() ? "" : "; ",
-                                 name_of(choice.options.softmax), costs);
+    choice.reason +=
+        fmt::format("{}softmax layers by {}", choice.reason.empty() ? "" : ", ", name_of(choice.options.softmax));
+    choice.costs += fmt::format("  estimated time of a softmax layer: {}\n", costs);
   }
   if (!choice.reason.empty())
-    choice.reason = fmt::format("sequence over {} ranks on {} host{}: {}", ranks, links.hosts,
-                                links.hosts == 1 ? "" : "s", choice.reason);
+    choice.reason =
+        fmt::format("sequence over {} on {}: {}", counted(ranks, "rank"), counted(links.hosts, "host"), choice.reason);
   return choice;
 }
 

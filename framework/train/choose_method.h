@@ -13,7 +13,8 @@ namespace og {
 
 struct SequenceChoice {
   SequenceOptions options;
-  std::string reason;  // one line for the log; empty: nothing was left to choose
+  std::string reason;  // one line for the log: what was chosen; empty: nothing was left to choose
+  std::string costs;   // a line for each kind of layer: what it would cost by the cheapest methods
 };
 
 // Collective over mesh.sequence().

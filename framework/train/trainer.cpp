@@ -11,6 +11,7 @@
 #include "framework/core/number.h"
 #include "framework/core/text.h"
 #include "framework/io/run_lock.h"
+#include "framework/train/choose_method.h"
 #include "framework/train/corpus.h"
 #include "framework/train/flops.h"
 #include "framework/train/memory_limit.h"
@@ -359,7 +360,8 @@ std::string describe_plan(Config config, Comm& world) {
   const int64_t rows = config.rows_per_step();
   std::string text = to_yaml(config, true);
   text += fmt::format("\nmesh: {}\n", session.mesh().describe());
-  if (!session.sequence_reason().empty()) text += session.sequence_reason() + "\n";
+  if (!session.sequence_reason().empty())
+    text += session.sequence_reason() + "\n" + choose_sequence_methods(config, session.mesh()).costs;
   text += fmt::format(
       "parameters: {} in all; this rank holds {} of weights, as much of gradients and {} of AdamW moments{}\n",
       human_count(static_cast<double>(store.global_count())), human_bytes(static_cast<double>(local)),

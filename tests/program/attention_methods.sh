@@ -49,8 +49,11 @@ used "ulysses exchanges heads" all_to_all attention.backward ulyssessequence4
 # The window's two query heads would not divide by 4 ranks, but it never uses the method; the full layer's four do not by 3.
 expect "heads that do not divide are refused" 2 'model.mixers.N: .*4 a tensor rank do not divide by parallel.sequence = 3' \
   ranks 3 "$ONEGATHER" train hybrid.yaml parallel.sequence=3 parallel.softmax_sequence_method=ulysses
-train auto 2 parallel.sequence=2 && said "auto says what it chose and why" 'sequence over 2 ranks on 1 host: linear layers: lasp2 \(a layer: .*; softmax layers: ulysses \(a layer: ulysses' auto.txt
-train auto-three 3 parallel.sequence=3 && said "auto leaves out what is not possible" 'softmax layers: (all_gather_kv|ring) \(a layer: [^u]*$' auto-three.txt
+train auto 2 parallel.sequence=2 && said "auto says what it chose" '^sequence over 2 ranks on 1 host: linear layers by lasp2, softmax layers by ulysses$' auto.txt
+expect "and why, before a run" 0 '^  estimated time of a softmax layer: ulysses [0-9.]+ [mu]s, ' ranks 2 "$ONEGATHER" train hybrid.yaml parallel.sequence=2 --dry-run
+expect "auto leaves out what is not possible" 0 '^  estimated time of a softmax layer: [^u]+ [mu]s, [^u]+ [mu]s(; another.*)?$' \
+  ranks 3 "$ONEGATHER" train hybrid.yaml parallel.sequence=3 --dry-run
+train auto-three 3 parallel.sequence=3 && said "and chooses among the others" 'softmax layers by (all_gather_kv|ring)$' auto-three.txt
 expect "an unknown method" 2 'did you mean ring' \
   ranks 2 "$ONEGATHER" train hybrid.yaml parallel.sequence=2 parallel.softmax_sequence_method=rong
 finish

@@ -29,7 +29,27 @@ void expect_linear(LinearMethod method, const GroupLinks& links, const std::vect
   EXPECT_EQ(choice.options.linear, method) << choice.reason;
 }
 
-TEST(SequenceChoice, OneRankHasNothingToChoose) { EXPECT_EQ(choose({.ranks = 1}).reason, ""); }
+TEST(SequenceChoice, OneRankHasNothingToChoose) {
+  EXPECT_EQ(choose({.ranks = 1}).reason, "");
+  EXPECT_EQ(choose({.ranks = 1}).costs, "");
+}
+
+TEST(SequenceChoice, WhatIsHiddenIsNoTime) {
+  const SequenceChoice choice = choose({.ranks = 2});
+  EXPECT_TRUE(choice.costs.starts_with("  estimated wait of a linear layer for other ranks: lasp2 none, lasp1 none, "))
+      << choice.costs;
+  EXPECT_EQ(choice.reason.find("estimated"), std::string::npos) << choice.reason;
+}
+
+// Two tokens a rank hide nothing; a message takes 30 us and there are two.
+TEST(SequenceChoice, SmallCostsHaveAUnitInWhichTheyAreSeen) {
+  const SequenceChoice choice =
+      choose({.ranks = 8, .hosts = 8}, {"data.sequence_length=16", "train.tokens_per_step=16"});
+  EXPECT_TRUE(choice.costs.starts_with("  estimated wait of a linear layer for other ranks: ulysses ")) << choice.costs;
+  const std::string linear = choice.costs.substr(0, choice.costs.find('\n'));
+  EXPECT_NE(linear.find(" us, "), std::string::npos) << linear;
+  EXPECT_EQ(linear.find("none"), std::string::npos) << linear;
+}
 
 TEST(SequenceChoice, StatesThatHideAreGathered) {
   expect_linear(LinearMethod::lasp2, {.ranks = 4});
@@ -54,13 +74,17 @@ TEST(SequenceChoice, WhatTheConfigNamesIsKept) {
   const SequenceChoice choice = choose({.ranks = 64, .hosts = 8}, {"parallel.sequence_method=scan"});
   EXPECT_EQ(choice.options.linear, LinearMethod::scan);
   EXPECT_EQ(choice.reason.find("linear layers"), std::string::npos) << choice.reason;
+  EXPECT_EQ(choice.costs.find("linear layer"), std::string::npos) << choice.costs;
 }
 
 TEST(SequenceChoice, HeadsThatDoNotDivideLeaveUlyssesOut) {
   EXPECT_EQ(choose({.ranks = 4}).options.softmax, SoftmaxMethod::ulysses);
   const SequenceChoice choice = choose({.ranks = 3});
   EXPECT_NE(choice.options.softmax, SoftmaxMethod::ulysses);
-  EXPECT_NE(choice.reason.find("sequence over 3 ranks on 1 host"), std::string::npos) << choice.reason;
+  EXPECT_NE(choice.reason.find("sequence over 3 ranks on 1 host: linear layers by lasp2, softmax layers by "),
+            std::string::npos)
+      << choice.reason;
+  EXPECT_EQ(choice.costs.find("ulysses", choice.costs.find("softmax")), std::string::npos) << choice.costs;
 }
 
 }  // namespace
