@@ -8,6 +8,7 @@
 #include "framework/core/rng.h"
 #include "framework/core/text.h"
 #include "framework/measure/machine.h"
+#include "framework/nn/registry.h"
 #include "framework/ops/attention.h"
 #include "framework/ops/conv.h"
 #include "framework/ops/linear.h"
@@ -46,21 +47,30 @@ std::vector<Op> ops() {
   const auto tokens = static_cast<double>(kTokens);
   const Shape heads{1, kTokens, kHeads, kHead}, rows{1, kTokens, kWidth}, per_head{1, kTokens, kHeads};
   const double products = 2 * tokens * kWidth * kWidth;
-  const double states = 4.0 * tokens * kHeads * kHead * kHead;
   const double attention_flops = 4.0 * kHeads * kHead * tokens * tokens / 2;
   const double elements = tokens * kWidth;
   const auto linear_op = [](Tape& t, auto x, const SeqContext&) { return linear(t, x[0], x[1]); };
-  const auto scan_op = [](Gate gate, bool delta) {
-    return [gate, delta](Tape& t, std::span<const Value> x, const SeqContext& seq) {
+  // The scan of a mixer's gate family. Gates decay slowly, write strengths lie around a half.
+  const auto scan_op = [&](const char* name, const char* mixer) {
+    const Recurrence recurrence = find_mixer_type(mixer)->recurrence.recurrence;
+    const double flops = tokens * ScanShape{recurrence, kHeads, kHead, kHead}.flops_per_token();
+    Op op{name, {heads, heads, heads}, flops, 2 * flops, {}, 1e-4, false, {0, 0, 0}, {1, 1, 1}};
+    const auto add = [&](const Shape& shape, double shift, double scale) {
+      op.inputs.push_back(shape), op.shift.push_back(shift), op.scale.push_back(scale);
+    };
+    if (recurrence.gate != Gate::none) add(recurrence.gate == Gate::scalar ? per_head : heads, -0.1, 0.02);
+    if (recurrence.delta) add(per_head, 0.5, 0.1);
+    op.run = [recurrence](Tape& t, std::span<const Value> x, const SeqContext& seq) {
       ScanStreams s{.q = x[0], .k = x[1], .v = x[2], .scale = 0.125};
       size_t next = 3;
-      if (gate != Gate::none) s.g = x[next++];
-      if (delta) {
+      if (recurrence.gate != Gate::none) s.g = x[next++];
+      if (recurrence.delta) {
         s.k = l2_norm(t, s.k, 1e-6);
         s.beta = x[next++];
       }
-      return scan(t, {.gate = gate, .delta = delta}, s, seq, {}).o;
+      return scan(t, recurrence, s, seq, {}).o;
     };
+    return op;
   };
   std::vector<Op> all;
   all.push_back({"linear f32", {rows, {kWidth, kWidth}}, products, 2 * products, linear_op, 1e-5});
@@ -91,43 +101,8 @@ std::vector<Op> ops() {
                    return short_conv(t, x[0], x[1], x[2], Value(), seq.start_BT, ConvActivation::silu);
                  },
                  1e-5});
-  all.push_back({"linear attention", {heads, heads, heads}, states, 2 * states, scan_op(Gate::none, false), 1e-4});
-  all.push_back({"simple_gla",
-                 {heads, heads, heads, per_head},
-                 states,
-                 2 * states,
-                 scan_op(Gate::scalar, false),
-                 1e-4,
-                 false,
-                 {0, 0, 0, -0.1},
-                 {1, 1, 1, 0.02}});
-  all.push_back({"gla",
-                 {heads, heads, heads, heads},
-                 states,
-                 2 * states,
-                 scan_op(Gate::diagonal, false),
-                 1e-4,
-                 false,
-                 {0, 0, 0, -0.1},
-                 {1, 1, 1, 0.02}});
-  all.push_back({"delta_net",
-                 {heads, heads, heads, per_head},
-                 1.5 * states,
-                 3 * states,
-                 scan_op(Gate::none, true),
-                 1e-4,
-                 false,
-                 {0, 0, 0, 0.5},
-                 {1, 1, 1, 0.1}});
-  all.push_back({"gated_delta_net",
-                 {heads, heads, heads, per_head, per_head},
-                 1.5 * states,
-                 3 * states,
-                 scan_op(Gate::scalar, true),
-                 1e-4,
-                 false,
-                 {0, 0, 0, -0.1, 0.5},
-                 {1, 1, 1, 0.02, 0.1}});
+  all.push_back(scan_op("linear attention", "linear"));
+  for (const char* mixer : {"simple_gla", "gla", "delta_net", "gated_delta_net"}) all.push_back(scan_op(mixer, mixer));
   const Shape kv{1, kTokens, kKvHeads, kHead};
   all.push_back(
       {"attention",

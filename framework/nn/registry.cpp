@@ -26,6 +26,14 @@ const MixerType* find_mixer_type(const std::string& name) {
   return nullptr;
 }
 
+const MixerType& mixer_type(const Options& mixer) {
+  const MixerType* type = find_mixer_type(mixer.type);
+  OG_CHECK(type != nullptr, "{}: no mixer type {}", mixer.where, mixer.type);
+  return *type;
+}
+
+MixerKind kind_of(const Options& mixer) { return mixer_type(mixer).kind(mixer); }
+
 const ChannelType* find_channel_type(const std::string& name) {
   for (const ChannelType& t : channel_types())
     if (t.name == name) return &t;

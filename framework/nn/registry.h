@@ -17,6 +17,9 @@ namespace og {
 struct MixerType {
   std::string name;  // "gla"
   std::vector<OptionSpec> options;
+  std::function<MixerKind(const Options&)> kind = [](const Options&) { return MixerKind::recurrence; };
+  // The scan of a recurrence. Absent for softmax attention.
+  std::function<ScanShape(const Options&, int tensor_degree)> scan_shape{};
   // What is wrong with these values together, or at this tensor degree: "" or a message without the key's path.
   std::function<std::string(const Options&, int64_t hidden_size, int tensor_degree)> problem;
   // Why it cannot run over that many sequence ranks in that way, or "". Absent: it always can.
@@ -36,5 +39,8 @@ std::span<const MixerType> mixer_types();
 std::span<const ChannelType> channel_types();
 const MixerType* find_mixer_type(const std::string& name);  // null: no such type
 const ChannelType* find_channel_type(const std::string& name);
+// The type of a mixer whose options were read from a config; another name is a programmer's error.
+const MixerType& mixer_type(const Options& mixer);
+MixerKind kind_of(const Options& mixer);
 
 }  // namespace og

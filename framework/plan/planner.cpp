@@ -32,7 +32,7 @@ const ModelProbe& Planner::probe(int tensor) {
 }
 
 const LayerExchanges& Planner::exchanges(const LayerProbe& kind, const Degrees& d, const SequenceOptions& options) {
-  const bool softmax = config_.model.mixers.at(kind.mixer).type == "attention";
+  const bool softmax = kind_of(config_.model.mixers.at(kind.mixer)) != MixerKind::recurrence;
   const int sequence = probed_sequence(config_, kind, d.sequence, options);
   const std::string key = fmt::format("{}{} {} {} {}", kind.mixer, kind.channel, d.tensor, sequence,
                                       softmax ? name_of(options.softmax) : name_of(options.linear));

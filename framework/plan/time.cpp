@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "framework/nn/mixers/attention.h"
+#include "framework/nn/registry.h"
 
 namespace og {
 
@@ -26,7 +26,7 @@ class StageTime {
  private:
   // Causal attention over contiguous pieces: the last rank has (2 - 1 / P) times the mean work.
   double busiest(const LayerProbe& k) const {
-    const bool causal = is_full_attention(w_.config.model.mixers.at(k.mixer));
+    const bool causal = kind_of(w_.config.model.mixers.at(k.mixer)) == MixerKind::softmax;
     const bool balanced = w_.sequence.softmax == SoftmaxMethod::ulysses || w_.sequence.order == SequenceOrder::zigzag;
     return causal && !balanced ? 2 - 1.0 / d_.sequence : 1;
   }

@@ -158,14 +158,16 @@ Piece run_piece(const Problem& p, Tape& tape, Comm& comm, int64_t begin, int64_t
   seq.start_BT = cut(pool, p.starts, piece.begin, local_end);
   for (int64_t i = 0; i < seq.start_BT.count(); ++i)
     seq.start_BT.data<int32_t>()[i] -= static_cast<int32_t>(piece.begin);
+  Recurrence recurrence = p.run.type->recurrence.recurrence;
+  recurrence.form = p.run.form == Form::chunked     ? ScanForm::chunked
+                    : p.run.form == Form::recurrent ? ScanForm::recurrent
+                                                    : ScanForm::automatic;
+  recurrence.chunk = p.run.chunk;
   RecurrenceCall call{.tape = tape,
                       .streams = weights,
                       .options = p.run.options,
+                      .recurrence = recurrence,
                       .scale = p.scale,
-                      .form = p.run.form == Form::chunked     ? ScanForm::chunked
-                              : p.run.form == Form::recurrent ? ScanForm::recurrent
-                                                              : ScanForm::automatic,
-                      .chunk = p.run.chunk,
                       .seq = seq,
                       .state = state};
   const Placement place{{Axis::sequence, Place::varying}};
@@ -175,7 +177,8 @@ Piece run_piece(const Problem& p, Tape& tape, Comm& comm, int64_t begin, int64_t
     piece.leaves[name] = leaf;
     call.streams[name] = t.rank() == 4 && t.size(2) < p.H ? repeat_heads(tape, leaf, p.H / t.size(2)) : leaf;
   }
-  piece.o = p.run.type->recurrence.run(call);
+  const auto& run = p.run.type->recurrence.run;
+  piece.o = run ? run(call) : run_scan(call);
   return piece;
 }
 

@@ -23,12 +23,6 @@ struct Layers {
   bool has_linear = false, has_softmax = false;
 };
 
-bool has_stream(const MixerType& type, const std::string& name, const std::string& dims = {}) {
-  const auto& streams = type.recurrence.streams;
-  return std::any_of(streams.begin(), streams.end(),
-                     [&](const StreamSpec& s) { return s.name == name && (dims.empty() || s.dims == dims); });
-}
-
 Layers layers_of(const Config& config, int tensor, int ranks) {
   Layers out;
   const double length = static_cast<double>(config.train.segment_length > 0
@@ -44,9 +38,10 @@ Layers layers_of(const Config& config, int tensor, int ranks) {
   };
   for (const auto& [letter, options] : config.model.mixers) {
     if (config.model.layer_pattern.find(letter) == std::string::npos) continue;
-    const MixerType* type = find_mixer_type(options.type);
-    if (options.type == "attention") {
-      if (!is_full_attention(options)) continue;  // a halo, whatever the method
+    const MixerType& type = mixer_type(options);
+    const MixerKind kind = type.kind(options);
+    if (kind == MixerKind::window) continue;  // a halo, whatever the method
+    if (kind == MixerKind::softmax) {
       const AttentionSizes sizes(options, config.model.hidden_size);
       const int64_t heads = sizes.heads / tensor, keys = sizes.key_heads_of_rank(tensor), width = sizes.head_dim;
       LayerTraffic x;
@@ -58,15 +53,17 @@ Layers layers_of(const Config& config, int tensor, int ranks) {
       out.has_softmax = true;
       continue;
     }
-    const double heads = static_cast<double>(options.integer("num_heads")) / tensor;
-    const auto K = static_cast<double>(options.integer("head_k_dim")),
-               V = static_cast<double>(options.integer("head_v_dim"));
-    const bool delta = has_stream(*type, "beta"), diagonal = has_stream(*type, "g", "BTHK");
+    const ScanShape scan = type.scan_shape(options, tensor);
+    const Recurrence& recurrence = scan.recurrence;
+    const auto heads = static_cast<double>(scan.heads), K = static_cast<double>(scan.key_size),
+               V = static_cast<double>(scan.value_size);
+    const auto transition = static_cast<double>(recurrence.transition_size(scan.key_size));
     LayerTraffic x;
-    x.summary_bytes = kElement * rows * heads * (K * V + (delta ? K * K : diagonal ? K : 1));
-    x.key_bytes = kElement * tokens * heads * (K + V + (diagonal ? K : 1) + (delta ? 1 : 0));
+    x.summary_bytes = kElement * rows * heads * (K * V + transition);
+    x.key_bytes =
+        kElement * tokens * heads * (K + V + (recurrence.gate == Gate::diagonal ? K : 1) + (recurrence.delta ? 1 : 0));
     x.stream_bytes = x.key_bytes + kElement * tokens * heads * (K + V);
-    x.local_seconds = tokens * heads * (delta ? 6 : 4) * K * V / 2 / kRate;  // what needs no entry state: half
+    x.local_seconds = tokens * scan.flops_per_token() / 2 / kRate;  // what needs no entry state: half
     grow(out.linear, x);
     out.has_linear = true;
   }

@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include "framework/nn/registry.h"
+
 namespace og {
 
 namespace {
@@ -36,7 +38,7 @@ ModelFlops flops_per_token(HybridLM& model, const ParameterStore& store, int64_t
   }
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     const double own = model.blocks()[static_cast<size_t>(layer)].mixer->flops_per_token(sequence_length);
-    (config.mixer(layer).type == "attention" ? flops.attention : flops.mixers) += own;
+    (kind_of(config.mixer(layer)) == MixerKind::recurrence ? flops.mixers : flops.attention) += own;
   }
   return flops;
 }

@@ -15,7 +15,7 @@ std::string describe_segments(const Config& config, const Degrees& degrees, int6
   const std::string& pattern = config.model.layer_pattern;
   for (int64_t i = 0; i < config.model.num_hidden_layers; ++i) {
     const Options& mixer = config.model.mixers.at(pattern[static_cast<size_t>(i) % pattern.size()]);
-    if (!is_full_attention(mixer)) continue;
+    if (kind_of(mixer) != MixerKind::softmax) continue;
     const AttentionSizes sizes(mixer, config.model.hidden_size);
     numbers += 2 * sizes.key_heads_of_rank(degrees.tensor) * sizes.head_dim;
     layers += 1;

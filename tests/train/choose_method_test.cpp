@@ -6,15 +6,16 @@
 namespace og {
 namespace {
 
-SequenceChoice choose(const GroupLinks& links, const std::vector<std::string>& overrides = {}) {
-  constexpr const char* kText = R"(
+SequenceChoice choose(const GroupLinks& links, const std::vector<std::string>& overrides = {},
+                      const std::string& mixer = "type: gla") {
+  const std::string kText = R"(
 model:
   hidden_size: 1024
   num_hidden_layers: 2
   layer_pattern: LN
   channel_pattern: P
   mixers:
-    L: {type: gla, num_heads: 8, head_k_dim: 128, head_v_dim: 128}
+    L: {)" + mixer + R"(, num_heads: 8, head_k_dim: 128, head_v_dim: 128}
     N: {type: attention, num_attention_heads: 8, num_key_value_heads: 8, head_dim: 128}
   channels:
     P: {type: mlp, intermediate_size: 1024}
@@ -75,6 +76,18 @@ TEST(SequenceChoice, WhatTheConfigNamesIsKept) {
   EXPECT_EQ(choice.options.linear, LinearMethod::scan);
   EXPECT_EQ(choice.reason.find("linear layers"), std::string::npos) << choice.reason;
   EXPECT_EQ(choice.costs.find("linear layer"), std::string::npos) << choice.costs;
+}
+
+// Hedgehog doubles the keys: what 8 heads of hedgehog at K = 128 send is what 8 heads of K = 256 send.
+TEST(SequenceChoice, StatesAreCountedAsWideAsTheyAre) {
+  const GroupLinks links{.ranks = 3, .hosts = 3};
+  const std::string hedgehog = "type: linear, feature_map: hedgehog";
+  const std::vector<std::string> few{"data.sequence_length=96", "train.tokens_per_step=96"};  // nothing to hide behind
+  std::vector<std::string> wide = few;
+  wide.emplace_back("model.mixers.L.head_k_dim=256");
+  const std::string reason = choose(links, few, hedgehog).reason;
+  EXPECT_NE(reason, choose(links, few, "type: linear").reason);
+  EXPECT_EQ(reason, choose(links, wide, "type: linear").reason);
 }
 
 TEST(SequenceChoice, HeadsThatDoNotDivideLeaveUlyssesOut) {

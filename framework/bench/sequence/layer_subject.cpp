@@ -9,6 +9,7 @@
 #include "framework/core/error.h"
 #include "framework/core/rng.h"
 #include "framework/core/threads.h"
+#include "framework/nn/registry.h"
 #include "framework/ops/norm.h"
 #include "parallel/sequence/attention.h"
 #include "parallel/sequence/attention_methods.h"
@@ -22,24 +23,11 @@ namespace {
 // no two shards are alike, so that a state taken from the wrong one is seen. A prime: shards begin at different places.
 constexpr int64_t kPeriod = 4099;
 
-struct Layer {
-  const char* name;
-  Gate gate = Gate::none;
-  bool delta = false;
-  bool softmax = false;
-};
-constexpr Layer kLayers[] = {{"linear"},
-                             {"simple_gla", Gate::scalar},
-                             {"gla", Gate::diagonal},
-                             {"delta_net", Gate::none, true},
-                             {"gated_delta_net", Gate::scalar, true},
-                             {"attention", Gate::none, false, true}};
-
 class LayerSubject final : public SequenceSubject {
  public:
   LayerSubject(const SubjectOptions& o, Comm& comm, const Extent& extent)
-      : layer_(
-            *std::find_if(std::begin(kLayers), std::end(kLayers), [&](const Layer& l) { return o.mixer == l.name; })),
+      : softmax_(!subject_mixer(o.mixer).scan_shape),
+        recurrence_(subject_mixer(o.mixer).recurrence.recurrence),
         scale_(1 / std::sqrt(static_cast<double>(o.head_dim))),
         comm_(comm) {
     cx_.stream.num_threads = o.threads;
@@ -47,9 +35,9 @@ class LayerSubject final : public SequenceSubject {
     const int64_t h = o.heads, d = o.head_dim;
     for (int i = 0; i < 3; ++i) leaves_.push_back(Value::leaf(stream("qkv", i, {h, d}, 0, 1)));
     // Slow decay: states still matter after thousands of tokens, so a wrong carry is seen.
-    if (layer_.gate == Gate::scalar) leaves_.push_back(Value::leaf(stream("gate", 0, {h}, -2e-3, 4e-4)));
-    if (layer_.gate == Gate::diagonal) leaves_.push_back(Value::leaf(stream("gate", 0, {h, d}, -2e-3, 4e-4)));
-    if (layer_.delta) leaves_.push_back(Value::leaf(stream("beta", 0, {h}, 0.5, 0.1)));
+    if (recurrence_.gate == Gate::scalar) leaves_.push_back(Value::leaf(stream("gate", 0, {h}, -2e-3, 4e-4)));
+    if (recurrence_.gate == Gate::diagonal) leaves_.push_back(Value::leaf(stream("gate", 0, {h, d}, -2e-3, 4e-4)));
+    if (recurrence_.delta) leaves_.push_back(Value::leaf(stream("beta", 0, {h}, 0.5, 0.1)));
     seed_ = stream("seed", 0, {h, d}, 0, 1);
   }
 
@@ -99,19 +87,19 @@ class LayerSubject final : public SequenceSubject {
   }
 
   Value forward(Tape& tape) {
-    if (layer_.softmax)
+    if (softmax_)
       return sequence_attention(tape, leaves_[0], leaves_[1], leaves_[2], {.attention = {.scale = scale_}}, seq_,
                                 nullptr);
     if (seq_.options.left_products)
       return left_product_attention(tape, leaves_[0], leaves_[1], leaves_[2], scale_, seq_);
     ScanStreams s{.q = leaves_[0], .k = leaves_[1], .v = leaves_[2], .scale = scale_};
     size_t next = 3;
-    if (layer_.gate != Gate::none) s.g = leaves_[next++];
-    if (layer_.delta) {
+    if (recurrence_.gate != Gate::none) s.g = leaves_[next++];
+    if (recurrence_.delta) {
       s.k = l2_norm(tape, s.k, 1e-6);
       s.beta = leaves_[next++];
     }
-    return scan(tape, {.gate = layer_.gate, .delta = layer_.delta}, s, seq_, {}, false).o;
+    return scan(tape, recurrence_, s, seq_, {}, false).o;
   }
 
   // [B, local length, ...inner]: element e of token t of the sequence is a function of (row, t, e).
@@ -141,7 +129,8 @@ class LayerSubject final : public SequenceSubject {
   }
 
   Context cx_;
-  Layer layer_;
+  bool softmax_;
+  Recurrence recurrence_;
   double scale_;
   Comm& comm_;
   SeqContext seq_;
@@ -153,13 +142,10 @@ class LayerSubject final : public SequenceSubject {
 
 }  // namespace
 
-const std::vector<std::string>& subject_mixers() {
-  static const std::vector<std::string> names = [] {
-    std::vector<std::string> all;
-    for (const Layer& l : kLayers) all.emplace_back(l.name);
-    return all;
-  }();
-  return names;
+const MixerType& subject_mixer(const std::string& name) {
+  const MixerType* type = find_mixer_type(name);
+  OG_CHECK(type != nullptr, "bench sequence: no mixer type {}", name);
+  return *type;
 }
 
 double difference(const SequenceResult& found, const SequenceResult& reference) {

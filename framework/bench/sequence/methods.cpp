@@ -4,7 +4,7 @@
 
 #include "framework/config/config.h"
 #include "framework/core/error.h"
-#include "framework/nn/mixers/attention.h"
+#include "framework/nn/registry.h"
 
 namespace og {
 
@@ -75,14 +75,19 @@ class Reader {
 }  // namespace
 
 LayerKinds layer_kinds(const SubjectOptions& subject) {
-  if (subject.config.empty())
-    return {subject.mixer != "attention", subject.mixer == "attention", subject.mixer == "linear"};
+  if (subject.config.empty()) {
+    const MixerType& type = subject_mixer(subject.mixer);
+    const bool linear = type.scan_shape != nullptr;
+    const Recurrence& r = type.recurrence.recurrence;
+    return {linear, !linear, linear && r.gate == Gate::none && !r.delta};
+  }
   const Config config = load_config(subject.config, subject.overrides, config_rules());
   LayerKinds kinds;
   for (const auto& [letter, options] : config.model.mixers) {
     if (config.model.layer_pattern.find(letter) == std::string::npos) continue;
-    kinds.linear = kinds.linear || options.type != "attention";
-    kinds.softmax = kinds.softmax || is_full_attention(options);
+    const MixerKind kind = kind_of(options);
+    kinds.linear = kinds.linear || kind == MixerKind::recurrence;
+    kinds.softmax = kinds.softmax || kind == MixerKind::softmax;
   }
   return kinds;
 }

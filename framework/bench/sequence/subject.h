@@ -14,18 +14,20 @@
 namespace og {
 
 class Comm;
+struct MixerType;
 struct SequenceMethod;
 
 struct SubjectOptions {
-  std::string mixer = "gla";  // a name of subject_mixers()
+  std::string mixer = "gla";  // a name of mixer_types()
   int64_t heads = 4, head_dim = 32;
   std::string config;  // not empty: an optimizer step of this file instead of a layer
   std::vector<std::string> overrides;
   int threads = 1;
 };
 
-// linear, simple_gla, gla, delta_net, gated_delta_net: the scans; attention: full softmax attention.
-const std::vector<std::string>& subject_mixers();
+// The mixer type that a layer is named after: the scan of its gate family on streams as they are, or full softmax
+// attention.
+const MixerType& subject_mixer(const std::string& name);
 
 // What a pass found: a layer's output and gradients, each with its largest magnitude over the whole sequence, or the
 // numbers of a step.

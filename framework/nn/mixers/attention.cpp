@@ -152,8 +152,6 @@ AttentionSizes::AttentionSizes(const Options& options, int64_t hidden_size)
       head_dim(options.is_null("head_dim") ? hidden_size / heads : options.integer("head_dim")),
       window(options.is_null("sliding_window") ? 0 : options.integer("sliding_window")) {}
 
-bool is_full_attention(const Options& mixer) { return mixer.type == "attention" && mixer.is_null("sliding_window"); }
-
 MixerType attention_type() {
   using Kind = OptionSpec::Kind;
   MixerType type;
@@ -187,6 +185,7 @@ MixerType attention_type() {
       window,
       {.name = "qkv_bias", .kind = Kind::boolean, .fallback = false, .help = "biases on q, k and v"},
       {.name = "qk_norm", .kind = Kind::boolean, .fallback = false, .help = "RMS norm of each head of q and k"}};
+  type.kind = [](const Options& o) { return o.is_null("sliding_window") ? MixerKind::softmax : MixerKind::window; };
   type.problem = problem;
   type.sequence_problem = sequence_problem;
   type.build = [](const LayerContext& c, const Options& o) -> std::unique_ptr<SequenceMixer> {

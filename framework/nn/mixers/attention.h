@@ -17,8 +17,5 @@ struct AttentionSizes {
   // Key heads that a tensor rank holds: with fewer heads than ranks several hold the same one.
   int64_t key_heads_of_rank(int tensor) const { return key_heads > tensor ? key_heads / tensor : 1; }
 };
-// Whether these are a mixer's options of softmax attention over all tokens before, not over a window: the layers whose
-// keys and values grow with the row.
-bool is_full_attention(const Options& mixer);
 
 }  // namespace og

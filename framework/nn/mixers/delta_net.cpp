@@ -14,6 +14,8 @@ namespace og {
 
 namespace {
 
+Recurrence recurrence_of(bool gated) { return {.gate = gated ? Gate::scalar : Gate::none, .delta = true}; }
+
 class DeltaNet final : public SequenceMixer {
  public:
   DeltaNet(const LayerContext& context, const Options& options, bool gated)
@@ -38,7 +40,7 @@ class DeltaNet final : public SequenceMixer {
     if (beta_scale_ != 1.0) beta = scale(tape, beta, beta_scale_);
     const Value g = gated_ ? time_step_(step, x).g : Value();
     const double q_scale = 1.0 / std::sqrt(static_cast<double>(head_k_dim_));
-    const Value o = scan_with_state(tape, {.gate = gated_ ? Gate::scalar : Gate::none, .delta = true},
+    const Value o = scan_with_state(tape, recurrence_of(gated_),
                                     {.q = h.q, .k = h.k, .v = h.v, .g = g, .beta = beta, .scale = q_scale}, step.seq,
                                     state, "scan");
     return out_(step, o, x);
@@ -76,11 +78,10 @@ MixerType delta_type(const char* name, bool gated) {
   };
   std::vector<StreamSpec> more{write_strength_stream()};
   if (gated) more.push_back(scalar_gate_stream());
-  type.recurrence = {
-      .formula = fmt::format("S = (I - beta k k^T){} S + beta k v^T, o = S^T q", gated ? " exp(g)" : ""),
-      .streams = qkv_streams(std::move(more)),
-      .options = {},
-      .run = [gated](const RecurrenceCall& c) { return run_scan(c, gated ? Gate::scalar : Gate::none, true); }};
+  type.recurrence = {.formula = fmt::format("S = (I - beta k k^T){} S + beta k v^T, o = S^T q", gated ? " exp(g)" : ""),
+                     .recurrence = recurrence_of(gated),
+                     .streams = qkv_streams(std::move(more))};
+  type.scan_shape = scan_of_heads(type.recurrence);
   return type;
 }
 

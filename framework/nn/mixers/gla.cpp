@@ -10,6 +10,8 @@ namespace og {
 
 namespace {
 
+constexpr Recurrence kRecurrence{.gate = Gate::diagonal};
+
 class Gla final : public SequenceMixer {
  public:
   Gla(const LayerContext& context, const Options& options)
@@ -27,8 +29,8 @@ class Gla final : public SequenceMixer {
     const Value logits = to_heads(step, gate_(step, x), head_k_dim_);
     const Value g = scale(step.tape, apply(step.tape, Unary::log_sigmoid, logits), 1.0 / gate_divisor_);
     const double q_scale = 1.0 / std::sqrt(static_cast<double>(head_k_dim_));
-    const Value o = scan_with_state(step.tape, {.gate = Gate::diagonal},
-                                    {.q = h.q, .k = h.k, .v = h.v, .g = g, .scale = q_scale}, step.seq, state, "scan");
+    const Value o = scan_with_state(step.tape, kRecurrence, {.q = h.q, .k = h.k, .v = h.v, .g = g, .scale = q_scale},
+                                    step.seq, state, "scan");
     return out_(step, o, x);
   }
 
@@ -64,9 +66,9 @@ MixerType gla_type() {
     return std::make_unique<Gla>(c, o);
   };
   type.recurrence = {.formula = "S = Diag(exp(g)) S + k v^T, o = S^T q",
-                     .streams = qkv_streams({diagonal_gate_stream()}),
-                     .options = {},
-                     .run = [](const RecurrenceCall& c) { return run_scan(c, Gate::diagonal, false); }};
+                     .recurrence = kRecurrence,
+                     .streams = qkv_streams({diagonal_gate_stream()})};
+  type.scan_shape = scan_of_heads(type.recurrence);
   return type;
 }
 

@@ -13,6 +13,8 @@ namespace og {
 
 namespace {
 
+constexpr Recurrence kRecurrence{.gate = Gate::diagonal};
+
 class Hgrn2 final : public SequenceMixer {
  public:
   Hgrn2(const LayerContext& context, const Options& options)
@@ -54,8 +56,8 @@ class Hgrn2 final : public SequenceMixer {
     const Value g = to_heads(step, log_gate, head_k_dim_);
     const Value k = apply(tape, Unary::one_minus_exp, g);
     const double q_scale = 1.0 / std::sqrt(static_cast<double>(head_k_dim_));
-    const Value o = scan_with_state(tape, {.gate = Gate::diagonal}, {.q = q, .k = k, .v = v, .g = g, .scale = q_scale},
-                                    step.seq, state, "scan");
+    const Value o =
+        scan_with_state(tape, kRecurrence, {.q = q, .k = k, .v = v, .g = g, .scale = q_scale}, step.seq, state, "scan");
     return out_(step, o, x);
   }
 
@@ -88,14 +90,16 @@ MixerType hgrn2_type() {
     return std::make_unique<Hgrn2>(c, o);
   };
   type.recurrence = {.formula = "S = Diag(exp(g)) S + (1 - exp(g)) v^T, o = S^T q",
+                     .recurrence = kRecurrence,
                      .streams = {{.name = "q", .dims = "BTHK", .help = "queries"},
                                  {.name = "v", .dims = "BTHV", .help = "values"},
                                  diagonal_gate_stream()},
                      .options = {},
                      .run = [](const RecurrenceCall& c) {
                        const Value k = apply(c.tape, Unary::one_minus_exp, c.at("g"));
-                       return run_scan(c, Gate::diagonal, false, c.at("q"), k, c.at("v"), c.at("g"));
+                       return run_scan(c, c.at("q"), k, c.at("v"), c.at("g"));
                      }};
+  type.scan_shape = scan_of_heads(type.recurrence);
   return type;
 }
 

@@ -18,6 +18,8 @@ double slope(const std::string& formula, int64_t head, int64_t num_heads, int64_
   return std::exp2(-8 * (h + 1) / heads) * (1 - layer / (num_layers - 1 + 1e-5) + 1e-5);
 }
 
+constexpr Recurrence kRecurrence{.gate = Gate::scalar};
+
 class Lightning final : public SequenceMixer {
  public:
   Lightning(const LayerContext& context, const Options& options)
@@ -36,8 +38,8 @@ class Lightning final : public SequenceMixer {
     const Value x = enter_tensor(step, x_BTD);
     const Heads h = qkv_(step, x, state);
     const Value g = constant_gate(step.tape, h.q, log_decay_);
-    const Value o = scan_with_state(step.tape, {.gate = Gate::scalar},
-                                    {.q = h.q, .k = h.k, .v = h.v, .g = g, .scale = 1.0}, step.seq, state, "scan");
+    const Value o = scan_with_state(step.tape, kRecurrence, {.q = h.q, .k = h.k, .v = h.v, .g = g, .scale = 1.0},
+                                    step.seq, state, "scan");
     return out_(step, o, x);
   }
 
@@ -73,6 +75,7 @@ MixerType lightning_type() {
     return std::make_unique<Lightning>(c, o);
   };
   type.recurrence = {.formula = "S = exp(-slope(h)) S + k v^T, o = S^T q",
+                     .recurrence = kRecurrence,
                      .streams = qkv_streams({scalar_gate_stream(false)}),
                      .options = {slopes,
                                  {.name = "layer_index", .fallback = int64_t{0}, .least = 0, .help = "l"},
@@ -85,6 +88,7 @@ MixerType lightning_type() {
                            });
                          },
                      .default_scale = unit_scale};
+  type.scan_shape = scan_of_heads(type.recurrence);
   return type;
 }
 

@@ -15,6 +15,8 @@ namespace {
 
 constexpr double kNormaliserEps = 1e-6;
 
+constexpr Recurrence kRecurrence{};
+
 class LinearMixer final : public SequenceMixer {
  public:
   LinearMixer(const LayerContext& context, const Options& options)
@@ -41,8 +43,8 @@ class LinearMixer final : public SequenceMixer {
     // A normalised map has its scale inside.
     const double scale = normalize_ ? 1.0 : 1.0 / std::sqrt(static_cast<double>(head_k_dim_));
     if (normalize_) h.v = append_ones(step.tape, h.v);
-    Value o = scan_with_state(step.tape, {.gate = Gate::none}, {.q = h.q, .k = h.k, .v = h.v, .scale = scale}, step.seq,
-                              state, "scan");
+    Value o = scan_with_state(step.tape, kRecurrence, {.q = h.q, .k = h.k, .v = h.v, .scale = scale}, step.seq, state,
+                              "scan");
     if (normalize_) o = normalise_by_last(step.tape, o, kNormaliserEps);
     return out_(step, o, x);
   }
@@ -76,7 +78,7 @@ Value run_linear(const RecurrenceCall& c) {
   };
   const bool normalize = c.options.boolean("normalize");
   const Value v = normalize ? append_ones(c.tape, c.at("v")) : c.at("v");
-  const Value o = run_scan(c, Gate::none, false, mapped("q", "q_map"), mapped("k", "k_map"), v, {});
+  const Value o = run_scan(c, mapped("q", "q_map"), mapped("k", "k_map"), v, {});
   return normalize ? normalise_by_last(c.tape, o, kNormaliserEps) : o;
 }
 
@@ -112,6 +114,7 @@ MixerType linear_type() {
   };
   type.recurrence = {
       .formula = "S = S + k v^T, o = S^T q; normalize: v gets a last column of ones, o is divided by its last column",
+      .recurrence = kRecurrence,
       .streams = qkv_streams({{.name = "q_map", .dims = "HKK", .help = "W of hedgehog's queries", .required = false},
                               {.name = "k_map", .dims = "HKK", .help = "W of hedgehog's keys", .required = false}}),
       .options = {map, normalize},
@@ -125,6 +128,7 @@ MixerType linear_type() {
             if (o.choice("feature_map") == "hedgehog") K *= 2;
             if (o.boolean("normalize")) V += 1;
           }};
+  type.scan_shape = scan_of_heads(type.recurrence);
   return type;
 }
 

@@ -18,6 +18,8 @@ namespace {
 
 constexpr int64_t kConvWidth = 4;
 
+constexpr Recurrence kRecurrence{.gate = Gate::scalar};
+
 class Mamba2 final : public SequenceMixer {
  public:
   Mamba2(const LayerContext& context, const Options& options)
@@ -59,8 +61,8 @@ class Mamba2 final : public SequenceMixer {
     const Value q = shared(step, entered, c_, c_conv_, x.size(2), state);
     const TimeStep::Gates gates = time_step_(step, entered);
     const Value v = multiply_rows(tape, x, gates.dt);
-    Value o = scan_with_state(tape, {.gate = Gate::scalar}, {.q = q, .k = k, .v = v, .g = gates.g, .scale = 1.0},
-                              step.seq, state, "scan");
+    Value o = scan_with_state(tape, kRecurrence, {.q = q, .k = k, .v = v, .g = gates.g, .scale = 1.0}, step.seq, state,
+                              "scan");
     o = add(tape, o, multiply_heads(tape, x, skip_->value));
     const Value gated = silu_multiply(tape, z, from_heads(step, o));
     return out_(step, norm(step, gated));
@@ -126,10 +128,10 @@ MixerType mamba2_type() {
     return std::make_unique<Mamba2>(c, o);
   };
   type.recurrence = {.formula = "S = exp(g) S + k v^T, o = S^T q; q = C, k = B, v = dt x, without the skip D x",
+                     .recurrence = kRecurrence,
                      .streams = qkv_streams({scalar_gate_stream()}),
-                     .options = {},
-                     .run = [](const RecurrenceCall& c) { return run_scan(c, Gate::scalar, false); },
                      .default_scale = unit_scale};
+  type.scan_shape = scan_of_heads(type.recurrence);
   return type;
 }
 

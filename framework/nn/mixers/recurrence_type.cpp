@@ -28,22 +28,27 @@ StreamSpec write_strength_stream() { return {.name = "beta", .dims = "BTH", .hel
 
 double unit_scale(const Options&, int64_t) { return 1; }
 
-Value run_scan(const RecurrenceCall& c, Gate gate, bool delta, const Value& q, const Value& k, const Value& v,
-               const Value& g) {
-  return scan_with_state(c.tape, {.gate = gate, .delta = delta, .form = c.form, .chunk = c.chunk},
-                         {.q = q, .k = k, .v = v, .g = g, .beta = delta ? c.at("beta") : Value(), .scale = c.scale},
-                         c.seq, c.state, "scan");
+std::function<ScanShape(const Options&, int)> scan_of_heads(const RecurrenceType& type) {
+  return [recurrence = type.recurrence, widen = type.widen](const Options& o, int tensor) {
+    ScanShape shape{recurrence, o.integer("num_heads") / tensor, o.integer("head_k_dim"), o.integer("head_v_dim")};
+    if (widen) widen(o, shape.key_size, shape.value_size);
+    return shape;
+  };
 }
 
-Value run_scan(const RecurrenceCall& c, Gate gate, bool delta) {
-  return run_scan(c, gate, delta, c.at("q"), c.at("k"), c.at("v"), c.at("g"));
+Value run_scan(const RecurrenceCall& c, const Value& q, const Value& k, const Value& v, const Value& g) {
+  const Value beta = c.recurrence.delta ? c.at("beta") : Value();
+  return scan_with_state(c.tape, c.recurrence, {.q = q, .k = k, .v = v, .g = g, .beta = beta, .scale = c.scale}, c.seq,
+                         c.state, "scan");
 }
+
+Value run_scan(const RecurrenceCall& c) { return run_scan(c, c.at("q"), c.at("k"), c.at("v"), c.at("g")); }
 
 Value run_scan(const RecurrenceCall& c, const std::function<double(int64_t head)>& log_decay) {
-  if (c.at("g").defined()) return run_scan(c, Gate::scalar, false);
+  if (c.at("g").defined()) return run_scan(c);
   std::vector<double> decay;
   for (int64_t h = 0; h < c.at("q").size(2); ++h) decay.push_back(log_decay(h));
-  return run_scan(c, Gate::scalar, false, c.at("q"), c.at("k"), c.at("v"), constant_gate(c.tape, c.at("q"), decay));
+  return run_scan(c, c.at("q"), c.at("k"), c.at("v"), constant_gate(c.tape, c.at("q"), decay));
 }
 
 }  // namespace og

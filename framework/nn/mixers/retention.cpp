@@ -13,6 +13,8 @@ namespace {
 
 double log_decay(int64_t head) { return std::log1p(-std::exp2(-5.0 - static_cast<double>(head))); }
 
+constexpr Recurrence kRecurrence{.gate = Gate::scalar};
+
 class Retention final : public SequenceMixer {
  public:
   Retention(const LayerContext& context, const Options& options)
@@ -33,8 +35,8 @@ class Retention final : public SequenceMixer {
     }
     const double scale = 1.0 / std::sqrt(static_cast<double>(head_k_dim_));
     const Value g = constant_gate(step.tape, h.q, log_decay_);
-    const Value o = scan_with_state(step.tape, {.gate = Gate::scalar},
-                                    {.q = h.q, .k = h.k, .v = h.v, .g = g, .scale = scale}, step.seq, state, "scan");
+    const Value o = scan_with_state(step.tape, kRecurrence, {.q = h.q, .k = h.k, .v = h.v, .g = g, .scale = scale},
+                                    step.seq, state, "scan");
     return out_(step, o, x);
   }
 
@@ -73,9 +75,11 @@ MixerType retention_type() {
     return std::make_unique<Retention>(c, o);
   };
   type.recurrence = {.formula = "S = gamma_h S + k v^T, gamma_h = 1 - 2^(-5 - h), o = S^T q",
+                     .recurrence = kRecurrence,
                      .streams = qkv_streams({scalar_gate_stream(false)}),
                      .options = {},
                      .run = [](const RecurrenceCall& c) { return run_scan(c, log_decay); }};
+  type.scan_shape = scan_of_heads(type.recurrence);
   return type;
 }
 

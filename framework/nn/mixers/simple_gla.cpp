@@ -10,6 +10,8 @@ namespace og {
 
 namespace {
 
+constexpr Recurrence kRecurrence{.gate = Gate::scalar};
+
 class SimpleGla final : public SequenceMixer {
  public:
   SimpleGla(const LayerContext& context, const Options& options)
@@ -26,8 +28,8 @@ class SimpleGla final : public SequenceMixer {
     const Heads h = qkv_(step, x, state);
     const Value g = scale(step.tape, apply(step.tape, Unary::log_sigmoid, gate_(step, x)), 1.0 / gate_divisor_);
     const double q_scale = 1.0 / std::sqrt(static_cast<double>(head_k_dim_));
-    const Value o = scan_with_state(step.tape, {.gate = Gate::scalar},
-                                    {.q = h.q, .k = h.k, .v = h.v, .g = g, .scale = q_scale}, step.seq, state, "scan");
+    const Value o = scan_with_state(step.tape, kRecurrence, {.q = h.q, .k = h.k, .v = h.v, .g = g, .scale = q_scale},
+                                    step.seq, state, "scan");
     return out_(step, o, x);
   }
 
@@ -58,9 +60,9 @@ MixerType simple_gla_type() {
     return std::make_unique<SimpleGla>(c, o);
   };
   type.recurrence = {.formula = "S = exp(g) S + k v^T, o = S^T q",
-                     .streams = qkv_streams({scalar_gate_stream()}),
-                     .options = {},
-                     .run = [](const RecurrenceCall& c) { return run_scan(c, Gate::scalar, false); }};
+                     .recurrence = kRecurrence,
+                     .streams = qkv_streams({scalar_gate_stream()})};
+  type.scan_shape = scan_of_heads(type.recurrence);
   return type;
 }
 

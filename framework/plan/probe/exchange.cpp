@@ -4,7 +4,7 @@
 #include <array>
 #include <bit>
 
-#include "framework/nn/mixers/attention.h"
+#include "framework/nn/registry.h"
 #include "framework/plan/probe/rows.h"
 #include "parallel/sequence/states.h"
 
@@ -62,7 +62,8 @@ Exchanges as_lines(Exchanges at_short, const Exchanges& at_long) {
 
 int probed_sequence(const Config& config, const LayerProbe& kind, int sequence, const SequenceOptions& options) {
   int ranks = 2;
-  if (config.model.mixers.at(kind.mixer).type == "attention" && options.softmax == SoftmaxMethod::ulysses)
+  const bool recurrence = kind_of(config.model.mixers.at(kind.mixer)) == MixerKind::recurrence;
+  if (!recurrence && options.softmax == SoftmaxMethod::ulysses)
     while (sequence % ranks != 0) ++ranks;
   return ranks;
 }
@@ -78,7 +79,7 @@ LayerExchanges probe_exchanges(const Config& config, const LayerProbe& kind, int
   const auto one = counted(small, 1, kind, degrees), two = counted(small, 2, kind, degrees);
   const Exchanges layer = minus(two[0], one[0]), layer_long = minus(two[1], one[1]);
   LayerExchanges out{as_lines(layer, layer_long), as_lines(minus(one[0], layer), minus(one[1], layer_long))};
-  const bool full = is_full_attention(config.model.mixers.at(kind.mixer));
+  const bool full = kind_of(config.model.mixers.at(kind.mixer)) == MixerKind::softmax;
   for (Exchange& x : out.layer) x.of_keys = x.axis == "sequence" && full;
   return out;
 }

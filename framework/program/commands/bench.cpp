@@ -1,5 +1,7 @@
 #include "framework/program/commands/bench.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -14,6 +16,7 @@
 #include "framework/core/number.h"
 #include "framework/core/threads.h"
 #include "framework/io/file.h"
+#include "framework/nn/registry.h"
 #include "framework/program/commands/command_line.h"
 #include "framework/program/world.h"
 #include "framework/train/plot.h"
@@ -116,7 +119,11 @@ int sequence(const std::vector<std::string>& args) {
   line.add("--ranks", ranks, "sizes of groups of the ranks started, 1,2,4; default: all");
   line.add("--mode", mode, "strong, weak (a length belongs to the largest group) or fixed (tokens a rank)");
   line.add("--tokens-per-rank", per_rank, "for --mode fixed; default: the longest length over all ranks");
-  line.add("--mixer", bench.subject.mixer, "linear, simple_gla, gla, delta_net, gated_delta_net or attention");
+  std::vector<std::string> mixers;
+  for (const MixerType& type : mixer_types()) mixers.push_back(type.name);
+  const std::string known_mixers = fmt::format("{}", fmt::join(mixers, ", "));
+  line.add("--mixer", bench.subject.mixer,
+           ("the scan of this mixer's gate family, or softmax attention: " + known_mixers).c_str());
   line.add("--heads", bench.subject.heads, "heads of the layer", Bound::positive);
   line.add("--head-dim", bench.subject.head_dim, "size of a head", Bound::positive);
   line.add("--threads", bench.subject.threads, "threads of a rank; OMP_NUM_THREADS, else 1, unless told",
@@ -133,11 +140,8 @@ int sequence(const std::vector<std::string>& args) {
   const int started = std::max(1, launched_ranks());
   if (!bench.subject.overrides.empty() && bench.subject.config.empty())
     fail(Status::usage, "bench sequence: {} sets a key, but there is no --config", bench.subject.overrides[0]);
-  const std::vector<std::string>& mixers = subject_mixers();
   if (std::find(mixers.begin(), mixers.end(), bench.subject.mixer) == mixers.end())
-    fail(Status::usage,
-         "bench sequence --mixer: {} is none of linear, simple_gla, gla, delta_net, gated_delta_net, attention",
-         bench.subject.mixer);
+    fail(Status::usage, "bench sequence --mixer: {} is none of {}", bench.subject.mixer, known_mixers);
   bench.lengths = parse_sizes("bench sequence --lengths", lengths, 2, 2);
   bench.methods = sequence_methods(
       bench.subject, methods.empty() ? std::vector<std::string>() : parse_names("bench sequence --methods", methods));
