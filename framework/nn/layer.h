@@ -36,6 +36,15 @@ struct LayerContext {
                       .init = std::move(init),
                       .decay = decay});
   }
+  // A projection's matrix, cut over tensor along dim.
+  Parameter& add_product(const std::string& name, const Shape& shape, int dim) const {
+    return store.add({.name = prefix + "." + name,
+                      .global_shape = shape,
+                      .shard = Shard::tensor,
+                      .shard_dim = dim,
+                      .init = Init::normal(initializer_range),
+                      .role = ParameterRole::product});
+  }
   int64_t tensor_size() const { return store.mesh().tensor().size(); }
 };
 
@@ -77,8 +86,6 @@ class SequenceMixer {
   virtual ~SequenceMixer() = default;
   // state: null in ordinary training.
   virtual Value forward(StepContext& step, const Value& x_BTD, MixerState* state) = 0;
-  // Floating point operations of a forward pass per token, without projections counted as `products`: see train/flops.
-  virtual double flops_per_token(int64_t sequence_length) const = 0;
 };
 
 class ChannelPart {

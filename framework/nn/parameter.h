@@ -35,6 +35,12 @@ enum class Shard : uint8_t {
   expert   // dim 0 (experts) cut evenly over the expert groups; never over tensor
 };
 
+// What a token does with it: what FLOPs are counted from.
+enum class ParameterRole : uint8_t {
+  product,  // a matrix that every token is multiplied with: 2 operations an element
+  other     // added, scaled, looked up; or counted elsewhere: experts by their layer, the head by itself
+};
+
 struct ParameterRecord {
   std::string name;  // "model.layers.0.mixer.q_proj.weight"
   Shape global_shape;
@@ -42,6 +48,7 @@ struct ParameterRecord {
   int shard_dim = 0;  // the dim that is cut
   Init init;
   bool decay = true;  // weight decay; false for norms, biases, gate constants
+  ParameterRole role = ParameterRole::other;
   // Only for Shard::none: on the tensor axis the ranks use it on different data (a router on its slice of the tokens, a
   // key projection whose heads are replicated), so its gradient is a partial sum there too and is reduced over it.
   bool varies_over_tensor = false;

@@ -18,14 +18,20 @@ struct MixerType {
   std::string name;  // "gla"
   std::vector<OptionSpec> options;
   std::function<MixerKind(const Options&)> kind = [](const Options&) { return MixerKind::recurrence; };
-  // The scan of a recurrence. Absent for softmax attention.
+  // The scan of a recurrence. Absent for softmax attention, which counts its operations itself.
   std::function<ScanShape(const Options&, int tensor_degree)> scan_shape{};
+  std::function<double(const Options&, int64_t hidden_size, int64_t sequence_length)> attention_flops{};
   // What is wrong with these values together, or at this tensor degree: "" or a message without the key's path.
   std::function<std::string(const Options&, int64_t hidden_size, int tensor_degree)> problem;
   // Why it cannot run over that many sequence ranks in that way, or "". Absent: it always can.
   std::function<std::string(const Options&, const Degrees&, const SequenceOptions&)> sequence_problem{};
   std::function<std::unique_ptr<SequenceMixer>(const LayerContext&, const Options&)> build;
   RecurrenceType recurrence{};
+
+  // Operations of a forward pass a token, without the parameters whose role is product.
+  double flops_per_token(const Options& values, int64_t hidden_size, int64_t sequence_length) const {
+    return scan_shape ? scan_shape(values, 1).flops_per_token() : attention_flops(values, hidden_size, sequence_length);
+  }
 };
 
 struct ChannelType {
@@ -33,6 +39,8 @@ struct ChannelType {
   std::vector<OptionSpec> options;
   std::function<std::string(const Options&, int64_t hidden_size, const Degrees&)> problem;
   std::function<std::unique_ptr<ChannelPart>(const LayerContext&, const Options&)> build;
+  // Operations of a forward pass a token, without the parameters whose role is product. Absent: none.
+  std::function<double(const Options&, int64_t hidden_size)> flops_per_token{};
 };
 
 std::span<const MixerType> mixer_types();

@@ -1,8 +1,10 @@
 // Model FLOPs: what the mathematics of one token asks for, whatever the kernels do (recompute, padding and masked
 // halves are not counted). One formula, printed by `bench step` and tested:
-//   products   2 x the elements of every matrix a token is multiplied with (experts: only the num_experts_per_tok it
-//   visits) mixers     states: 4 K V a head (write and read), 6 K V for delta rules attention  4 heads x head_dim x
-//   mean context (half the row, or the window) training   three times the forward pass
+// products: 2 x the elements of every matrix that each token is multiplied with (ParameterRole::product);
+// experts: the same of the num_experts_per_tok experts that a token visits;
+// mixers: states, 4 K V a head (write and read), 6 K V for delta rules (ScanShape::flops_per_token);
+// attention: 4 heads x head_dim x mean context (half the row, or the window);
+// training: three times the forward pass.
 #pragma once
 
 #include "framework/nn/parameter.h"

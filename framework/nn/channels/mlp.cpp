@@ -7,11 +7,10 @@
 namespace og {
 
 Mlp::Mlp(const LayerContext& context, int64_t intermediate_size) {
-  const Init init = Init::normal(context.initializer_range);
   const Shape wide{intermediate_size, context.hidden_size};
-  gate_ = &context.add("gate_proj.weight", wide, init, Shard::tensor, 0);
-  up_ = &context.add("up_proj.weight", wide, init, Shard::tensor, 0);
-  down_ = &context.add("down_proj.weight", {context.hidden_size, intermediate_size}, init, Shard::tensor, 1);
+  gate_ = &context.add_product("gate_proj.weight", wide, 0);
+  up_ = &context.add_product("up_proj.weight", wide, 0);
+  down_ = &context.add_product("down_proj.weight", {context.hidden_size, intermediate_size}, 1);
 }
 
 Value Mlp::forward(StepContext& step, const Value& x, SideOutputs&) {

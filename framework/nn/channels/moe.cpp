@@ -55,8 +55,11 @@ Moe::Moe(const LayerContext& context, const MoeOptions& options)
     : options_(options), mesh_(context.store.mesh()), cx_(context.store.context()) {
   const Init init = Init::normal(context.initializer_range);
   const int64_t e = options.num_experts, f = options.moe_intermediate_size, d = context.hidden_size;
-  gate_ = &context.store.add(
-      {.name = context.prefix + ".gate.weight", .global_shape = {e, d}, .init = init, .varies_over_tensor = true});
+  gate_ = &context.store.add({.name = context.prefix + ".gate.weight",
+                              .global_shape = {e, d},
+                              .init = init,
+                              .role = ParameterRole::product,
+                              .varies_over_tensor = true});
   if (options.balance == MoeOptions::Balance::bias)
     bias_ = &context.store.add({.name = context.prefix + ".gate.bias",
                                 .global_shape = {e},

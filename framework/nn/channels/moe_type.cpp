@@ -107,7 +107,16 @@ ChannelType moe_type() {
        .fallback = o.bias_update_rate,
        .least = 0,
        .help = "step of the balance bias (balance: bias)"}};
-  return {.name = "moe", .options = options, .problem = problem, .build = build};
+  return {.name = "moe",
+          .options = options,
+          .problem = problem,
+          .build = build,
+          .flops_per_token = [](const Options& values, int64_t hidden_size) {
+            // Gate, up and down of the experts that a token visits; the router and shared experts see every token.
+            return 2.0 * 3 *
+                   static_cast<double>(values.integer("num_experts_per_tok") * values.integer("moe_intermediate_size") *
+                                       hidden_size);
+          }};
 }
 
 }  // namespace og

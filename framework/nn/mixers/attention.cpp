@@ -46,6 +46,7 @@ class KeyProjection {
                                  .varies_over_tensor = true});
     };
     weight_ = add(".weight", {width, context.hidden_size}, Init::normal(context.initializer_range), true);
+    weight_->record.role = ParameterRole::product;
     if (sizes.bias) bias_ = add(".bias", {width}, Init::zeros(), false);
   }
 
@@ -92,14 +93,6 @@ class AttentionMixer final : public SequenceMixer {
     return out_(step, from_heads(step, sequence_attention(step.tape, q, k, v, options, step.seq, state)));
   }
 
-  double flops_per_token(int64_t sequence_length) const override {
-    // Keys that a query sees, on average over the positions of a row: 1, 2, .. up to the window.
-    const auto length = static_cast<double>(std::max<int64_t>(1, sequence_length));
-    const double window = sizes_.window > 0 ? std::min(static_cast<double>(sizes_.window), length) : length;
-    const double keys = (window * (window + 1) / 2 + (length - window) * window) / length;
-    return 4 * static_cast<double>(sizes_.heads * sizes_.head_dim) * keys;
-  }
-
  private:
   Value positioned(StepContext& step, const Value& heads, const Parameter* norm) const {
     const Value x = norm ? rms_norm(step.tape, heads, norm->value, eps_) : heads;
@@ -113,6 +106,15 @@ class AttentionMixer final : public SequenceMixer {
   RowLinear out_;
   Parameter *q_norm_ = nullptr, *k_norm_ = nullptr;
 };
+
+double flops_per_token(const Options& options, int64_t hidden_size, int64_t sequence_length) {
+  const AttentionSizes sizes(options, hidden_size);
+  // Keys that a query sees, on average over the positions of a row: 1, 2, .. up to the window.
+  const auto length = static_cast<double>(std::max<int64_t>(1, sequence_length));
+  const double window = sizes.window > 0 ? std::min(static_cast<double>(sizes.window), length) : length;
+  const double keys = (window * (window + 1) / 2 + (length - window) * window) / length;
+  return 4 * static_cast<double>(sizes.heads * sizes.head_dim) * keys;
+}
 
 std::string problem(const Options& options, int64_t hidden_size, int tensor_degree) {
   const Sizes sizes(options, hidden_size);
@@ -186,6 +188,7 @@ MixerType attention_type() {
       {.name = "qkv_bias", .kind = Kind::boolean, .fallback = false, .help = "biases on q, k and v"},
       {.name = "qk_norm", .kind = Kind::boolean, .fallback = false, .help = "RMS norm of each head of q and k"}};
   type.kind = [](const Options& o) { return o.is_null("sliding_window") ? MixerKind::softmax : MixerKind::window; };
+  type.attention_flops = flops_per_token;
   type.problem = problem;
   type.sequence_problem = sequence_problem;
   type.build = [](const LayerContext& c, const Options& o) -> std::unique_ptr<SequenceMixer> {

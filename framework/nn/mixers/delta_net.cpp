@@ -46,10 +46,6 @@ class DeltaNet final : public SequenceMixer {
     return out_(step, o, x);
   }
 
-  double flops_per_token(int64_t) const override {
-    return static_cast<double>(num_heads_ * 6 * head_k_dim_ * head_v_dim_);
-  }
-
  private:
   static constexpr double kL2Eps = 1e-6;
   int64_t num_heads_, head_k_dim_, head_v_dim_;

@@ -33,6 +33,7 @@ class LinearMixer final : public SequenceMixer {
     const Init identity = Init::custom([k](uint64_t, int64_t i) { return i % (k * k) / k == i % k ? 1.0 : 0.0; });
     q_map_ = &context.add("q_feature_map.weight", {num_heads_, k, k}, identity, Shard::tensor, 0);
     k_map_ = &context.add("k_feature_map.weight", {num_heads_, k, k}, identity, Shard::tensor, 0);
+    for (Parameter* map : {q_map_, k_map_}) map->record.role = ParameterRole::product;
   }
 
   Value forward(StepContext& step, const Value& x_BTD, MixerState* state) override {
@@ -47,12 +48,6 @@ class LinearMixer final : public SequenceMixer {
                               "scan");
     if (normalize_) o = normalise_by_last(step.tape, o, kNormaliserEps);
     return out_(step, o, x);
-  }
-
-  double flops_per_token(int64_t) const override {
-    const int64_t k = map_ == FeatureMap::hedgehog ? 2 * head_k_dim_ : head_k_dim_;
-    const int64_t map = map_ == FeatureMap::hedgehog ? 4 * head_k_dim_ * head_k_dim_ : 0;
-    return static_cast<double>(num_heads_ * (4 * k * (head_v_dim_ + (normalize_ ? 1 : 0)) + map));
   }
 
  private:

@@ -42,6 +42,7 @@ class Mamba2 final : public SequenceMixer {
                                               .global_shape = {width, context.hidden_size},
                                               .shard = whole_groups_ ? Shard::none : Shard::tensor,
                                               .init = Init::normal(context.initializer_range),
+                                              .role = ParameterRole::product,
                                               .varies_over_tensor = whole_groups_});
       ShortConv conv(context, std::string(name) + "_conv1d", width, kConvWidth, true, ConvActivation::silu,
                      whole_groups_);
@@ -66,10 +67,6 @@ class Mamba2 final : public SequenceMixer {
     o = add(tape, o, multiply_heads(tape, x, skip_->value));
     const Value gated = silu_multiply(tape, z, from_heads(step, o));
     return out_(step, norm(step, gated));
-  }
-
-  double flops_per_token(int64_t) const override {
-    return static_cast<double>(num_heads_ * 4 * head_k_dim_ * head_v_dim_);
   }
 
  private:

@@ -40,10 +40,6 @@ class Retention final : public SequenceMixer {
     return out_(step, o, x);
   }
 
-  double flops_per_token(int64_t) const override {
-    return static_cast<double>(num_heads_ * 4 * head_k_dim_ * head_v_dim_);
-  }
-
  private:
   std::vector<double> log_decay_;  // of this rank's heads
   int64_t head_k_dim_, head_v_dim_, num_heads_;

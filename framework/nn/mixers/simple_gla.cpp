@@ -33,10 +33,6 @@ class SimpleGla final : public SequenceMixer {
     return out_(step, o, x);
   }
 
-  double flops_per_token(int64_t) const override {
-    return static_cast<double>(num_heads_ * 4 * head_k_dim_ * head_v_dim_);
-  }
-
  private:
   int64_t num_heads_, head_k_dim_, head_v_dim_;
   double gate_divisor_;

@@ -11,8 +11,7 @@
 namespace og {
 
 ColumnLinear::ColumnLinear(const LayerContext& context, const std::string& name, int64_t width, bool bias) {
-  weight_ = &context.add(name + ".weight", {width, context.hidden_size}, Init::normal(context.initializer_range),
-                         Shard::tensor, 0);
+  weight_ = &context.add_product(name + ".weight", {width, context.hidden_size}, 0);
   if (bias) bias_ = &context.add(name + ".bias", {width}, Init::zeros(), Shard::tensor, 0, false);
 }
 
@@ -22,8 +21,7 @@ Value ColumnLinear::operator()(StepContext& step, const Value& x) const {
 }
 
 RowLinear::RowLinear(const LayerContext& context, const std::string& name, int64_t width) {
-  weight_ = &context.add(name + ".weight", {context.hidden_size, width}, Init::normal(context.initializer_range),
-                         Shard::tensor, 1);
+  weight_ = &context.add_product(name + ".weight", {context.hidden_size, width}, 1);
 }
 
 Value RowLinear::operator()(StepContext& step, const Value& y) const {
@@ -34,8 +32,9 @@ LowRankLinear::LowRankLinear(const LayerContext& context, const std::string& nam
   down_ = &context.store.add({.name = context.prefix + "." + name + ".down.weight",
                               .global_shape = {rank, context.hidden_size},
                               .init = Init::normal(context.initializer_range),
+                              .role = ParameterRole::product,
                               .varies_over_tensor = true});
-  up_ = &context.add(name + ".up.weight", {width, rank}, Init::normal(context.initializer_range), Shard::tensor, 0);
+  up_ = &context.add_product(name + ".up.weight", {width, rank}, 0);
   bias_ = &context.add(name + ".up.bias", {width}, Init::zeros(), Shard::tensor, 0, false);
 }
 
