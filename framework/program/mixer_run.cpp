@@ -247,11 +247,6 @@ NamedTensors run_problem(const Problem& p) {
   return results;
 }
 
-double default_scale(const MixerType& type, const Options& options, int64_t key_size) {
-  return type.recurrence.default_scale ? type.recurrence.default_scale(options, key_size)
-                                       : 1 / std::sqrt(static_cast<double>(key_size));
-}
-
 Tensor starts_of(Pool& pool, const Problem& p, const std::vector<int64_t>& borders) {
   const Tensor starts = Tensor::empty(pool, {p.B, p.T}, DType::i32);
   size_t document = 0;
@@ -311,7 +306,7 @@ NamedTensors run_mixer(const MixerRun& run, const NamedTensors& inputs, const st
   if (scale.defined() && (scale.count() != 1 || scale.rank() > 1 || !is_real(scale.dtype())))
     fail(Status::data, "{}: scale: expected one real number, shape [] or [1], found {} {}", where,
          name_of(scale.dtype()), scale.shape().str());
-  p.scale = scale.defined() ? scale.at(0) : default_scale(*run.type, run.options, p.K);
+  p.scale = scale.defined() ? scale.at(0) : scan_scale(run.type->recurrence, run.options, p.K);
   const std::vector<int64_t> borders = read_borders(p, cu_seqlens);
   const int64_t N = std::ssize(borders) - 1;
 

@@ -1,5 +1,7 @@
 #include "framework/nn/mixers/recurrence_type.h"
 
+#include <cmath>
+
 #include "parallel/sequence/scan.h"
 
 namespace og {
@@ -27,6 +29,10 @@ StreamSpec diagonal_gate_stream() {
 StreamSpec write_strength_stream() { return {.name = "beta", .dims = "BTH", .help = "write strength"}; }
 
 double unit_scale(const Options&, int64_t) { return 1; }
+
+double scan_scale(const RecurrenceType& type, const Options& options, int64_t key_size) {
+  return type.default_scale ? type.default_scale(options, key_size) : 1.0 / std::sqrt(static_cast<double>(key_size));
+}
 
 std::function<ScanShape(const Options&, int)> scan_of_heads(const RecurrenceType& type) {
   return [recurrence = type.recurrence, widen = type.widen](const Options& o, int tensor) {

@@ -79,6 +79,7 @@ StreamSpec diagonal_gate_stream();                    // g [B,T,H,K]
 StreamSpec write_strength_stream();                   // beta [B,T,H]
 
 double unit_scale(const Options&, int64_t key_size);  // 1
+double scan_scale(const RecurrenceType& type, const Options& options, int64_t key_size);
 
 // The shape of a layer whose keys are head_options (mixer_options): num_heads, head_k_dim, head_v_dim, widened as the
 // type says.
