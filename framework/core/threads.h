@@ -15,7 +15,8 @@ std::vector<int> usable_processors();
 int hardware_threads();
 // OMP_NUM_THREADS; of a list (nested levels) the first. 0: not set.
 int requested_threads();
-// Of a command that has the machine to itself: OMP_NUM_THREADS, else all processors that this process may run on.
+// The threads of a command that has the machine to itself: OMP_NUM_THREADS, else all processors that this process may
+// run on.
 int default_threads();
 // For main, before anything else: restarts the program once so that OpenMP's idle threads look for work for
 // kSpinSeconds and then sleep. Left to itself libgomp lets them spin for about 10 ms, longer than a scheduler's slice:

@@ -25,8 +25,8 @@ enum class MixerKind : uint8_t {
 // The scan of a layer with a linear recurrence.
 struct ScanShape {
   Recurrence recurrence{};
-  int64_t heads = 0;                     // of one tensor rank
-  int64_t key_size = 0, value_size = 0;  // of the state and of the scan's streams: with what maps and normalisers add
+  int64_t heads = 0;                     // on one tensor rank
+  int64_t key_size = 0, value_size = 0;  // in the state and the streams: maps and normalisers included
 
   // Forward, of one tensor rank: write and read the state; the delta rule reads once more before it writes.
   double flops_per_token() const {

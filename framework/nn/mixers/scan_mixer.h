@@ -11,7 +11,7 @@ namespace og {
 struct ScanCore {
   // s has q, k, v [B, T, H / tensor, K or V] and the scale; x is the entered input. Sets the gate, maps q, k and v.
   std::function<void(StepContext& step, const Value& x, ScanStreams& s)> streams;
-  // Of what the scan reads, before the output norm; null: as it is.
+  // Applied to what the scan reads, before the output norm; null: as it is.
   std::function<Value(Tape& tape, const Value& o)> read_out = nullptr;
 };
 
@@ -21,7 +21,7 @@ struct ScanMixerSpec {
   std::vector<OptionSpec> options{};
   const char* output_norm = "per_head";
   const char* output_gate = "silu";
-  Unary activation = Unary::identity;  // of q, k and v without convolutions; with them silu is
+  Unary activation = Unary::identity;  // on q, k and v without convolutions; with them silu is
   // Adds the parameters of its own between those of q, k, v and those of the output.
   std::function<ScanCore(const LayerContext&, const Options&)> core;
   bool output_first = false;  // they are added after those of the output
