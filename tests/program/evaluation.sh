@@ -33,9 +33,9 @@ fi
 # A short file has a loss: what fills the row counts for nothing.
 head -c 500 text.txt >short.txt
 expect "500 bytes in rows of 48" 0 'tokens +501 in 11 rows of 48' "$ONEGATHER" eval all --data short.txt
-expect "500 bytes in one row" 0 'tokens +501 in 1 rows of 2048' "$ONEGATHER" eval all --data short.txt --length 2048
+expect "500 bytes in one row" 0 'tokens +501 in 1 row of 2048' "$ONEGATHER" eval all --data short.txt --length 2048
 filled=$(value loss)
-expect "and in a row that they fill" 0 'tokens +501 in 1 rows of 501' "$ONEGATHER" eval all --data short.txt --length 501
+expect "and in a row that they fill" 0 'tokens +501 in 1 row of 501' "$ONEGATHER" eval all --data short.txt --length 501
 same "the same loss" "$filled" "$(value loss)" 0
 tokens=$(sed -n '/position/,$p' out.txt | awk 'NR > 1 { n += $4 } END { print n }')
 same "the positions hold all tokens" "$tokens" 501 0
@@ -48,7 +48,7 @@ for i in 1 4 9; do
   sum=$(awk -v s="$sum" -v n="$n" -v l="$(value loss)" 'BEGIN { printf "%.9f", s + n * l }') count=$((count + n))
 done
 expect "three files" 0 "tokens +$count in 2 rows of 400" "$ONEGATHER" eval all --data part1.txt part4.txt part9.txt --length 400
-expect "three files in one row" 0 "tokens +$count in 1 rows of 2000" "$ONEGATHER" eval all --data part1.txt part4.txt part9.txt --length 2000
+expect "three files in one row" 0 "tokens +$count in 1 row of 2000" "$ONEGATHER" eval all --data part1.txt part4.txt part9.txt --length 2000
 same "the loss of three files" "$(value loss)" "$(awk -v s="$sum" -v n="$count" 'BEGIN { printf "%.9f", s / n }')" 0.000002
 
 # What is left out, empty or not used is said.
