@@ -24,8 +24,10 @@ class Checker {
     check_segments();
     check_order();
     check_pipeline();
-    if (config_.run.dir.empty() && fine({"run.dir"}))
-      add("run.dir", "expected a folder, found \"\"; leave the key out for runs/ and the name of the config");
+    if (config_.run.dir.find_first_not_of(' ') == std::string::npos && fine({"run.dir"}))
+      add("run.dir",
+          fmt::format("expected a folder, found \"{}\"; leave the key out for runs/ and the name of the config",
+                      config_.run.dir));
     if (rules_.needs_training_data && config_.data.train.empty() && fine({"data.train"}))
       add("data.train", "required: the files to train on");
     if (rules_.needs_training_data)

@@ -1,5 +1,7 @@
 #include "framework/config/keys.h"
 
+#include <set>
+
 #include "framework/io/yaml.h"
 
 namespace og {
@@ -93,10 +95,12 @@ void add_data(std::vector<ConfigKey>& keys) {
   keys.push_back(stored(
       {.path = "data.bad_lines", .kind = Kind::choice, .choices = {"refuse", "skip"}},
       [](auto& c) -> auto& { return c.data.bad_lines; }));
+  // All of model and data, but where files lie and how they are read may change: the tokens that come of it are
+  // compared by hash.
+  const std::set<std::string> by_content{"data.eval",   "data.train",      "data.tokenizer",
+                                         "data.format", "data.text_field", "data.bad_lines"};
   for (ConfigKey& key : keys)
-    // All of model and data, but where files lie may change: what is in them and in the tokenizer is compared by hash.
-    if (key.path != "data.eval" && key.path != "data.train" && key.path != "data.tokenizer")
-      key.resume = ConfigKey::Resume::must_match;
+    if (!by_content.contains(key.path)) key.resume = ConfigKey::Resume::must_match;
 }
 
 void add_schedule(std::vector<ConfigKey>& keys) {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "framework/core/error.h"
+#include "framework/core/number.h"
 #include "framework/data/file_name.h"
 
 namespace og {
@@ -99,10 +100,10 @@ void ByteStream::part_ended() {
 
 void ByteStream::damaged(const std::string& what) const {
   const std::string good = num_parts_ > 0
-                               ? fmt::format("Good are the {} {}{} before it: {} bytes of text, {} lines", num_parts_,
-                                             parts_, num_parts_ == 1 ? "" : "s", whole_.bytes, whole_.lines)
-                               : fmt::format("It reads up to byte {} of the text, {} lines, which no checksum confirms",
-                                             decoded_.bytes, decoded_.lines);
+                               ? fmt::format("Good up to there: {} of {} of text, {}", counted(num_parts_, parts_),
+                                             counted(whole_.bytes, "byte"), counted(whole_.lines, "line"))
+                               : fmt::format("It reads up to byte {} of the text, {}, which no checksum confirms",
+                                             decoded_.bytes, counted(decoded_.lines, "line"));
   fail(Status::data, "{}: {} (at byte {} of the file). {}. Get the file again, or keep the good lines as a new file",
        input_.path(), what, input_.offset(), good);
 }

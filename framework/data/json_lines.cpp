@@ -70,8 +70,9 @@ bool JsonLines::next(std::string& text) {
     if (!rules_.skip_bad_lines)
       fail(Status::data,
            "{}:{}: {}; expected a JSON object with a string \"{}\" (data.text_field). data.bad_lines: skip leaves such "
-           "lines out",
-           reader_.path(), number_, with(bad->what, bad->detail), rules_.text_field);
+           "lines out{}",
+           reader_.path(), number_, with(bad->what, bad->detail), rules_.text_field,
+           texts_ == 0 && bad->kind == BadLine::Kind::not_json ? "; data.format: text takes the file as one text" : "");
     skip(*bad);
   }
   if (texts_ > 0) return false;

@@ -107,7 +107,7 @@ class Finder {
                       options_.resume, own_[i], options_.resume));
       return;
     }
-    Checkpoint there(find_checkpoint(options_.resume));
+    Checkpoint there(found("--resume", options_.resume));
     const SnapshotSource source = source_of(there, SnapshotSource::Kind::resume);
     const auto same = [&](const std::string& path) { return absolute(path) == source.path; };
     if (const auto own = std::find_if(own_.begin(), own_.end(), same); own != own_.end()) {
@@ -120,9 +120,17 @@ class Finder {
     start_.sources.push_back(source);
   }
 
+  std::string found(const char* option, const std::string& path) const {
+    std::error_code error;
+    if (!fs::exists(path, error))
+      fail(Status::data, "{} {}: no such folder{}", option, path,
+           own_.empty() ? "" : fmt::format("; the newest checkpoint of run.dir is {}", own_.back()));
+    return find_checkpoint(path);
+  }
+
   void from_weights() {
     if (!start_.checkpoint) {
-      start_.weights.emplace(find_checkpoint(options_.init));
+      start_.weights.emplace(found("--init", options_.init));
       start_.sources = {source_of(*start_.weights, SnapshotSource::Kind::init)};
     } else if (descends(notes_of(*start_.checkpoint), Named(options_.init), SnapshotSource::Kind::init)) {
       start_.remarks.push_back(fmt::format("--init {}: the run began with these weights and goes on from {}",
@@ -175,11 +183,15 @@ std::vector<std::string> check_same_run(const Checkpoint& checkpoint, Config con
     fail(Status::data, "{}: cannot be resumed with this config:{}\nGo back to those values, or choose another run.dir",
          checkpoint.folder(), list);
   }
-  if (!data_identity.empty() && notes.data != data_identity)
+  if (!data_identity.empty() && notes.data != data_identity) {
+    std::string list;
+    for (const std::string& d : differences.changed)
+      if (d.starts_with("data.") && !d.starts_with("data.eval")) list += "\n  " + d;
     fail(Status::data,
          "data.train: what is in the files is not what the checkpoint {} was trained on, whatever their paths. Put "
-         "that back, or choose another run.dir",
-         checkpoint.folder());
+         "that back, or choose another run.dir{}{}",
+         checkpoint.folder(), list.empty() ? "" : ". Changed since:", list);
+  }
   return std::move(differences.changed);
 }
 

@@ -538,11 +538,12 @@ TEST(config, what_a_resumed_run_may_change) {
                                    "checkpoint.every=3", "run.dir=x", "data.eval=e.txt"}));
   EXPECT_TRUE(may.refused.empty());
   EXPECT_EQ(may.changed.size(), 6u);
-  // Where files lie may change; what is in them is compared by the run.
+  // Where files lie and how they are read may change; what comes of it is compared by the run.
   const ConfigDifferences paths =
-      compare(saved, parse(kGood, {"data.train=/elsewhere/a.txt", "data.tokenizer=sentencepiece:a"}));
+      compare(saved, parse(kGood, {"data.train=/elsewhere/a.txt", "data.tokenizer=sentencepiece:a", "data.format=jsonl",
+                                   "data.text_field=body", "data.bad_lines=skip"}));
   EXPECT_TRUE(paths.refused.empty());
-  EXPECT_EQ(paths.changed.size(), 2u);
+  EXPECT_EQ(paths.changed.size(), 5u);
   EXPECT_EQ(may.changed[1], "train.num_steps: 1000 in the checkpoint, 9 now (command line)");
   const ConfigDifferences not_these =
       compare(saved, parse(kGood, {"model.hidden_size=32", "model.mixers.L.gate=none", "data.sequence_length=64",

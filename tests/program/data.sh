@@ -17,7 +17,7 @@ else
   fail "plain, gzip and zstd give the same token file"
 fi
 expect "inspect shows documents" 0 'document 0, [0-9]+ tokens: ' "${data[@]}" inspect lines.jsonl.tokens
-expect "inspect shows text as it would be read" 0 'text.txt: 1 documents, 20000 bytes, 20001 tokens' "${data[@]}" inspect text.txt
+expect "inspect shows text as it would be read" 0 'text.txt: 1 document, 20000 bytes, 20001 tokens' "${data[@]}" inspect text.txt
 expect "a field that is not there names file and line" 3 'lines.jsonl:1.*text' "${data[@]}" inspect lines.jsonl
 
 # What must not be overwritten or mixed up.
@@ -52,7 +52,7 @@ cp plain.jsonl DOCS.NDJSON && gzip -c plain.jsonl >c4.json.gz && cp c4.json.gz p
 for file in DOCS.NDJSON c4.json.gz part-00000; do
   expect "$file is lines" 0 "$file: $lines documents" "${data[@]}" inspect $file
 done
-expect "the key says text" 0 'DOCS.NDJSON: 1 documents' "${data[@]}" inspect DOCS.NDJSON --format text
+expect "the key says text" 0 'DOCS.NDJSON: 1 document' "${data[@]}" inspect DOCS.NDJSON --format text
 expect "no such format" 2 'format.*auto, text or jsonl.*json$' "${data[@]}" inspect DOCS.NDJSON --format json
 { printf '[\n'; sed '$!s/$/,/' plain.jsonl; printf ']\n'; } >array.json
 train=("$ONEGATHER" train tiny.yaml train.precision=f32 train.num_steps=2 data.eval=[])
@@ -69,7 +69,9 @@ done
 one() { column loss "$1/metrics.jsonl" | head -n 1; }
 [ "$(one format-auto)" = "$(one format-jsonl)" ] && [ "$(one format-auto)" != "$(one format-text)" ] && pass "auto trains on lines" || fail "auto trains on lines"
 expect "eval reads it so too" 0 'bits per byte' "$ONEGATHER" eval format-auto --data part-00000 train.threads=1
-expect "a resumed run reads it as before" 3 'data.format' "${train[@]}" data.train=c4.json.gz data.format=text run.dir=format-auto train.num_steps=4
+expect "a resumed run reads it as before" 3 '^  data.format: auto in the checkpoint, text now' "${train[@]}" data.train=c4.json.gz data.format=text run.dir=format-auto train.num_steps=4
+expect "the same tokens by another name" 0 'changed since the checkpoint: data.format: auto' "${train[@]}" data.train=c4.json.gz data.format=jsonl run.dir=format-auto train.num_steps=4
+expect "a text where lines are meant" 3 'text.txt:1: not JSON.*; data.format: text takes the file as one text' "$ONEGATHER" eval format-jsonl --data text.txt train.threads=1
 
 # Bad lines: refused by file and line, or left out and counted, also when they come from the cache.
 { cat plain.jsonl; printf '{"text": null}\n{"text": "\\ud800"}\n{"text": "a\\u0000"}\n{"id": 1}\n'; } >bad.jsonl
@@ -91,7 +93,7 @@ cmp -s mark.tokens kept.tokens && pass "a byte order mark is no text" || fail "a
 expect "a skippable frame before the text" 0 "$lines documents" "${data[@]}" inspect skippable.jsonl.zst
 { head -n 5 plain.jsonl | gzip -c; tail -n +6 plain.jsonl | gzip -c | tr '\213' '\214'; } >later.jsonl.gz
 { gzip -c plain.jsonl; printf 'tail'; } >tail.jsonl.gz
-expect "a damaged later member" 3 'later.jsonl.gz: damaged.*1 gzip member.* 5 lines' "${train[@]}" data.train=later.jsonl.gz run.dir=later
+expect "a damaged later member" 3 'later.jsonl.gz: damaged.*Good up to there: 1 gzip member of .* 5 lines' "${train[@]}" data.train=later.jsonl.gz run.dir=later
 expect "bytes after the end" 3 "tail.jsonl.gz: damaged.*1 gzip member.* $lines lines" "${train[@]}" data.train=tail.jsonl.gz run.dir=tail
 
 # Token files.

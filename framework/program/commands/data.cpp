@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "framework/core/error.h"
+#include "framework/core/number.h"
 #include "framework/core/threads.h"
 #include "framework/data/prepare.h"
 #include "framework/data/text_reader.h"
@@ -128,8 +129,8 @@ int prepare(const std::vector<std::string>& args) {
   const Prepared made = prepare_tokens(paths, *make_tokenizer(tokenizer), rules, output, default_threads(),
                                        [&](int64_t read) { progress->at(read); });
   progress.reset();
-  std::printf("%s: %lld documents, %lld tokens of %lld bytes (%.2f bytes a token)%s\n", output.c_str(),
-              static_cast<long long>(made.documents), static_cast<long long>(made.tokens),
+  std::printf("%s: %s, %lld tokens of %lld bytes (%.2f bytes a token)%s\n", output.c_str(),
+              counted(made.documents, "document").c_str(), static_cast<long long>(made.tokens),
               static_cast<long long>(made.bytes), static_cast<double>(made.bytes) / static_cast<double>(made.tokens),
               left_out(made.skipped_lines).c_str());
   return 0;
@@ -146,8 +147,8 @@ void inspect_tokens(const std::string& path, const Tokenizer* tokenizer, int64_t
   if (tokenizer && file.tokenizer() != tokenizer->identity())
     fail(Status::data, "{}: made with the tokenizer {}, --tokenizer is {}", path, file.tokenizer(),
          tokenizer->identity());
-  std::printf("%s: %lld documents, %lld tokens, vocabulary %lld, tokenizer %s, checksums right\n", path.c_str(),
-              static_cast<long long>(file.num_documents()), static_cast<long long>(file.num_tokens()),
+  std::printf("%s: %s, %lld tokens, vocabulary %lld, tokenizer %s, checksums right\n", path.c_str(),
+              counted(file.num_documents(), "document").c_str(), static_cast<long long>(file.num_tokens()),
               static_cast<long long>(file.vocab_size()), file.tokenizer().c_str());
   for (int64_t d = 0; d < std::min(count, file.num_documents()); ++d) {
     const auto [begin, end] = file.document(d);
@@ -173,7 +174,7 @@ void inspect_text(const std::string& path, const TextRules& rules, const Tokeniz
     tokens += std::ssize(ids);
     bytes += std::ssize(text);
   });
-  std::printf("%s: %lld documents, %lld bytes, %lld tokens by %s%s\n", path.c_str(), static_cast<long long>(documents),
+  std::printf("%s: %s, %lld bytes, %lld tokens by %s%s\n", path.c_str(), counted(documents, "document").c_str(),
               static_cast<long long>(bytes), static_cast<long long>(tokens), tokenizer.identity().c_str(),
               left_out(skipped).c_str());
 }
