@@ -37,6 +37,7 @@ case ${arguments[0]:-} in
     sed -n '2,8s/^# //p' "$0"
     exit $((${#arguments[@]} > 0 ? 0 : 2)) ;;
   bench | eval | generate | plan | data) ;;
+  train) [ -e train ] || refuse "train is what is done without a word: launch/mpirun.sh CONFIG ..." ;;&
   *) arguments=(train "${arguments[@]}") ;;
 esac
 # One process does these, however long it takes; only plan --validate measures on ranks.

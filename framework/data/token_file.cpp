@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "framework/core/error.h"
+#include "framework/core/number.h"
 #include "framework/data/file_name.h"
 #include "framework/io/json.h"
 
@@ -113,8 +114,8 @@ TokenFile::TokenFile(const std::string& path, bool verify_ids) : file_(path) {
   const int64_t ids_bytes = num_tokens_ * (wide_ ? 4 : 2), offsets_at = aligned(kIdsAt + ids_bytes);
   const int64_t offsets_bytes = (num_documents_ + 1) * 8;
   if (offsets_at + offsets_bytes != file_.size())
-    damaged(path, "{} bytes, expected {} of {} tokens of type {} and {} documents", file_.size(),
-            offsets_at + offsets_bytes, num_tokens_, type, num_documents_);
+    damaged(path, "{} bytes, expected {} of {} tokens of type {} and {}", file_.size(), offsets_at + offsets_bytes,
+            num_tokens_, type, counted(num_documents_, "document"));
   const auto ids = bytes.subspan(kIdsAt, static_cast<size_t>(ids_bytes));
   const auto offsets = bytes.subspan(static_cast<size_t>(offsets_at), static_cast<size_t>(offsets_bytes));
   ids_ = ids.data();

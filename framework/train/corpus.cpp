@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "framework/core/number.h"
 #include "framework/core/threads.h"
 #include "framework/data/prepare.h"
 #include "framework/data/text_reader.h"
@@ -26,6 +27,7 @@ void check_named(const std::string& what, const std::vector<DataConfig::Source>&
       fail(Status::data, "{}: {}: no such file; several are a list: [{}]", what, s.path, s.path);
     if (sources.size() > 1 && std::filesystem::exists(all, error))
       fail(Status::data, "{}: {}: no such file; the one file is '{}=\"{}\"'", what, s.path, what, all);
+    fail(Status::data, "{}: {}: no such file", what, s.path);
   }
 }
 
@@ -101,9 +103,10 @@ std::vector<std::string> remarks(const Corpus& corpus, const Config& config) {
     const int64_t all = corpus.eval->rows_per_epoch();
     const int64_t most = config.most_eval_rows(), rows = most == 0 ? all : std::min(most, all);
     list.push_back(
-        evaluates ? fmt::format("evaluation: every {} steps, {} of {} rows of data.eval{}", config.train.eval_every,
-                                rows, all, rows < all ? ", spread evenly (train.eval_rows)" : "")
-                  : std::string("data.eval is given, but train.eval_every is 0: it is not evaluated during the run"));
+        evaluates
+            ? fmt::format("evaluation: every {}, {} of {} of data.eval{}", counted(config.train.eval_every, "step"),
+                          rows, counted(all, "row"), rows < all ? ", spread evenly (train.eval_rows)" : "")
+            : std::string("data.eval is given, but train.eval_every is 0: it is not evaluated during the run"));
   } else if (evaluates) {
     list.push_back(fmt::format("train.eval_every is {}, but no data.eval is given: nothing is evaluated",
                                config.train.eval_every));

@@ -28,7 +28,13 @@ TrainedModel open_trained_model(const std::string& path, const std::vector<std::
     ConfigRules rules = config_rules();
     rules.checks_steps = false;  // nothing is trained
     model.config = parse_config(notes.config, checkpoint->folder() + "/index.json", all, rules);
-    model.tokenizer = make_tokenizer(model.config.data.tokenizer);
+    try {
+      model.tokenizer = make_tokenizer(model.config.data.tokenizer);
+    } catch (const Error& e) {
+      fail(e.status(),
+           "data.tokenizer: {}. Give the tokenizer of the checkpoint {} with data.tokenizer=sentencepiece:PATH",
+           e.what(), checkpoint->folder());
+    }
     if (model.tokenizer->identity() != notes.tokenizer)
       fail(Status::data,
            "data.tokenizer: {} is {}, but the checkpoint {} was trained with {}. Give its tokenizer with "

@@ -38,7 +38,7 @@ expect "wsd without decay is said" 0 'warning: train.schedule.decay_steps: 0 wit
 expect "in a run too" 0 'train.schedule.decay_steps: 0 with type: wsd' "${train[@]}" train.schedule.type=wsd train.schedule.warmup_steps=1 run.dir=flat
 
 # Data: status 3.
-expect "missing data file" 3 'absent.txt' "${train[@]}" data.train=[absent.txt]
+expect "missing data file" 3 'data.train: absent.txt: no such file' "${train[@]}" data.train=[absent.txt]
 : >empty.txt
 expect "empty data file" 3 'empty.txt' "${train[@]}" data.train=[empty.txt]
 head -c 20000 /dev/urandom >binary.txt
@@ -93,7 +93,9 @@ size=$(stat -c %s "$shard")
 printf '\377\377\377\377' | dd of="$shard" bs=1 seek=$((size * 2 / 3)) conv=notrunc status=none
 expect "a corrupted checkpoint is not resumed" 3 "$(basename "$shard")" "${train[@]}" train.num_steps=6
 rm -rf run && cp -r kept run
-expect "inspect verifies a good checkpoint" 0 '' "$ONEGATHER" inspect "$checkpoint"
+expect "a tokenizer that is not where it was" 3 'data.tokenizer: cannot open absent.model.*sentencepiece:PATH' "$ONEGATHER" eval "$checkpoint" \
+  --data text.txt data.tokenizer=sentencepiece:absent.model
+expect "inspect verifies a good checkpoint" 0 'in 1 box$' "$ONEGATHER" inspect "$checkpoint"
 expect "generate speaks" 0 '' "$ONEGATHER" generate run --prompt "the" --tokens 8
 expect "generate rejects an unknown option" 2 'tokenz' "$ONEGATHER" generate run --tokenz 3
 for name in 'a,b.txt' 'a=b.txt' 'a[1].txt' '[c].txt' 'd e.txt'; do

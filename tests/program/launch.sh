@@ -21,7 +21,8 @@ mistake "a misspelt key" 2 'num_step: unknown key; did you mean num_steps' tiny.
 mistake "a degree that does not fit" 2 'parallel: data 1 x sequence 3 .* nearest that works on 2 ranks' tiny.yaml parallel.sequence=3
 mistake "any other first word is a config" 2 'evall: no such config file' evall run
 mistake "an unknown option of eval" 2 'unknown option --dta; did you mean --data' eval run --dta text.txt
-mistake "missing data" 3 'absent.txt: No such' tiny.yaml data.train=[absent.txt]
+expect "train is no first word" 2 'train is what is done without a word' "$launch" train tiny.yaml
+mistake "missing data" 3 'absent.txt: no such' tiny.yaml data.train=[absent.txt]
 
 expect "a config: trains" 0 'done: 3 steps' "$launch" tiny.yaml train.num_steps=3
 expect "eval" 0 '^tokens +[0-9]+ in [0-9]+ rows of 48' "$launch" eval run --data text.txt
@@ -32,11 +33,11 @@ said "generate: on two ranks" '2 ranks over MPI' out.txt
 if [ "$(grep -c '^the' out.txt)" -eq 1 ]; then pass "generate: one speaks"; else fail "generate: one speaks" "$(cat out.txt)"; fi
 expect "bench" 0 'tokens a step' "$launch" bench step tiny.yaml --steps 1 --warmup 1
 # One process does what has no ranks; --ranks of plan is its own.
-expect "data" 0 '^text.tokens: 1 documents, 5001 tokens' "$launch" data prepare text.txt --output text.tokens --ranks 3
+expect "data" 0 '^text.tokens: 1 document, 5001 tokens' "$launch" data prepare text.txt --output text.tokens --ranks 3
 said "data: by one process" '^\+ .*mpirun -np 1 .* data prepare text.txt --output text.tokens $' out.txt
-expect "data under a bare mpirun: by rank 0 alone" 0 '^text.tokens: checks|^text.tokens: 1 documents' env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
+expect "data under a bare mpirun: by rank 0 alone" 0 '^text.tokens: checks|^text.tokens: 1 document' env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
   mpirun -np 2 --oversubscribe "$ONEGATHER" data inspect text.tokens
-if [ "$(grep -c '1 documents, 5001 tokens' out.txt)" -eq 1 ]; then pass "data under a bare mpirun: told once"; else fail "data under a bare mpirun: told once" "$(cat out.txt)"; fi
+if [ "$(grep -c '1 document, 5001 tokens' out.txt)" -eq 1 ]; then pass "data under a bare mpirun: told once"; else fail "data under a bare mpirun: told once" "$(cat out.txt)"; fi
 expect "plan" 0 'nodes x|sequence' "$launch" plan tiny.yaml --cluster "$root/configs/clusters/h100.yaml" --ranks 8 --rows 1
 said "plan: its own ranks, by one process" '^\+ .*mpirun -np 1 .* plan tiny.yaml .* --ranks 8 $' out.txt
 expect "help says what comes first" 0 'bench\|eval\|generate\|plan\|data' "$launch" --help

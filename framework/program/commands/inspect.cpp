@@ -152,7 +152,8 @@ void print(const Json& value, const std::string& margin) {
         std::string line;
         for (const auto& [name, part] :
              item.kind() == Json::Kind::object ? item.members() : std::vector<Json::Member>{})
-          line += (line.empty() ? "" : "  ") + (name == "boxes"                     ? "in " + part.dump() + " boxes"
+          line += (line.empty() ? "" : "  ") + (name == "boxes"
+                                                    ? "in " + part.dump() + (part.integer() == 1 ? " box" : " boxes")
                                                 : part.kind() == Json::Kind::string ? part.string()
                                                                                     : part.dump());
         if (item.kind() == Json::Kind::string) line = item.string();
