@@ -12,7 +12,12 @@ using Kind = SnapshotSource::Kind;
 
 // checkpoints/step-<step> of a run folder; `tokens` makes the content another. Returns its path.
 std::string save(const std::string& run, int64_t step, std::vector<SnapshotSource> sources = {}, int64_t tokens = 0) {
-  const SnapshotNotes notes{{step, 0, tokens, 0}, "", "bytes", "data", std::move(sources), true};
+  const SnapshotNotes notes{.position = {step, 0, tokens, 0},
+                            .config = "",
+                            .tokenizer = "bytes",
+                            .data = "data",
+                            .sources = std::move(sources),
+                            .tried = true};
   const std::string folder = checkpoint_folder(run, step);
   world(1, [&](Comm& comm) {
     Context cx;
@@ -139,7 +144,12 @@ TEST(start, notes_of_older_programs_load_and_names_of_any_bytes_survive) {
   EXPECT_TRUE(notes.sources.empty() && !notes.tried);
   EXPECT_EQ(start(run, folder).sources.size(), 1u);
 
-  SnapshotNotes strange{{}, "data: {train: [caf\xe9.txt]}", "bytes", "d", {source(folder)}, true};
+  SnapshotNotes strange{.position = {},
+                        .config = "data: {train: [caf\xe9.txt]}",
+                        .tokenizer = "bytes",
+                        .data = "d",
+                        .sources = {source(folder)},
+                        .tried = true};
   strange.sources[0].path = "/caf\xe9";
   world(1, [&](Comm& comm) {
     Context cx;
