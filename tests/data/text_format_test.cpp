@@ -209,7 +209,7 @@ TEST_F(TextFormat, GzipIsReadToItsEndOrRefused) {
   const std::string first = packed("gzip", a), second = packed("gzip", b);
   EXPECT_EQ(texts(write("good.jsonl.gz", first + second + first)).size(), 40060U);
   EXPECT_EQ(texts(write("empty.jsonl.gz", first + packed("gzip", "") + first)).size(), 60U);
-  const std::string good = fmt::format("1 gzip member before it: {} bytes of text, 30 lines", a.size());
+  const std::string good = fmt::format("1 gzip member of {} bytes of text, 30 lines", a.size());
   std::string broken = first + second;
   for (const size_t at : {size_t{0}, size_t{1}}) {  // its magic
     std::string damaged = broken;
@@ -257,7 +257,7 @@ TEST_F(TextFormat, EveryValidZstdFileIsRead) {
   expect_refused(write("long.txt.zst", raw_frame((21 << 3) + 1, "long")), {"2304 MiB of memory", "2048 MiB"});
   expect_refused(write("long.txt.zst", raw_frame(31 << 3, "long")), {"2097152 MiB of memory"});
 
-  const std::string good = fmt::format("1 zstd frame before it: {} bytes of text, 30 lines", a.size());
+  const std::string good = fmt::format("1 zstd frame of {} bytes of text, 30 lines", a.size());
   expect_refused(write("tail.jsonl.zst", first + "tail"), {"follows the end", good});
   expect_refused(write("tail.jsonl.zst", skippable + first + "\n"), {"follows the end", good});
   expect_refused(write("cut.jsonl.zst", first + second.substr(0, second.size() - 1)), {"truncated", good});

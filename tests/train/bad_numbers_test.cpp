@@ -117,7 +117,7 @@ TEST(bad_numbers, eval_and_generate_end_with_status_4) {
   EXPECT_EQ(generate_command({folder / "bad", "--prompt", "a", "--tokens", "2"}), 4);
   EXPECT_EQ(eval_command({folder / "bad", "--data", folder / "text"}), 4);
   const std::string said = testing::internal::GetCapturedStderr();
-  EXPECT_TRUE(contains(said, "step-00000000: after 1 token the logit of token 0 is ")) << said;
+  EXPECT_TRUE(contains(said, "step-00000000: after 2 tokens the logit of token 0 is ")) << said;
   EXPECT_TRUE(contains(said, "the weights are out of range; take an earlier checkpoint")) << said;
 }
 

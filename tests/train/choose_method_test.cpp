@@ -85,9 +85,9 @@ TEST(SequenceChoice, StatesAreCountedAsWideAsTheyAre) {
   const std::vector<std::string> few{"data.sequence_length=96", "train.tokens_per_step=96"};  // nothing to hide behind
   std::vector<std::string> wide = few;
   wide.emplace_back("model.mixers.L.head_k_dim=256");
-  const std::string reason = choose(links, few, hedgehog).reason;
-  EXPECT_NE(reason, choose(links, few, "type: linear").reason);
-  EXPECT_EQ(reason, choose(links, wide, "type: linear").reason);
+  const std::string costs = choose(links, few, hedgehog).costs;
+  EXPECT_NE(costs, choose(links, few, "type: linear").costs);
+  EXPECT_EQ(costs, choose(links, wide, "type: linear").costs);
 }
 
 TEST(SequenceChoice, HeadsThatDoNotDivideLeaveUlyssesOut) {
