@@ -93,7 +93,7 @@ if [ $full -eq 1 ]; then
   # Address and undefined behaviour: the unit tests.
   if step asan-build configure_and_build build-asan all -- -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 \
     -DOG_SANITIZE=address,undefined; then
-    group asan env ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+    group asan env ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
       ctest --test-dir build-asan --timeout 600 --output-on-failure -j "$jobs" -E '^mpi_|cli_test'
     count asan
   fi
