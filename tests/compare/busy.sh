@@ -33,11 +33,11 @@ unset OMP_NUM_THREADS OMP_WAIT_POLICY GOMP_SPINCOUNT
 beside() { alone; for _ in $(seq "$1"); do while :; do :; done & neighbours+=($!); done; }
 
 train=(train "$root/configs/quickstart.yaml" train.eval_every=0 checkpoint.every=0 "train.num_steps=$steps" train.schedule.warmup_steps=0)
-# measure WHAT PROGRAM: prints tokens a second.
+# measure WHAT PROGRAM MODEL: prints tokens a second.
 measure() {
   rm -rf run
   case $1 in
-    generation) timeout "$limit" "$2" generate model --prompt '// ' --tokens 400 --top-k 8 >out.txt 2>&1 </dev/null ;;
+    generation) timeout "$limit" "$2" generate "$3" --prompt '// ' --tokens 400 --top-k 8 >out.txt 2>&1 </dev/null ;;
     'one rank') timeout "$limit" "$2" "${train[@]}" parallel.sequence=1 parallel.expert=1 train.threads=2 run.dir=run >out.txt 2>&1 </dev/null ;;
     'two ranks') timeout "$limit" mpirun -np 2 --oversubscribe --bind-to none "$2" "${train[@]}" train.threads=1 run.dir=run >out.txt 2>&1 </dev/null ;;
   esac || { echo "busy.sh: $1 of $2 failed:" >&2; tail -n 5 out.txt >&2; return 1; }
@@ -46,8 +46,11 @@ measure() {
     *) sed -n 's/.*"tokens_per_second": \([0-9]*\).*/\1/p' run/summary.json ;;
   esac
 }
-echo "a model to generate with: ${new} $("$new" --version | head -n 1)"
-timeout $((4 * limit)) "$new" "${train[@]}" parallel.sequence=1 parallel.expert=1 run.dir=model >out.txt 2>&1 </dev/null || { tail -n 5 out.txt >&2; exit 1; }
+for name in new ${old:+old}; do # each its own: an older program does not know the keys of a newer one's config
+  echo "a model to generate with: ${!name} $("${!name}" --version | head -n 1)"
+  timeout $((4 * limit)) "${!name}" "${train[@]}" parallel.sequence=1 parallel.expert=1 "run.dir=model-$name" >out.txt 2>&1 </dev/null ||
+    { tail -n 5 out.txt >&2; exit 1; }
+done
 
 whats=(generation 'one rank' 'two ranks')
 for ((round = 1; round <= rounds; round++)); do
@@ -55,7 +58,7 @@ for ((round = 1; round <= rounds; round++)); do
     beside $load
     for what in "${whats[@]}"; do
       for name in ${old:+old} new; do
-        value=$(measure "$what" "${!name}") || exit 1
+        value=$(measure "$what" "${!name}" "model-$name") || exit 1
         echo "$value" >>"$what-$load-$name"
         printf 'round %d, %d neighbours, %-10s %s %8d tokens/s\n' "$round" $load "$what" $name "$value"
       done
