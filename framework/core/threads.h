@@ -24,7 +24,7 @@ int default_threads();
 // (OMP_WAIT_POLICY=passive) costs a wake-up at every small kernel. libgomp, on which oneDNN runs too, reads its policy
 // from the environment while it is loaded, hence the restart: the same process, arguments and files, and comes back
 // only where there is nothing to do. OMP_WAIT_POLICY or GOMP_SPINCOUNT of the user's own is left alone.
-inline constexpr double kSpinSeconds = 100e-6;
+inline constexpr double kSpinSeconds = 25e-6;
 void restart_with_bounded_spinning(char** argv);
 // Makes oneDNN and OpenMP use this many threads when called from the calling thread.
 void set_thread_count(int num_threads);
