@@ -5,6 +5,7 @@
 
 #include "framework/core/error.h"
 #include "framework/core/log.h"
+#include "framework/core/number.h"
 #include "framework/data/document_encoder.h"
 #include "framework/data/json_lines.h"
 #include "framework/data/text_reader.h"
@@ -146,8 +147,8 @@ std::string cached_tokens(const std::string& path, const Tokenizer& tokenizer, c
     try {
       const TokenFile verify(cached, true);
       if (verify.skipped_lines() > 0)
-        log::warning("{}: {} bad line{} left out when it was prepared (data.bad_lines: skip)", path,
-                     verify.skipped_lines(), verify.skipped_lines() == 1 ? "" : "s");
+        log::warning("{}: {} left out when it was prepared (data.bad_lines: skip)", path,
+                     counted(verify.skipped_lines(), "bad line"));
       return cached;
     } catch (const Error& e) {
       log::warning("{}; it is made again now", e.what());

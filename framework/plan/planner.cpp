@@ -4,6 +4,7 @@
 
 #include "framework/core/error.h"
 #include "framework/core/log.h"
+#include "framework/core/number.h"
 #include "framework/plan/memory.h"
 #include "framework/plan/time.h"
 #include "framework/train/choose_method.h"
@@ -65,8 +66,7 @@ Forecast Planner::forecast(const Layout& layout) {
 std::vector<Forecast> Planner::all(int world_size) {
   const LayoutSearch search = search_layouts(config_, cluster_, world_size);
   if (search.legal.empty())
-    fail(Status::usage, "no layout of {} rank{} is legal; the nearest is {}", world_size, world_size == 1 ? "" : "s",
-         search.nearest);
+    fail(Status::usage, "no layout of {} is legal; the nearest is {}", counted(world_size, "rank"), search.nearest);
   std::vector<Forecast> plans;
   for (const Layout& layout : search.legal) plans.push_back(forecast(layout));
   std::stable_sort(plans.begin(), plans.end(), [](const Forecast& a, const Forecast& b) {

@@ -6,6 +6,7 @@
 
 #include "framework/core/build.h"
 #include "framework/core/log.h"
+#include "framework/core/number.h"
 #include "parallel/comm/agreement.h"
 #include "parallel/comm/launched.h"
 
@@ -35,7 +36,7 @@ std::unique_ptr<Comm> join_world(double timeout_seconds) {
   }
   std::unique_ptr<Comm> world = make_mpi_comm(timeout_seconds);
   log::set_rank(world->rank(), world->size());
-  log::info("{} rank{} over MPI", world->size(), world->size() == 1 ? "" : "s");
+  log::info("{} over MPI", counted(world->size(), "rank"));
   return world;
 }
 

@@ -43,7 +43,7 @@ std::string visible(const std::string& text, size_t most) {
 }
 
 std::string left_out(int64_t lines) {
-  return lines == 0 ? "" : fmt::format("; {} bad line{} left out", lines, lines == 1 ? "" : "s");
+  return lines == 0 ? "" : fmt::format("; {} left out", counted(lines, "bad line"));
 }
 
 std::vector<std::string> expand(const std::vector<std::string>& patterns) {
