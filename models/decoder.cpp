@@ -42,7 +42,7 @@ Tensor Decoder::read(std::span<const int32_t> tokens) {
   // All stages draw the same token; its logits come from the last.
   const int from = (model_.num_chunks() - 1) % pipeline.size();
   if (!logits.defined()) logits = cx_.empty({model_.config().vocab_size}, model_.dtype());
-  pipeline.broadcast(logits, from, Site{"pipeline.forward"}).wait();
+  pipeline.broadcast(logits, from, Sites::pipeline_forward).wait();
   return logits;
 }
 

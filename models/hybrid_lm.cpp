@@ -139,7 +139,7 @@ Value HybridLM::hidden(StepContext& step, const Tensor& tokens_BT, std::vector<M
                        bool recompute_blocks) {
   Comm& pipeline = step.mesh.pipeline();
   OG_CHECK(pipeline.size() == 1 || !step.tape.recording(), "a pipeline trains by its schedule (train/pipeline.h)");
-  const Site site{"pipeline.forward"};
+  const Site site = Sites::pipeline_forward;
   Value x;
   for (int chunk = 0; chunk < num_chunks(); ++chunk) {
     if (owner(chunk) != pipeline.rank()) continue;

@@ -18,14 +18,14 @@ struct Recompute final : Function {
     Tape inner(cx);
     inner.on_leaf_ready = on_leaf_ready;
     inner.pins = pins.get();
-    inner.collective_site_override = "recompute";
+    inner.runs_again = true;
     pins->rewind();
     const Value x = Value::leaf(input_tensor, input_place);
     const std::vector<Value> outputs = region(inner, x);
     OG_CHECK(outputs.size() == num_outputs, "recompute: {} outputs, then {}", num_outputs, outputs.size());
     for (size_t i = 0; i < outputs.size(); ++i)
       if (outputs[i].wants_gradient()) outputs[i].slot()->open(cx).tensor.copy_from(gradient(cx, i));
-    inner.collective_site_override = nullptr;  // the backward's own collectives are the first of their kind
+    inner.runs_again = false;  // the backward's own collectives are the first of their kind
     inner.backward_from_slots();
     if (Slot* slot = input(0)) {
       auto [target, put] = slot->open(cx);

@@ -63,8 +63,8 @@ class Tape {
   // Called whenever the last recorded use of a leaf has been walked: its gradient on this rank is complete.
   std::function<void(Slot&)> on_leaf_ready;
 
-  Pins* pins = nullptr;                            // non-null inside a recomputed region
-  const char* collective_site_override = nullptr;  // "recompute" while a region is run again
+  Pins* pins = nullptr;     // non-null inside a recomputed region
+  bool runs_again = false;  // while a region's forward is run again: its collectives are counted as such
   size_t size() const { return functions_.size(); }
 
  private:

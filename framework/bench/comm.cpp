@@ -14,7 +14,7 @@ namespace og {
 
 namespace {
 
-constexpr Site kSite{"bench"}, kSetup{"bench.setup"};
+constexpr Site kSite = Sites::bench, kSetup = Sites::bench_setup;
 constexpr int kBatches = 5;
 constexpr double kBatchSeconds = 0.02;  // a batch repeats a call until it takes about this long
 constexpr int64_t kMostRepeats = 1000;
@@ -90,7 +90,7 @@ class Case {
 int64_t received(Comm& comm, Verb verb) {
   int64_t bytes = 0;
   for (const CollectiveCount& row : comm.counters().rows())
-    if (row.verb == verb && row.site == kSite.name) bytes += row.bytes;
+    if (row.verb == verb && row.site == kSite) bytes += row.bytes;
   return bytes;
 }
 

@@ -70,10 +70,10 @@ StepBenchResult bench_step(Config config, Comm& world, const StepBench& options)
     const bool counts = s >= options.warmup;
     if (counts) gemm.push_back(measure_gemm(cx.stream, kProbeExtent, 2));
     cx.profile.reset();
-    world.barrier(Site{"metrics"});
+    world.barrier(Sites::metrics);
     const double begin = now_seconds();
     step.run(s + 1, s * config.rows_per_step(), rows, 1e-4, false);
-    const double seconds = world.max(now_seconds() - begin, Site{"metrics"});
+    const double seconds = world.max(now_seconds() - begin, Sites::metrics);
     if (!counts) continue;
     speeds.push_back(static_cast<double>(config.train.tokens_per_step) / seconds);
     product_flops += cx.profile.product_flops();
@@ -91,16 +91,13 @@ StepBenchResult bench_step(Config config, Comm& world, const StepBench& options)
   result.median = speeds[speeds.size() / 2];
   result.least = speeds.front();
   result.most = speeds.back();
-  result.gemm_flops_per_second = world.sum(gemm[gemm.size() / 2], Site{"metrics"});
+  result.gemm_flops_per_second = world.sum(gemm[gemm.size() / 2], Sites::metrics);
   result.gemm_fraction = result.median * result.flops.training() / result.gemm_flops_per_second;
-  result.products_per_second = world.sum(product_flops / product_window, Site{"metrics"});
+  result.products_per_second = world.sum(product_flops / product_window, Sites::metrics);
   result.peak_memory_bytes =
-      static_cast<int64_t>(world.max(static_cast<double>(cx.pool->stats().peak_bytes), Site{"metrics"}));
-  for (int p = 0; p < kNumParts; ++p) {
-    const double mean =
-        world.sum(parts[static_cast<size_t>(p)], Site{"metrics"}) / world.size() / static_cast<double>(options.steps);
-    result.part_seconds.emplace_back(name_of(static_cast<Part>(p)), mean);
-  }
+      static_cast<int64_t>(world.max(static_cast<double>(cx.pool->stats().peak_bytes), Sites::metrics));
+  for (size_t p = 0; p < parts.size(); ++p)
+    result.part_seconds[p] = world.sum(parts[p], Sites::metrics) / world.size() / static_cast<double>(options.steps);
   return result;
 }
 
@@ -130,16 +127,19 @@ std::string describe(const StepBenchResult& r, const Config& config) {
   text += fmt::format("products   {} counted over the whole step\n\ntime of a step by part\n",
                       human_rate(r.products_per_second));
   double total = 0;
-  for (const auto& [name, seconds] : r.part_seconds) total += seconds;
-  for (const auto& [name, seconds] : r.part_seconds)
-    text += fmt::format("  {:<14} {:>8}  {:5.1f} %\n", name, human_time(seconds), 100 * seconds / total);
+  for (const double seconds : r.part_seconds) total += seconds;
+  for (int p = 0; p < kNumParts; ++p) {
+    const auto part = static_cast<Part>(p);
+    text += fmt::format("  {:<14} {:>8}  {:5.1f} %\n", name_of(part), human_time(r.seconds(part)),
+                        100 * r.seconds(part) / total);
+  }
   return text +
          fmt::format("\npeak memory of tensors {} a rank\n", human_bytes(static_cast<double>(r.peak_memory_bytes)));
 }
 
 Json to_json(const StepBenchResult& r) {
   Json parts = Json::object();
-  for (const auto& [name, seconds] : r.part_seconds) parts.set(name, seconds);
+  for (int p = 0; p < kNumParts; ++p) parts.set(name_of(static_cast<Part>(p)), r.part_seconds[static_cast<size_t>(p)]);
   return Json::object({{"tokens_per_second", r.median},
                        {"tokens_per_second_min", r.least},
                        {"tokens_per_second_max", r.most},

@@ -1,9 +1,11 @@
 // `onegather bench step`: optimizer steps of a config on random tokens, measured against the machine's own limits.
 #pragma once
 
+#include <array>
 #include <string>
 
 #include "framework/config/config.h"
+#include "framework/core/profile.h"
 #include "framework/io/json.h"
 #include "framework/train/flops.h"
 
@@ -20,7 +22,8 @@ struct StepBenchResult {
   double gemm_fraction = 0;                // model FLOPs at the median, of that
   double products_per_second = 0;          // FLOP/s that matrix products really ran at, all ranks, over the whole step
   int64_t peak_memory_bytes = 0;           // the most of any rank
-  std::vector<std::pair<std::string, double>> part_seconds;  // seconds in one step, mean over ranks
+  std::array<double, kNumParts> part_seconds{};  // in one step, mean over ranks
+  double seconds(Part part) const { return part_seconds[static_cast<size_t>(part)]; }
   std::string precision;
   int ranks = 1, threads = 1;
   double check_error = 0;  // relative, of the first loss against exact f32 products

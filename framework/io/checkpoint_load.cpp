@@ -11,7 +11,7 @@ namespace og {
 
 namespace {
 
-constexpr Site kSite{"checkpoint"};
+constexpr Site kSite = Sites::checkpoint;
 
 bool ignored(const std::string& name, const LoadOptions& options) {
   return std::any_of(options.ignored_prefixes.begin(), options.ignored_prefixes.end(),

@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr Site kSite{"checkpoint"};
+constexpr Site kSite = Sites::checkpoint;
 
 Json to_json(const Shape& shape) {
   Json list = Json::array();

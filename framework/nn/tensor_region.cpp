@@ -5,9 +5,7 @@
 
 namespace og {
 
-namespace {
-constexpr Site kSite{"tensor.forward"};
-}
+namespace {}
 
 std::vector<int64_t> tokens_of_tensor_ranks(const StepContext& step) {
   return even_extents(step.seq.num_rows * step.seq.local_length(), step.mesh.tensor().size());
@@ -15,17 +13,18 @@ std::vector<int64_t> tokens_of_tensor_ranks(const StepContext& step) {
 
 Value enter_tensor(StepContext& step, const Value& x) {
   Comm& tensor = step.mesh.tensor();
-  if (!step.mesh.sequence_norms) return enter(step.tape, x, Axis::tensor, tensor, kSite);
-  const Value whole =
-      all_gather_to_replicated(step.tape, x, 0, tokens_of_tensor_ranks(step), Axis::tensor, tensor, kSite);
+  if (!step.mesh.sequence_norms) return enter(step.tape, x, Axis::tensor, tensor, Sites::tensor_forward);
+  const Value whole = all_gather_to_replicated(step.tape, x, 0, tokens_of_tensor_ranks(step), Axis::tensor, tensor,
+                                               Sites::tensor_forward);
   return reshape(step.tape, whole, {step.seq.num_rows, step.seq.local_length(), x.size(-1)});
 }
 
 Value leave_tensor(StepContext& step, const Value& y) {
   Comm& tensor = step.mesh.tensor();
-  if (!step.mesh.sequence_norms) return all_reduce_to_invariant(step.tape, y, Axis::tensor, tensor, kSite);
+  if (!step.mesh.sequence_norms)
+    return all_reduce_to_invariant(step.tape, y, Axis::tensor, tensor, Sites::tensor_forward);
   const Value rows = reshape(step.tape, y, {y.size(0) * y.size(1), y.size(2)});
-  return reduce_scatter(step.tape, rows, 0, tokens_of_tensor_ranks(step), Axis::tensor, tensor, kSite);
+  return reduce_scatter(step.tape, rows, 0, tokens_of_tensor_ranks(step), Axis::tensor, tensor, Sites::tensor_forward);
 }
 
 }  // namespace og

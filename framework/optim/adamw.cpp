@@ -63,7 +63,7 @@ Pending AdamW::start_gather(const Bucket& b, const Tensor& flat) {
     if (m.range.count > 0)
       copy_bytes(piece, at * size, m.parameter->value.tensor(), m.range.begin * size, m.range.count * size);
   }
-  return b.group->all_gather(flat, piece, b.pieces, Site{"weights"});
+  return b.group->all_gather(flat, piece, b.pieces, Sites::weights);
 }
 
 void AdamW::step(double learning_rate, double gradient_scale) {

@@ -18,7 +18,8 @@ struct Layout {
 };
 
 struct CollectiveForecast {
-  std::string axis, site;
+  std::string axis;
+  Site site;
   Verb verb;
   double calls = 0, bytes = 0, seconds = 0, exposed = 0;  // one step on one rank
 };

@@ -30,14 +30,14 @@ std::string reason(const Forecast& best, const Forecast& next) {
   };
   std::vector<Part> parts{{"compute", next.compute_seconds - best.compute_seconds},
                           {"pipeline bubble", next.bubble_seconds - best.bubble_seconds}};
-  const auto exposed = [](const Forecast& f, const std::string& site) {
+  const auto exposed = [](const Forecast& f, Site site) {
     double sum = 0;
     for (const CollectiveForecast& c : f.collectives)
       if (c.site == site) sum += c.exposed;
     return sum;
   };
   for (const CollectiveForecast& c : next.collectives)
-    parts.push_back({"exposed " + c.site, exposed(next, c.site) - exposed(best, c.site)});
+    parts.push_back({std::string("exposed ") + c.site.name, exposed(next, c.site) - exposed(best, c.site)});
   const Part& most =
       *std::max_element(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.gain < b.gain; });
   if (most.gain <= 0) return "the same time as the next, listed first";
@@ -81,8 +81,8 @@ std::string describe(const std::vector<Forecast>& plans, const Config& config, c
   text += fmt::format("\n{:<24} {:<15} {:<22} {:>7} {:>11} {:>8} {:>8}\n", "axis", "collective", "site", "calls",
                       "bytes", "time", "exposed");
   for (const CollectiveForecast& c : best.collectives)
-    text += fmt::format("{:<24} {:<15} {:<22} {:>7.0f} {:>11} {:>8} {:>8}\n", c.axis, name_of(c.verb), c.site, c.calls,
-                        human_bytes(c.bytes), human_time(c.seconds), human_time(c.exposed));
+    text += fmt::format("{:<24} {:<15} {:<22} {:>7.0f} {:>11} {:>8} {:>8}\n", c.axis, name_of(c.verb), c.site.name,
+                        c.calls, human_bytes(c.bytes), human_time(c.seconds), human_time(c.exposed));
   return text;
 }
 
@@ -91,7 +91,7 @@ Json to_json(const Forecast& f) {
   for (const CollectiveForecast& c : f.collectives)
     collectives.push(Json::object({{"axis", c.axis},
                                    {"verb", name_of(c.verb)},
-                                   {"site", c.site},
+                                   {"site", c.site.name},
                                    {"calls", c.calls},
                                    {"bytes", c.bytes},
                                    {"seconds", c.seconds},

@@ -61,8 +61,7 @@ class StageTime {
   }
 
   // ranks lie `stride` apart; window: local work that one call can hide behind.
-  void add(const char* axis, Verb verb, const char* site, double calls, double bytes, int ranks, int stride,
-           double window) {
+  void add(const char* axis, Verb verb, Site site, double calls, double bytes, int ranks, int stride, double window) {
     if (ranks <= 1 || bytes <= 0 || calls <= 0) return;
     const Link& link = w_.places.link(ranks, stride);
     double seconds = 0, received = 0;
@@ -85,8 +84,7 @@ class StageTime {
     put(axis, verb, site, calls, calls * received, calls * seconds, calls * window);
   }
 
-  void put(const std::string& axis, Verb verb, const std::string& site, double calls, double bytes, double seconds,
-           double window) {
+  void put(const std::string& axis, Verb verb, Site site, double calls, double bytes, double seconds, double window) {
     const double exposed = std::max(0.0, seconds - window);
     auto& all = time_.collectives;
     auto row = std::find_if(all.begin(), all.end(), [&](const CollectiveForecast& c) {
@@ -103,10 +101,10 @@ class StageTime {
   // Local work that one layer's exchange can hide behind: of a linear layer's scan or a softmax layer's scores,
   // forward.
   double window(const Exchange& x, double scan, double scores) const {
-    if (!w_.sequence.overlap || x.axis != "sequence") return 0;
+    if (!w_.sequence.overlap || x.axis != Axis::sequence) return 0;
     const bool ring = x.verb == Verb::send_recv;
-    if (x.site == "mixer.forward" || x.site == "mixer.backward") {
-      const double passes = x.site == "mixer.forward" ? 0.5 : 1;
+    if (x.site == Sites::mixer_forward || x.site == Sites::mixer_backward) {
+      const double passes = x.site == Sites::mixer_forward ? 0.5 : 1;
       switch (w_.sequence.linear) {
         case LinearMethod::lasp2:
         case LinearMethod::hierarchical:
@@ -119,25 +117,25 @@ class StageTime {
     }
     if (x.verb == Verb::reduce_scatter || w_.sequence.softmax == SoftmaxMethod::ulysses) return 0;
     // The own block while keys are gathered; round a ring, the block before.
-    if (x.site == "attention.forward") return ring ? scores : scores / d_.sequence;
-    if (x.site == "attention.backward") return 2 * (ring ? scores : scores / d_.sequence);
+    if (x.site == Sites::attention_forward) return ring ? scores : scores / d_.sequence;
+    if (x.site == Sites::attention_backward) return 2 * (ring ? scores : scores / d_.sequence);
     return 0;
   }
 
   void exchange(const Exchange& x, double times, double window) {
-    const bool tensor = x.axis == "tensor";
+    const bool tensor = x.axis == Axis::tensor;
     const int ranks = tensor ? d_.tensor : d_.sequence, stride = tensor ? 1 : d_.tensor;
     if (times == 0 || ranks == 1 || x.row_bytes * w_.rows + x.token_bytes * w_.tokens <= 0) return;
     const ExchangeCost cost = cost_of(x, w_.sequence, ranks, w_.places.nodes(ranks, stride), w_.cluster.inside,
                                       w_.places.link(ranks, stride), w_.rows, w_.tokens);
-    put(x.axis, x.verb, x.site, times * cost.calls, times * cost.bytes, times * cost.seconds, times * window);
+    put(name_of(x.axis), x.verb, x.site, times * cost.calls, times * cost.bytes, times * cost.seconds, times * window);
   }
 
   void sum_gradients(const char* axis, double bytes, int ranks, int stride, double window) {
-    if (w_.layout.zero == 0) return add(axis, Verb::all_reduce, "gradients", 1, bytes, ranks, stride, window);
-    add(axis, Verb::reduce_scatter, "gradients", 1, bytes / ranks, ranks, stride, window);
+    if (w_.layout.zero == 0) return add(axis, Verb::all_reduce, Sites::gradients, 1, bytes, ranks, stride, window);
+    add(axis, Verb::reduce_scatter, Sites::gradients, 1, bytes / ranks, ranks, stride, window);
     // A bucket's weights travel while the next ones are updated.
-    add(axis, Verb::all_gather, "weights", 1, bytes / ranks, ranks, stride, optimizer_seconds_);
+    add(axis, Verb::all_gather, Sites::weights, 1, bytes / ranks, ranks, stride, optimizer_seconds_);
   }
 
   void collectives() {
@@ -159,14 +157,16 @@ class StageTime {
       if (!w_.exchanges.empty())
         for (const Exchange& x : w_.exchanges[i]->layer) exchange(x, calls, window(x, scan, scores));
       const double rows = k.routed_bytes * w_.tokens / t;
-      for (const char* site : {"moe.dispatch", "moe.combine", "moe.combine.backward", "moe.dispatch.backward"})
+      for (const Site site :
+           {Sites::moe_dispatch, Sites::moe_combine, Sites::moe_combine_backward, Sites::moe_dispatch_backward})
         add("expert", Verb::all_to_all, site, calls, rows, e, 1, 0);
     }
     if (d_.pipeline > 1) {
       const double bytes = w_.hidden_bytes(), chunks = static_cast<double>(stage_.chunks.size());
       const int apart = d_.data * d_.sequence * t;
-      add("pipeline", Verb::send_recv, "pipeline.forward", micro * (chunks - stage_.embeds), bytes, 2, apart, 0);
-      add("pipeline", Verb::send_recv, "pipeline.backward", micro * (chunks - stage_.has_head), bytes, 2, apart, 0);
+      add("pipeline", Verb::send_recv, Sites::pipeline_forward, micro * (chunks - stage_.embeds), bytes, 2, apart, 0);
+      add("pipeline", Verb::send_recv, Sites::pipeline_backward, micro * (chunks - stage_.has_head), bytes, 2, apart,
+          0);
     }
     each_exposed_ = time_.exposed_seconds;
     // Gradients are reduced while the last micro step's backward runs: two thirds of it, less what comes last. What all

@@ -65,7 +65,7 @@ std::vector<Validation> validate_plans(Comm& world) {
     const Layout layout{resolve_degrees(config, world.size()), static_cast<int>(config.parallel.zero), 1};
     Validation row;
     row.name = fmt::format("{}; {}", c.name, layout_name(layout));
-    world.barrier(Site{"metrics"});
+    world.barrier(Sites::metrics);
     const Forecast forecast = Planner(config, cluster).forecast(layout);
     const StepBenchResult bench = bench_step(config, world, {.steps = 7, .warmup = 2});
     row.forecast_bytes = forecast.memory.total();

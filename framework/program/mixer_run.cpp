@@ -221,7 +221,7 @@ void run_rank(const Problem& p, Comm& comm, const NamedTensors& results) {
       paste(results.at("d" + name), piece.begin, leaf.slot()->gradient_or_zero(cx));
   for (const auto& [name, leaf] : weights) {
     const Tensor d = leaf.slot()->gradient_or_zero(cx);
-    comm.all_reduce(d, Reduce::sum, Site{"gradients"}).wait();
+    comm.all_reduce(d, Reduce::sum, Sites::gradients).wait();
     if (comm.rank() == 0) results.at("d" + name).copy_from(d);
   }
   if (initial.defined() && comm.rank() == 0)

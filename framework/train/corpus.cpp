@@ -38,7 +38,7 @@ std::vector<LoaderSource> prepare(const std::string& what, const std::vector<Dat
   const TextRules rules = text_rules(config.data.text_field, config.data.format, config.data.bad_lines);
   const StopSignals signals(StopSignals::Then::ask);
   const int threads = config.train.threads > 0 ? config.train.threads : default_threads();
-  together_at_length(world, Site{"startup"}, [&] {
+  together_at_length(world, Sites::startup, [&] {
     if (world.rank() != 0) return;
     check_named(what, sources);
     for (const DataConfig::Source& s : sources) {
@@ -58,7 +58,7 @@ std::vector<LoaderSource> prepare(const std::string& what, const std::vector<Dat
     for (const std::string& f : s.token_files) files.push(escaped_bytes(f));
     list.push(Json::object({{"weight", s.weight}, {"files", files}}));
   }
-  const std::string text = world.broadcast_text(list.dump(), 0, Site{"startup"});
+  const std::string text = world.broadcast_text(list.dump(), 0, Sites::startup);
   prepared.clear();
   const Json received = Json::parse(text, "rank 0's data files");
   for (const Json& s : received.items()) {
@@ -78,7 +78,7 @@ std::unique_ptr<Loader> open(const std::string& what, const std::vector<DataConf
                               .fill_last_row = !training,
                               .end_of_document = tokenizer.end_of_document()};
   std::unique_ptr<Loader> loader;
-  together(world, Site{"startup"}, [&] {
+  together(world, Sites::startup, [&] {
     loader = std::make_unique<Loader>(what, prepared, options, config.model.vocab_size, tokenizer.identity());
   });
   return loader;
@@ -116,7 +116,7 @@ std::vector<std::string> remarks(const Corpus& corpus, const Config& config) {
 
 Corpus open_corpus(Config& config, Comm& world) {
   Corpus corpus;
-  together(world, Site{"startup"}, [&] { corpus.tokenizer = make_tokenizer(config.data.tokenizer); });
+  together(world, Sites::startup, [&] { corpus.tokenizer = make_tokenizer(config.data.tokenizer); });
   if (config.model.vocab_size == 0) config.model.vocab_size = corpus.tokenizer->vocab_size();
   if (config.model.vocab_size < corpus.tokenizer->vocab_size())
     fail(Status::data,

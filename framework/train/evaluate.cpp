@@ -36,12 +36,12 @@ Evaluation evaluate_rows(Context& cx, Mesh& mesh, HybridLM& model, int64_t num_r
                              by_position ? add_by_position : VisitSegment());
   }
   // The last stage of a pipeline has the losses, the others zeros.
-  total.loss_sum = mesh.tokens_and_pipeline().sum(loss_sum, Site{"metrics"});
-  total.valid_tokens = mesh.data().sum(valid, Site{"metrics"});
+  total.loss_sum = mesh.tokens_and_pipeline().sum(loss_sum, Sites::metrics);
+  total.valid_tokens = mesh.data().sum(valid, Sites::metrics);
   if (by_position) {
     const Tensor sums = cx.empty({2 * length}, DType::f64);
     std::copy(at.begin(), at.end(), sums.data<double>());
-    mesh.tokens_and_pipeline().all_reduce(sums, Reduce::sum, Site{"metrics"}).wait();
+    mesh.tokens_and_pipeline().all_reduce(sums, Reduce::sum, Sites::metrics).wait();
     total.loss_at.assign(sums.data<double>(), sums.data<double>() + length);
     total.tokens_at.assign(sums.data<double>() + length, sums.data<double>() + 2 * length);
   }

@@ -89,7 +89,7 @@ MemoryBounds memory_bounds() {
 }
 
 void check_memory(const MemoryNeed& need, const MemoryBounds& bounds, Comm& world, const Config& config) {
-  const Site site{"startup"};
+  const Site site = Sites::startup;
   // Each rank adds up what those beside it take, so that one gather of texts is all that travels.
   const std::vector<std::string> told =
       world.gather_text(fmt::format("{:.17g}\n{}\n{}", need.total(), bounds.host, bounds.group), site);

@@ -67,7 +67,7 @@ namespace {
 Json to_json(const CollectiveCount& r) {
   return Json::object({{"axis", r.axis},
                        {"verb", name_of(r.verb)},
-                       {"site", r.site},
+                       {"site", r.site.name},
                        {"calls", r.calls},
                        {"bytes", r.bytes},
                        {"seconds", r.seconds},

@@ -10,7 +10,7 @@ namespace og {
 
 namespace {
 
-constexpr Site kForward{"pipeline.forward"}, kBackward{"pipeline.backward"};
+constexpr Site kForward = Sites::pipeline_forward, kBackward = Sites::pipeline_backward;
 
 // A segment of a micro step (whole rows are one segment) in one chunk, between its forward and its backward pass.
 struct InFlight {

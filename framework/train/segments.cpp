@@ -68,7 +68,7 @@ SegmentRun SegmentedRows::begin_recorded(int64_t s) {
   if (s + 1 < count()) {
     pins_[static_cast<size_t>(s)].rewind();
     run.tape->pins = &pins_[static_cast<size_t>(s)];
-    run.tape->collective_site_override = "recompute";
+    run.tape->runs_again = true;
   }
   run.entries = leaves(s);
   run.states = run.entries;
@@ -77,7 +77,7 @@ SegmentRun SegmentedRows::begin_recorded(int64_t s) {
 
 void SegmentedRows::end_forward(SegmentRun& run, SideOutputs& side) {
   run.tape->pins = nullptr;
-  run.tape->collective_site_override = nullptr;  // the backward's own collectives are the first of their kind
+  run.tape->runs_again = false;  // the backward's own collectives are the first of their kind
   const auto append = [](std::vector<double>& to, const std::vector<double>& from) {
     to.insert(to.end(), from.begin(), from.end());
   };

@@ -35,7 +35,7 @@ int resolve_threads(const Config& config, Comm& world) {
   const std::vector<int> processors = usable_processors();
   std::string place = host;
   for (int p : processors) place += fmt::format(" {}", p);
-  const std::vector<std::string> places = world.gather_text(place, Site{"startup"});
+  const std::vector<std::string> places = world.gather_text(place, Sites::startup);
   if (const int requested = requested_threads()) return requested;
   const auto sharing = static_cast<int>(std::count(places.begin(), places.end(), place));
   return std::max(1, static_cast<int>(processors.size()) / sharing);

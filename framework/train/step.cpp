@@ -76,7 +76,7 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
     valid += batches.back().valid_tokens;
   }
   result.data_seconds = now_seconds() - data_begin;
-  result.valid_tokens = static_cast<int64_t>(mesh_.data().sum(static_cast<double>(valid), Site{"loss"}));
+  result.valid_tokens = static_cast<int64_t>(mesh_.data().sum(static_cast<double>(valid), Sites::loss));
   // Loaders mask nothing in training; rows without a target would give a gradient of zero.
   const double weight = 1.0 / static_cast<double>(std::max<int64_t>(1, result.valid_tokens));
 
@@ -107,7 +107,7 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
   s[2] = total(side.z_loss);
   s[3] = static_cast<double>(result.tokens_dropped);
   s[4] = stop_requested ? 1 : 0;
-  mesh_.world().all_reduce(sums, Reduce::sum, Site{"metrics"}).wait();
+  mesh_.world().all_reduce(sums, Reduce::sum, Sites::metrics).wait();
   result.loss = s[0];
   result.aux_loss = s[1];
   result.z_loss = s[2];
@@ -115,9 +115,9 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
   result.stop_requested = s[4] > 0;
   // The mean over the layers of all stages.
   const std::vector<double>& load = side.load_max_over_mean;
-  const double loads = mesh_.pipeline().sum(static_cast<double>(load.size()), Site{"metrics"});
-  const double load_sum = mesh_.pipeline().sum(total(load), Site{"metrics"});
-  result.expert_load_max_over_mean = mesh_.world().max(loads > 0 ? load_sum / loads : 0, Site{"metrics"});
+  const double loads = mesh_.pipeline().sum(static_cast<double>(load.size()), Sites::metrics);
+  const double load_sum = mesh_.pipeline().sum(total(load), Sites::metrics);
+  result.expert_load_max_over_mean = mesh_.world().max(loads > 0 ? load_sum / loads : 0, Sites::metrics);
   result.grad_norm = reducer_.norm();
   if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm))
     fail(Status::numbers, "step {}: the loss is {} and numbers first go bad in {}. Nothing was updated", step,
@@ -135,18 +135,18 @@ void TrainStep::try_weights(int64_t step, int64_t first_row, const RowSource& ro
   if (batches[0].tokens_BT.size(1) > length) batches[0] = beginning_of(*cx_.pool, batches[0], length);
   // The last stage of a pipeline has the losses, the others zeros.
   const double sum = mesh_.tokens_and_pipeline().sum(
-      forward_rows(cx_, mesh_, model_, batches[0], {.rows_in_step = options_.rows_in_step}), Site{"checkpoint"});
-  const double valid = mesh_.data().sum(static_cast<double>(batches[0].valid_tokens), Site{"checkpoint"});
+      forward_rows(cx_, mesh_, model_, batches[0], {.rows_in_step = options_.rows_in_step}), Sites::checkpoint);
+  const double valid = mesh_.data().sum(static_cast<double>(batches[0].valid_tokens), Sites::checkpoint);
   const double loss = sum / std::max(valid, 1.0);
   const double most = kAbsurd * std::log(static_cast<double>(model_.config().vocab_size));
-  const bool finite = mesh_.world().max(std::isfinite(loss) ? 0 : 1, Site{"checkpoint"}) == 0;
+  const bool finite = mesh_.world().max(std::isfinite(loss) ? 0 : 1, Sites::checkpoint) == 0;
   if (!finite)
     fail(
         Status::numbers,
         "step {}: its update made the loss of the next rows {}, and numbers first go bad in {}. These weights were not "
         "saved",
         step, loss, where_numbers_go_bad(batches));
-  if (mesh_.world().max(loss > most ? 1 : 0, Site{"checkpoint"}) > 0)
+  if (mesh_.world().max(loss > most ? 1 : 0, Sites::checkpoint) > 0)
     fail(Status::numbers,
          "step {}: its update made the loss of the next rows {:.4g}; a model that knows nothing has ln(vocabulary) = "
          "{:.4g}. These weights were not saved",
@@ -165,7 +165,7 @@ std::string TrainStep::where_numbers_go_bad(const std::vector<Batch>& batches) {
     if (!std::isfinite(sum)) first = std::min(first, num_layers + 1);
   }
   model_.on_layer_output = nullptr;
-  first = static_cast<int64_t>(-mesh_.world().max(-static_cast<double>(first), Site{"metrics"}));
+  first = static_cast<int64_t>(-mesh_.world().max(-static_cast<double>(first), Sites::metrics));
 
   if (first == -1) return "the output of the embedding (model.embed_tokens)";
   if (first < num_layers)
@@ -180,7 +180,7 @@ std::string TrainStep::where_numbers_go_bad(const std::vector<Batch>& batches) {
     if (!is_finite(p.value.slot()->gradient_or_zero(cx_))) last = index;
     ++index;
   }
-  last = static_cast<int64_t>(mesh_.world().max(static_cast<double>(last), Site{"metrics"}));
+  last = static_cast<int64_t>(mesh_.world().max(static_cast<double>(last), Sites::metrics));
   return last < 0 ? std::string("the gradient norm")
                   : fmt::format("the gradient of {}", store_.all()[static_cast<size_t>(last)].record.name);
 }

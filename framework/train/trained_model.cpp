@@ -11,7 +11,7 @@ namespace og {
 TrainedModel open_trained_model(const std::string& path, const std::vector<std::string>& overrides, Comm& world) {
   TrainedModel model;
   std::optional<Checkpoint> checkpoint;
-  together(world, Site{"startup"}, [&] {
+  together(world, Sites::startup, [&] {
     checkpoint.emplace(find_checkpoint(path));
     const SnapshotNotes notes = notes_of(*checkpoint);
     if (notes.row_rule != kRowRule)

@@ -79,7 +79,7 @@ Trainer::Trainer(Config config, Comm& world, const TrainOptions& options)
     : config_(std::move(config)), world_(world), options_(options) {}
 
 void Trainer::open_run_folder() {
-  together(world_, Site{"startup"}, [&] {
+  together(world_, Sites::startup, [&] {
     if (!leads()) return;
     make_folders(in_run("checkpoints"));
     lock_.emplace(config_.run.dir);
@@ -88,7 +88,7 @@ void Trainer::open_run_folder() {
 }
 
 bool Trainer::choose_start() {
-  together(world_, Site{"startup"}, [&] {
+  together(world_, Sites::startup, [&] {
     start_ = find_start(config_, options_);
     if (!start_.checkpoint) return;
     const auto changed =
@@ -192,7 +192,7 @@ void Trainer::save() {
   const std::string folder = save_snapshot(config_.run.dir, world_, session_->store(), *optimizer_, notes);
   saved_step_ = at_.step;
   tried_ = folder;
-  together(world_, Site{"checkpoint"}, [&] {
+  together(world_, Sites::checkpoint, [&] {
     if (leads()) remove_old_checkpoints(config_.run.dir, folder, config_.checkpoint.keep);
   });
 }
@@ -246,7 +246,7 @@ Status Trainer::run() {
   // Wrong paths and another run's checkpoint are told before data is read and before there is a run folder.
   // `auto` names nothing, and what is in the folder is read under its lock.
   if (options_.resume != "auto" || !options_.init.empty())
-    together(world_, Site{"startup"}, [&] { describe_start(config_, options_); });
+    together(world_, Sites::startup, [&] { describe_start(config_, options_); });
   corpus_ = open_corpus(config_, world_);
   const Degrees degrees = resolve_degrees(config_, world_.size());
   need_ = least_memory(config_, world_, degrees);
@@ -260,7 +260,7 @@ Status Trainer::run() {
   if (!choose_start()) return Status::ok;
   const StepOptions options = step_options(config_);
   step_.emplace(session_->context(), session_->mesh(), session_->store(), session_->model(), *optimizer_, options);
-  together(world_, Site{"startup"}, [&] {
+  together(world_, Sites::startup, [&] {
     if (!leads()) return;
     replace_text(in_run("config.yaml"), to_yaml(config_));
     leave_other_branch();
@@ -296,7 +296,7 @@ Status Trainer::run() {
     const bool last_step = step == config_.train.num_steps;
     const int64_t every = config_.train.eval_every;
     if (corpus_.eval && every > 0 && (step % every == 0 || last_step)) last_.eval_loss = evaluate();
-    together(world_, Site{"metrics"}, [&] {
+    together(world_, Sites::metrics, [&] {
       if (leads()) metrics_->append(last_);
     });
     progress.step(last_);
@@ -313,7 +313,7 @@ Status Trainer::run() {
         sample_after_training(*session_, *corpus_.tokenizer, corpus_.eval ? *corpus_.eval : data);
     if (leads()) replace_text(in_run("samples.txt"), sample);
   }
-  together(world_, Site{"metrics"}, [&] { finish(status); });
+  together(world_, Sites::metrics, [&] { finish(status); });
   if (status == Status::interrupted) {
     log::info("stopped at step {} of {}; the same command goes on from there", at_.step, config_.train.num_steps);
   } else {

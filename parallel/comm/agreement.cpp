@@ -30,7 +30,7 @@ std::string first_difference(std::string_view ours, std::string_view theirs) {
 }  // namespace
 
 void check_agreement(Comm& world, const std::string& what, const std::string& text) {
-  const Site site{"startup"};
+  const Site site = Sites::startup;
   const auto hashes = world.gather(static_cast<int64_t>(random_key(std::size(text), text)), site);
   if (std::all_of(hashes.begin(), hashes.end(), [&](int64_t h) { return h == hashes[0]; })) return;
   const std::vector<std::string> texts = world.gather_text(text, site);

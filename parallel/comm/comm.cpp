@@ -91,7 +91,7 @@ void Pending::wait() {
   s->call.seconds = std::max(done - s->start, exposed);
   s->call.exposed_seconds = exposed;
   s->counters->add(s->call);
-  if (s->profile) s->profile->event(s->call.site + " wait", begin, end);
+  if (s->profile) s->profile->event(std::string(s->call.site.name) + " wait", begin, end);
 }
 
 template <class Start>
@@ -101,7 +101,7 @@ Pending Comm::begin(Verb verb, Site site, int64_t bytes, Start&& start) {
   Pending::State& s = *p.state_;
   verb_ = verb;
   s.counters = counters_;
-  s.call = {.phase = counters_->phase(), .axis = axis_, .verb = verb, .site = site.name, .calls = 1, .bytes = bytes};
+  s.call = {.phase = counters_->phase(), .axis = axis_, .verb = verb, .site = site, .calls = 1, .bytes = bytes};
   s.profile = profile;
   s.start = now_seconds();
   {

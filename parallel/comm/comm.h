@@ -1,6 +1,7 @@
 // Comm: the ranks of one group and what they can do together. Few verbs; every verb starts at once and returns a
 // Pending, so that local work can run before wait(). Transports: self, threads (ranks are threads of one process), MPI,
-// NCCL. The public verbs count calls, bytes and seconds per (axis, verb, site) and then call the transport.
+// NCCL. The public verbs count calls, bytes and seconds per (axis, verb, site) and then call the transport. All ranks
+// of a call name the same site.
 //
 // All ranks of a group call the same verbs in the same order. Counts may be zero and may differ between ranks where a
 // verb says so; a rank with nothing to give calls all the same. A Comm belongs to one rank; only its thread calls it.
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "framework/core/context.h"
+#include "parallel/comm/sites.h"
 
 namespace og {
 
@@ -26,17 +28,11 @@ const char* name_of(Verb verb);
 
 enum class Reduce : uint8_t { sum, max, min };
 
-// Where in the program a collective is called: "mixer.forward", "mixer.backward", "moe.dispatch", "gradients", ...
-// The name is a string literal. All ranks of a call give the same.
-struct Site {
-  const char* name;
-};
-
 struct CollectiveCount {
   std::string phase;  // what the program was at when it was called, see CommPhase
   std::string axis;   // "sequence", "data+sequence", ...
   Verb verb = Verb::barrier;
-  std::string site;
+  Site site = Sites::startup;
   int64_t calls = 0;
   int64_t bytes = 0;           // received from other ranks; all_reduce of n bytes on P ranks: 2 n (P - 1) / P
   double seconds = 0;          // from start to completion, summed

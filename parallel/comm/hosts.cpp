@@ -3,7 +3,7 @@
 namespace og {
 
 Hosts::Hosts(Comm& comm) {
-  const std::vector<std::string> names = comm.gather_text(comm.host(), {"startup"});
+  const std::vector<std::string> names = comm.gather_text(comm.host(), Sites::startup);
   int own = 0;
   for (int rank = 0; rank < comm.size(); ++rank) {
     const auto r = static_cast<size_t>(rank);

@@ -92,8 +92,8 @@ class MpiComm final : public Comm {
   }
 
   std::unique_ptr<Comm> split(int color, int key, const std::string& axis) override {
-    const std::vector<int64_t> colors = gather(color, {"startup"});
-    const std::vector<int64_t> keys = gather(key, {"startup"});
+    const std::vector<int64_t> colors = gather(color, Sites::startup);
+    const std::vector<int64_t> keys = gather(key, Sites::startup);
     std::vector<int> members;
     for (int r = 0; r < size(); ++r)
       if (colors[static_cast<size_t>(r)] == color) members.push_back(r);

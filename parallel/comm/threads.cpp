@@ -246,7 +246,7 @@ class ThreadComm final : public Comm {
   }
 
   std::unique_ptr<Comm> split(int color, int key, const std::string& axis) override {
-    const Site site{"startup"};
+    const Site site = Sites::startup;
     const std::vector<int64_t> colors = gather(color, site);
     const std::vector<int64_t> keys = gather(key, site);
     std::vector<int> members;

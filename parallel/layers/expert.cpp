@@ -11,7 +11,6 @@ namespace og {
 
 namespace {
 
-constexpr Site kCounts{"moe.counts"}, kDispatch{"moe.dispatch"}, kCombine{"moe.combine"};
 const Axes kTokenAxes{Axis::data, Axis::sequence, Axis::tensor};
 
 // Backward of a flight comes in two parts: when the rows' gradients are known they start to fly back, and when the
@@ -27,7 +26,7 @@ struct Arrive final : Function {
     const Tensor dy = gradient(cx);
     const auto [dx, put] = input(0)->open(cx);
     OG_CHECK(put == Put::write, "dispatch: rows in flight are used elsewhere");
-    *returning = group->all_to_all(dx, route->send_rows, dy, route->recv_rows, {"moe.dispatch.backward"});
+    *returning = group->all_to_all(dx, route->send_rows, dy, route->recv_rows, Sites::moe_dispatch_backward);
   }
 };
 
@@ -74,7 +73,7 @@ Tensor exchange_counts(Tape& tape, const Tensor& experts, int64_t num_experts, C
   const Tensor out = cx.empty({ranks, local}, DType::i32), in = cx.empty({ranks, local}, DType::i32);
   std::transform(counts.begin(), counts.end(), in.data<int32_t>(), [](int64_t n) { return static_cast<int32_t>(n); });
   const std::vector<int64_t> one(static_cast<size_t>(ranks), 1);
-  group.all_to_all(out, one, in, one, forward_site(tape, kCounts)).wait();
+  group.all_to_all(out, one, in, one, forward_site(tape, Sites::moe_counts)).wait();
   return out;
 }
 
@@ -149,7 +148,7 @@ Dispatch::Dispatch(Tape& tape, const Value& x, std::shared_ptr<const ExpertRoute
   }
   received_RD_ = cx.empty({route_->num_received(), x.size(1)}, x.dtype());
   flying_ = group.all_to_all(received_RD_, route_->recv_rows, sent_MD_.tensor(), route_->send_rows,
-                             forward_site(tape, kDispatch));
+                             forward_site(tape, Sites::moe_dispatch));
   auto function = std::make_unique<Depart>();
   function->route = route_;
   function->returning = returning_;
@@ -173,7 +172,7 @@ Value combine(Tape& tape, const Value& y, const Value& weights, const ExpertRout
   if (!route.arrives_in_order)
     rows = gather_rows(tape, y, route.departure_R1.reshape({route.num_received()}),
                        route.arrival_R.reshape({route.num_received(), 1}));
-  rows = all_to_all_rows(tape, rows, route.recv_rows, route.send_rows, kTokenAxes, group, kCombine);
+  rows = all_to_all_rows(tape, rows, route.recv_rows, route.send_rows, kTokenAxes, group, Sites::moe_combine);
   return combine_rows(tape, rows, weights, route.slots_NK);
 }
 

@@ -27,7 +27,7 @@ ExpertLoad::ExpertLoad(Tape& tape, const Tensor& experts, TokenRows rows, const 
   const Tensor counts = count_choices(cx_, experts, rows, seq.num_rows, num_experts);
   gathered_ = cx_.empty({seq.num_rows * group_.size(), num_experts}, DType::i32);
   const std::vector<int64_t> extents(static_cast<size_t>(group_.size()), seq.num_rows);
-  pending_ = group_.all_gather(gathered_, counts, extents, forward_site(tape, {"moe.balance"}));
+  pending_ = group_.all_gather(gathered_, counts, extents, forward_site(tape, Sites::moe_balance));
 }
 
 void ExpertLoad::arrive() {

@@ -40,7 +40,7 @@ struct VocabularyLoss final : Function {
 // Hidden states as products with the head's columns take them: on tensor they come the same or entered already.
 Value entered(Tape& tape, Mesh& mesh, const Value& x) {
   if (x.place()[Axis::tensor] == Place::replicated) return x;
-  return enter(tape, x, Axis::tensor, mesh.tensor(), Site{"tensor.forward"});
+  return enter(tape, x, Axis::tensor, mesh.tensor(), Sites::tensor_forward);
 }
 
 // This rank's columns of the vocabulary.
@@ -79,10 +79,10 @@ struct Block {
     }
     product(Form::nt, e, Put::write, x, w);
     k.row_max(cx.stream, most.flat<T>(), e, cols.valid);
-    tensor.all_reduce(most, Reduce::max, Site{"tensor.forward"}).wait();
+    tensor.all_reduce(most, Reduce::max, Sites::tensor_forward).wait();
     const View<T, 1> sum = sums.slice(0, 1).template flat<T>(), picked = sums.slice(1, 2).template flat<T>();
     k.exponentials(cx.stream, e, sum, picked, most.flat<const T>(), local.flat<const int32_t>(), cols.valid);
-    tensor.all_reduce(sums, Reduce::sum, Site{"tensor.forward"}).wait();
+    tensor.all_reduce(sums, Reduce::sum, Sites::tensor_forward).wait();
     for (int64_t r = 0; r < rows; ++r) losses(r) = targets(r) >= 0 ? std::log(sum(r)) - picked(r) : T{0};
     if (!dw) return;
     k.gradient(cx.stream, e, sum, local.flat<const int32_t>(), keep.flat<const int32_t>(), cols.valid);
@@ -108,7 +108,7 @@ Value vocabulary_embedding_part(Tape& tape, Mesh& mesh, const Value& weight_VD, 
 
 Value vocabulary_embedding(Tape& tape, Mesh& mesh, const Value& weight_VD, const Tensor& tokens_BT) {
   const Value part = vocabulary_embedding_part(tape, mesh, weight_VD, tokens_BT);
-  return all_reduce_to_invariant(tape, part, Axis::tensor, mesh.tensor(), Site{"tensor.forward"});
+  return all_reduce_to_invariant(tape, part, Axis::tensor, mesh.tensor(), Sites::tensor_forward);
 }
 
 Value vocabulary_loss(Tape& tape, Mesh& mesh, const Value& hidden_BTD, const Value& weight_VD, const Tensor& targets_BT,
@@ -161,7 +161,7 @@ Tensor vocabulary_logits(Tape& tape, Mesh& mesh, const Value& hidden_ND, const V
   const Value part = linear(tape, x, weight_VD);
   const std::vector<int64_t> extents(static_cast<size_t>(mesh.tensor().size()), weight_VD.size(0));
   const Value whole =
-      all_gather_to_invariant(tape, part, 1, extents, Axis::tensor, mesh.tensor(), Site{"tensor.forward"});
+      all_gather_to_invariant(tape, part, 1, extents, Axis::tensor, mesh.tensor(), Sites::tensor_forward);
   Context& cx = tape.context();
   const int64_t rows = whole.size(0);
   const Tensor logits = cx.empty({rows, vocab_size}, whole.dtype());

@@ -7,16 +7,7 @@
 
 namespace og {
 
-Site forward_site(const Tape& tape, Site site) {
-  return tape.collective_site_override ? Site{tape.collective_site_override} : site;
-}
-
-std::string backward_site(Site site) {
-  const std::string name = site.name, forward = ".forward", backward = ".backward";
-  if (name.ends_with(backward)) return name;
-  if (name.ends_with(forward)) return name.substr(0, name.size() - forward.size()) + backward;
-  return name + backward;
-}
+Site forward_site(const Tape& tape, Site site) { return tape.runs_again ? Sites::recompute : site; }
 
 namespace {
 
@@ -63,15 +54,14 @@ void scatter(Context& cx, const Tensor& part, const Tensor& whole, const RankBlo
 // What a function with a collective in its backward keeps.
 struct CollectiveFunction : Function {
   Comm* comm = nullptr;
-  std::string site_name;
-  Site site() const { return {site_name.c_str()}; }
+  Site site = Sites::startup;
 };
 
 template <class F>
 std::unique_ptr<F> make_function(Comm& comm, Site site) {
   auto f = std::make_unique<F>();
   f->comm = &comm;
-  f->site_name = backward_site(site);
+  f->site = site.backward();
   return f;
 }
 
@@ -81,7 +71,7 @@ struct SumBackward final : CollectiveFunction {
   void backward(Context& cx) override {
     contribute(cx, input(0), [&](const Tensor& dx) {
       dx.copy_from(gradient(cx));
-      comm->all_reduce(dx, Reduce::sum, site()).wait();
+      comm->all_reduce(dx, Reduce::sum, site).wait();
     });
   }
 };
@@ -102,7 +92,7 @@ struct ScatterBackward final : DimFunction {
   using DimFunction::DimFunction;
   const char* name() const override { return "all_gather_to_replicated"; }
   void backward(Context& cx) override {
-    contribute(cx, input(0), [&](const Tensor& dx) { scatter(cx, dx, gradient(cx), blocks, *comm, site()); });
+    contribute(cx, input(0), [&](const Tensor& dx) { scatter(cx, dx, gradient(cx), blocks, *comm, site); });
   }
 };
 
@@ -119,7 +109,7 @@ struct GatherBackward final : DimFunction {
   using DimFunction::DimFunction;
   const char* name() const override { return "gather of gradients"; }
   void backward(Context& cx) override {
-    contribute(cx, input(0), [&](const Tensor& dx) { gather(cx, dx, gradient(cx), blocks, *comm, site()); });
+    contribute(cx, input(0), [&](const Tensor& dx) { gather(cx, dx, gradient(cx), blocks, *comm, site); });
   }
 };
 
@@ -128,7 +118,7 @@ struct AllToAllBackward final : CollectiveFunction {
   const char* name() const override { return "all_to_all_rows"; }
   void backward(Context& cx) override {
     contribute(cx, input(0),
-               [&](const Tensor& dx) { comm->all_to_all(dx, send_rows, gradient(cx), recv_rows, site()).wait(); });
+               [&](const Tensor& dx) { comm->all_to_all(dx, send_rows, gradient(cx), recv_rows, site).wait(); });
   }
 };
 
@@ -144,7 +134,7 @@ struct SendRecvBackward final : CollectiveFunction {
   int to = kNoRank, from = kNoRank;
   const char* name() const override { return "send_recv"; }
   void backward(Context& cx) override {
-    contribute(cx, input(0), [&](const Tensor& dx) { exchange(dx, to, gradient(cx), from, *comm, site()); });
+    contribute(cx, input(0), [&](const Tensor& dx) { exchange(dx, to, gradient(cx), from, *comm, site); });
   }
 };
 
@@ -163,7 +153,7 @@ template <class Backward>
 void record(Tape& tape, const Value& x, const Value& y, RankBlocks blocks, Comm& comm, Site site) {
   auto f = std::make_unique<Backward>(std::move(blocks));
   f->comm = &comm;
-  f->site_name = backward_site(site);
+  f->site = site.backward();
   tape.record(std::move(f), {x}, {y});
 }
 

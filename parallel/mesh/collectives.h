@@ -12,10 +12,10 @@
 //   all_to_all_rows             V -> V  all_to_all_rows reversed
 //   send_recv                   V -> V  send_recv reversed
 //
-// An input of another type is a programmer's error. Other axes' types pass through. A site "x.forward" has the backward
-// site "x.backward", any other site "x" has "x.backward"; while a region is recomputed, forward sites are "recompute".
-// `comm` is the group of `axes`; on a group of one rank all are copies. dims may be cut unequally: extents[r] is rank
-// r's part of that dim and may be 0. All ranks of the group call, whatever they hold. The rank's own thread calls.
+// An input of another type is a programmer's error. Other axes' types pass through. The adjoint is counted at the
+// site's backward(); while a region is recomputed, forward sites are Sites::recompute. `comm` is the group of `axes`;
+// on a group of one rank all are copies. dims may be cut unequally: extents[r] is rank r's part of that dim and may be
+// 0. All ranks of the group call, whatever they hold. The rank's own thread calls.
 #pragma once
 
 #include <span>
@@ -60,9 +60,8 @@ Value all_to_all_rows(Tape& tape, const Value& x, std::span<const int64_t> send_
 inline constexpr int kNoRank = -1;
 Value send_recv(Tape& tape, const Value& x, int to, int from, const Shape& shape, Axes axes, Comm& comm, Site site);
 
-// The forward site as it is counted now, and the backward site that belongs to a forward site.
+// The forward site as it is counted now.
 Site forward_site(const Tape& tape, Site site);
-std::string backward_site(Site site);
 
 // The table above, for tests and documents. run: applies the row to x, whose part on rank r is extents[r] in `dim`
 // (whole for I, R, P); all_to_all cuts each rank's rows evenly over all, send_recv shifts by one rank to the right.

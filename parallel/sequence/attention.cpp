@@ -91,7 +91,7 @@ struct SequenceAttention final : Function {
       const int64_t end = std::min(g + group, k.size(2));
       const Tensor keys = take_heads(cx, k, g, end), values = take_heads(cx, v, g, end);
       std::unique_ptr<StartedGather> gather;
-      if (kept.empty()) gather = std::make_unique<StartedGather>(cx, keys, values, seq, kAttentionBackward);
+      if (kept.empty()) gather = std::make_unique<StartedGather>(cx, keys, values, seq, Sites::attention_backward);
 
       const auto like = [&](const Slot::Target& wanted, const Tensor& t) {
         return wanted.tensor.defined() ? cx.empty(t.shape(), t.dtype()) : Tensor();
@@ -117,8 +117,8 @@ struct SequenceAttention final : Function {
                       part(rows, dq.tensor, Put::add), {first(dk_earlier), put}, {first(dv_earlier), put});
       }
       std::optional<SumToOwners> dk_sum, dv_sum;
-      if (dk.tensor.defined()) dk_sum.emplace(cx, dk_earlier, seq, kAttentionBackward);
-      if (dv.tensor.defined()) dv_sum.emplace(cx, dv_earlier, seq, kAttentionBackward);
+      if (dk.tensor.defined()) dk_sum.emplace(cx, dk_earlier, seq, Sites::attention_backward);
+      if (dv.tensor.defined()) dv_sum.emplace(cx, dv_earlier, seq, Sites::attention_backward);
       const auto collect = [&](const Slot::Target& target, const Tensor& own, std::optional<SumToOwners>& others) {
         if (!others) return;
         put_heads(target.tensor, g, own, target.put);
@@ -197,7 +197,7 @@ Value gathered_attention(Tape& tape, const Value& q, const Value& k, const Value
   function->group = heads_of_group(k.tensor(), v.tensor(), seq, options.gather_bytes);
   SequenceAttentionOptions kept = options;
   kept.keep_gathered = options.keep_gathered && o.wants_gradient();
-  function->forward(cx, kept, forward_site(tape, kAttentionForward));
+  function->forward(cx, kept, forward_site(tape, Sites::attention_forward));
   tape.record(std::move(function), {q, k, v}, {o});
   return o;
 }
@@ -236,7 +236,8 @@ Value cached_attention(Tape& tape, const Value& q, const Value& k, const Value& 
   for (size_t r = 0; r + 1 < seq.first.size(); ++r) extents.push_back(seq.first[r + 1] - seq.first[r]);
   const auto extend = [&](const char* name, const Value& x) {
     const Value before = entry(state, name, x);
-    const Value piece = all_gather_to_replicated(tape, x, 1, extents, Axis::sequence, *seq.comm, kAttentionForward);
+    const Value piece =
+        all_gather_to_replicated(tape, x, 1, extents, Axis::sequence, *seq.comm, Sites::attention_forward);
     Value all = before.defined() ? concat_rows(tape, before, piece) : piece;
     state.set(name, all);
     state.growing.insert(name);

@@ -65,7 +65,7 @@ struct HeadsAttention final : Function {
     ToHeads q(cx, q_local, shards.queries, seq, site);
     ToHeads keys(cx, k_local, shards.keys, seq, site);
     ToHeads values(cx, v_local, shards.keys, seq, site);
-    if (!seq.single_document) start = gather_starts(cx, seq, Site{"attention.documents"});
+    if (!seq.single_document) start = gather_starts(cx, seq, Sites::attention_documents);
     x.q = q.finish(cx);
     k = keys.finish(cx);
     v = values.finish(cx);
@@ -78,7 +78,7 @@ struct HeadsAttention final : Function {
   }
 
   void backward(Context& cx) override {
-    const Tensor d_o = ToHeads(cx, gradient(cx), shards.queries, seq, kAttentionBackward).finish(cx);
+    const Tensor d_o = ToHeads(cx, gradient(cx), shards.queries, seq, Sites::attention_backward).finish(cx);
     const auto wanted = [&](size_t i, const Tensor& like) {
       return input(i) ? cx.empty(like.shape(), like.dtype()) : Tensor();
     };
@@ -99,7 +99,7 @@ struct HeadsAttention final : Function {
     for (size_t i = 0; i < 3; ++i)
       if (input(i))
         started.emplace_back(
-            i, ToTokens(cx, *gradients[i], i == 0 ? shards.queries : shards.keys, seq, kAttentionBackward));
+            i, ToTokens(cx, *gradients[i], i == 0 ? shards.queries : shards.keys, seq, Sites::attention_backward));
     for (auto& [i, exchange] : started) {
       const auto [target, put] = input(i)->open(cx);
       exchange.finish(target, put);
@@ -115,7 +115,7 @@ Value heads_attention(Tape& tape, const Value& q, const Value& k, const Value& v
   function->scale = attention_scale(options.attention, q.size(3));
   function->softmax = options.attention.softmax;
   function->forward(tape.context(), q.tensor(), k.tensor(), v.tensor(), o.tensor(),
-                    forward_site(tape, kAttentionForward));
+                    forward_site(tape, Sites::attention_forward));
   tape.record(std::move(function), {q, k, v}, {o});
   return o;
 }

@@ -15,8 +15,6 @@
 
 namespace og {
 
-inline constexpr Site kAttentionForward{"attention.forward"}, kAttentionBackward{"attention.backward"};
-
 // Where the output goes: [B,T,H,V], with the place that q, k and v have together.
 Value attention_output(Tape& tape, const Value& q, const Value& k, const Value& v);
 

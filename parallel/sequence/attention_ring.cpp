@@ -121,7 +121,7 @@ struct RingAttention final : Function {
     for (int step = 0; step < size; ++step) {
       const int source = rank_at(-step);
       Hop next;
-      if (step + 1 < size) next = start_hop(cx, here, rank_at(-step - 1), kAttentionBackward);
+      if (step + 1 < size) next = start_hop(cx, here, rank_at(-step - 1), Sites::attention_backward);
       const double begin = now_seconds();
       Block part;
       const std::vector<Pair> seen = pairs(source);
@@ -150,7 +150,7 @@ struct RingAttention final : Function {
           }
         }
         if (size > 1)
-          gradients = start_hop(cx, part, rank_at(-step - 1), kAttentionBackward);
+          gradients = start_hop(cx, part, rank_at(-step - 1), Sites::attention_backward);
         else
           gradients.block = part;
       }
@@ -193,7 +193,7 @@ Value ring_attention(Tape& tape, const Value& q, const Value& k, const Value& v,
   function->groups = row_groups(seq);
   function->scale = attention_scale(options.attention, q.size(3));
   function->softmax = options.attention.softmax;
-  function->forward(cx, forward_site(tape, kAttentionForward));
+  function->forward(cx, forward_site(tape, Sites::attention_forward));
   tape.record(std::move(function), {q, k, v}, {o});
   return o;
 }

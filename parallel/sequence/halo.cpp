@@ -142,7 +142,7 @@ struct SequenceRows final : Function {
         receives.push_back({x.seq.owner(m.to), cx.empty(with_rows(dy, m.rows.count()), dtype)});
     }
     const std::vector<Message> received = receives;
-    send_and_receive(x, std::move(sends), std::move(receives), Site{"halo.backward"});
+    send_and_receive(x, std::move(sends), std::move(receives), Sites::halo_backward);
     size_t next = 0;
     for (const Move& m : moves) {
       if (!x.mine(m.from)) continue;
@@ -175,7 +175,7 @@ Value sequence_rows(Tape& tape, const Value& x_value, const Value& before, Excha
       receives.push_back({seq.owner(m.from), cx.empty(with_rows(x, m.rows.count()), x.dtype())});
   }
   const std::vector<Message> received = receives;
-  send_and_receive(exchange, std::move(sends), std::move(receives), forward_site(tape, Site{"halo.forward"}));
+  send_and_receive(exchange, std::move(sends), std::move(receives), forward_site(tape, Sites::halo_forward));
 
   const int64_t kept = before.defined() ? before.size(1) : 0;
   for (int s = 0; s < exchange.shards(); ++s) {

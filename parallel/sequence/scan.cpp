@@ -174,7 +174,7 @@ struct Scan final : Function {
     const Profile::Scope time(&cx.profile, Part::mixers);
     const Tensor dout = gradient(cx, 0), dfinal = has_output(1) ? gradient(cx, 1) : Tensor();
     Comm& comm = *seq.comm;
-    const Site site{"mixer.backward"};
+    const Site site = Sites::mixer_backward;
     visit_real(dtype(), [&](auto zero) {
       using T = decltype(zero);
       const ScanInputs<T> in = inputs<T>();
@@ -243,7 +243,7 @@ ScanOutput scan(Tape& tape, const Recurrence& recurrence, const ScanStreams& s, 
     function->forward_alone(cx, o, {});
   } else {
     out.final_state = tape.output(function->state_shape(), s.q.dtype(), state_place, inputs);
-    const Site site = forward_site(tape, Site{"mixer.forward"});
+    const Site site = forward_site(tape, Sites::mixer_forward);
     if (seq.comm->size() == 1) {
       gather_nothing(cx, *seq.comm, s.q.dtype(), site);
       function->entry = initial_state.tensor();

@@ -48,7 +48,7 @@ struct ScanByHeads final : Function {
     for (const Value* x : {&s.q, &s.k, &s.v, &s.g, &s.beta})
       flying.emplace_back(cx, x->defined() ? x->tensor() : Tensor(), heads, seq, site);
     start = seq.single_document ? cx.zeros({seq.num_rows, seq.length}, DType::i32)
-                                : gather_starts(cx, seq, Site{"mixer.documents"});
+                                : gather_starts(cx, seq, Sites::mixer_documents);
     Tensor* to[] = {&q, &k, &v, &g, &beta};
     for (size_t i = 0; i < 5; ++i) *to[i] = flying[i].finish(cx);
     entry = own_of(cx, initial);
@@ -68,7 +68,7 @@ struct ScanByHeads final : Function {
 
   void backward(Context& cx) override {
     const Profile::Scope time(&cx.profile, Part::mixers);
-    const Site site{"mixer.backward"};
+    const Site site = Sites::mixer_backward;
     ToHeads flying(cx, gradient(cx, 0), heads, seq, site);
     const Tensor dexit = has_output(1) ? own_of(cx, gradient(cx, 1)) : Tensor(), d_o = flying.finish(cx);
     const auto wanted = [&](size_t i, const Tensor& like) {
@@ -126,7 +126,7 @@ ScanOutput scan_by_heads(Tape& tape, const Recurrence& recurrence, const ScanStr
   out.o = tape.output({s.q.size(0), s.q.size(1), s.q.size(2), s.v.size(3)}, s.q.dtype(), place, inputs);
   out.final_state = tape.output({s.q.size(0), s.q.size(2), s.q.size(3), s.v.size(3)}, s.q.dtype(),
                                 place.with(Axis::sequence, Place::invariant), inputs);
-  const Site site = forward_site(tape, Site{"mixer.forward"});
+  const Site site = forward_site(tape, Sites::mixer_forward);
   function->forward(tape.context(), s, out.o.tensor(), wants_final_state ? out.final_state.tensor() : Tensor(),
                     initial_state.tensor(), site);
   if (!wants_final_state) out.final_state = {};

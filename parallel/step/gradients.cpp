@@ -69,10 +69,10 @@ void GradientReducer::start_complete_buckets() {
                    items_[b.items[k]].count * size);
     }
     if (sums_ == Sums::whole) {
-      f.pending = b.group->all_reduce(f.flat, Reduce::sum, Site{"gradients"});
+      f.pending = b.group->all_reduce(f.flat, Reduce::sum, Sites::gradients);
     } else {
       f.piece = cx_.empty({b.own.count}, b.dtype);
-      f.pending = b.group->reduce_scatter(f.piece, f.flat, b.pieces, Site{"gradients"});
+      f.pending = b.group->reduce_scatter(f.piece, f.flat, b.pieces, Sites::gradients);
     }
   }
 }
@@ -113,7 +113,7 @@ double GradientReducer::norm() {
                       }) /
            e.copies;
   }
-  return std::sqrt(mesh_.world().sum(sum, Site{"grad_norm"}));
+  return std::sqrt(mesh_.world().sum(sum, Sites::grad_norm));
 }
 
 }  // namespace og

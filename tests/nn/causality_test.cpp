@@ -126,7 +126,7 @@ TEST_P(Models, LaterTokensChangeNoBit) {
         EXPECT_EQ(different_tokens(h, truth, begin, 0, t), 0) << "token " << t << ", rank " << comm.rank();
         changed_somewhere += different_tokens(h, truth, begin, t, kLength);
       }
-      EXPECT_GT(comm.sum(static_cast<double>(changed_somewhere), Site{"test"}), 0);
+      EXPECT_GT(comm.sum(static_cast<double>(changed_somewhere), Sites::test), 0);
     });
 }
 

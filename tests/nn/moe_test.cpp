@@ -96,7 +96,7 @@ Whole run(const Layout& layout, const Build& build, DType dtype = DType::f64, co
     }
     for (Parameter& p : store.all()) {
       const Tensor g = p.value.slot()->gradient_or_zero(cx);
-      p.gradient_group->all_reduce(g, Reduce::sum, {"gradients"}).wait();
+      p.gradient_group->all_reduce(g, Reduce::sum, Sites::gradients).wait();
       const std::lock_guard hold(lock);
       for (auto* target : {&whole.gradient, &whole.value}) {
         const Tensor& from = target == &whole.value ? p.value.tensor() : g;
@@ -254,9 +254,9 @@ TEST(Moe, BiasesEvenTheLoad) {
 
 // A scalar that is partial or varying over the one rank of a mesh, as an ordinary number beside y's.
 Value summed(Tape& tape, const Value& loss, Mesh& mesh) {
-  Value v = all_reduce_to_invariant(tape, loss, Axis::tensor, mesh.tensor(), {"loss"});
-  v = all_reduce_to_replicated(tape, v, Axis::data, mesh.data(), {"loss"});
-  return all_reduce_to_replicated(tape, v, Axis::sequence, mesh.sequence(), {"loss"});
+  Value v = all_reduce_to_invariant(tape, loss, Axis::tensor, mesh.tensor(), Sites::test);
+  v = all_reduce_to_replicated(tape, v, Axis::data, mesh.data(), Sites::test);
+  return all_reduce_to_replicated(tape, v, Axis::sequence, mesh.sequence(), Sites::test);
 }
 
 void expect_gradients_of_differences(const Build& build) {
@@ -337,8 +337,9 @@ TEST(Moe, RecomputedEqualsKeptAndDecidesNothingAgain) {
       EXPECT_EQ(second.tokens_dropped, 0);
       EXPECT_EQ(second.load_max_over_mean.size(), 0U);
       for (const CollectiveCount& row : comm.counters().rows())
-        if (row.site == "moe.counts" || row.site == "moe.balance" || row.site == "moe.dispatch.backward") {
-          EXPECT_EQ(row.calls, 1) << row.site;
+        if (row.site == Sites::moe_counts || row.site == Sites::moe_balance ||
+            row.site == Sites::moe_dispatch_backward) {
+          EXPECT_EQ(row.calls, 1) << row.site.name;
         }
       if (comm.rank() == 0) gradients[again] = x.slot()->gradient_or_zero(cx).clone(*cx.pool);
     });
@@ -392,7 +393,7 @@ TEST(Moe, OutsideTrainingNothingIsCountedOrDropped) {
     const Value y = layer.forward(step, Value(x, kHidden), side);
     EXPECT_EQ(y.size(1), seq.local_length());
     EXPECT_TRUE(side.losses.empty() && side.aux_loss.empty() && side.tokens_dropped == 0);
-    for (const CollectiveCount& row : comm.counters().rows()) EXPECT_NE(row.site, "moe.balance");
+    for (const CollectiveCount& row : comm.counters().rows()) EXPECT_NE(row.site, Sites::moe_balance);
   });
 }
 

@@ -12,7 +12,7 @@ TEST(agreement, ranks_that_agree_exchange_one_number) {
     world(n, [](Comm& comm) {
       check_agreement(comm, "the config", "a: 1\nb: 2\n");
       ASSERT_EQ(comm.counters().rows().size(), 1U);
-      EXPECT_EQ(comm.counters().rows()[0].site, "startup");
+      EXPECT_EQ(comm.counters().rows()[0].site, Sites::startup);
       EXPECT_EQ(comm.counters().rows()[0].calls, 1);
     });
 }

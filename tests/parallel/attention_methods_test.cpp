@@ -189,8 +189,8 @@ std::vector<Received> received(const Method& method, Heads heads) {
     tape.backward(method.run(tape, leaf(heads.queries, 1), leaf(heads.keys, 2), leaf(heads.keys, 3), {}, seq));
     Received& r = by_rank[static_cast<size_t>(comm.rank())];
     for (const CollectiveCount& row : comm.counters().rows()) {
-      const bool forward = row.site == "attention.forward";
-      EXPECT_TRUE(forward || row.site == "attention.backward") << row.site;
+      const bool forward = row.site == Sites::attention_forward;
+      EXPECT_TRUE(forward || row.site == Sites::attention_backward) << row.site.name;
       (forward ? r.forward : r.backward) += row.bytes;
       (forward ? r.forward_calls : r.backward_calls) += row.calls;
     }
@@ -245,7 +245,7 @@ void expect_events(bool overlap, const std::vector<std::string>& expected) {
             return Value::leaf(random_tensor(cx, {1, length, 2, 32}, DType::f64, key), kShard);
           };
           const Value q = leaf(1), k = leaf(2), v = leaf(3);
-          comm.barrier({"startup"});
+          comm.barrier(Sites::startup);
           cx.profile.reset();
           tape.backward(sequence_attention(tape, q, k, v, {}, seq, nullptr));
           std::vector<std::string> found;

@@ -33,12 +33,12 @@ Tensor sample(Context& cx, const Shape& shape, Place place, Comm& comm, uint64_t
 double pairing(const Tensor& a, const Tensor& b, Place place, Comm& comm) {
   double dot = 0;
   for (int64_t i = 0; i < a.count(); ++i) dot += a.at(i) * b.at(i);
-  return place == Place::invariant ? dot : comm.sum(dot, {"test"});
+  return place == Place::invariant ? dot : comm.sum(dot, Sites::test);
 }
 
 bool same_on_all(const Tensor& t, Comm& comm) {
   const std::string bytes(reinterpret_cast<const char*>(t.raw()), static_cast<size_t>(t.bytes()));
-  return comm.broadcast_text(bytes, 0, {"test"}) == bytes;
+  return comm.broadcast_text(bytes, 0, Sites::test) == bytes;
 }
 
 struct Case {
@@ -59,7 +59,7 @@ TEST_P(EveryRow, satisfies_the_adjoint_identity) {
       Shape shape{2, 3, 2};
       shape.set(dim, row.from == Place::varying ? extents[static_cast<size_t>(comm.rank())] : total(extents));
       const Value x = Value::leaf(sample(cx, shape, row.from, comm, 1), {{kAxis, row.from}});
-      const Value y = row.run(tape, x, dim, extents, kAxis, comm, {"test.forward"});
+      const Value y = row.run(tape, x, dim, extents, kAxis, comm, Sites::test);
       EXPECT_EQ(y.place()[kAxis], row.to) << row.name;
       EXPECT_EQ(y.place()[Axis::data], Place::invariant) << row.name;
       const Place dy_place = gradient_of(row.to), dx_place = gradient_of(row.from);
@@ -96,10 +96,10 @@ TEST_P(EveryRow, has_the_row_named_in_the_table_as_its_backward) {
       Shape shape{2, 3, 2};
       shape.set(dim, row.from == Place::varying ? extents[static_cast<size_t>(comm.rank())] : total(extents));
       const Value x = Value::leaf(sample(cx, shape, row.from, comm, 3), {{kAxis, row.from}});
-      const Value y = row.run(tape, x, dim, extents, kAxis, comm, {"test"});
+      const Value y = row.run(tape, x, dim, extents, kAxis, comm, Sites::test);
       const Value dy(sample(cx, y.shape(), adjoint.from, comm, 4), {{kAxis, adjoint.from}});
       Tape forward(cx, Tape::Mode::no_gradient);
-      const Value expected = adjoint.run(forward, dy, dim, extents, kAxis, comm, {"test"});
+      const Value expected = adjoint.run(forward, dy, dim, extents, kAxis, comm, Sites::test);
       tape.backward(y, dy.tensor());
       EXPECT_TRUE(same_bits(x.slot()->gradient(), expected.tensor())) << row.name << " and " << row.backward;
     }
@@ -120,7 +120,7 @@ TEST_P(EveryRow, adds_to_a_gradient_that_is_there_already) {
       for (int uses : {1, 2}) {
         Tape tape(cx);
         std::vector<Value> ys;
-        for (int i = 0; i < uses; ++i) ys.push_back(row.run(tape, x, dim, extents, kAxis, comm, {"test"}));
+        for (int i = 0; i < uses; ++i) ys.push_back(row.run(tape, x, dim, extents, kAxis, comm, Sites::test));
         for (const Value& y : ys)
           y.slot()->open(cx).tensor.copy_from(sample(cx, y.shape(), gradient_of(row.to), comm, 6));
         tape.backward_from_slots();
@@ -150,17 +150,17 @@ TEST(collectives, gather_and_cut_the_middle_dim) {
     Context cx;
     Tape tape(cx);
     const Tensor whole = random_tensor(cx, {2, 5, 3}, DType::f32, 7);
-    const Value v = slice_to_varying(tape, Value(whole), 1, extents, kAxis, comm, {"test"});
+    const Value v = slice_to_varying(tape, Value(whole), 1, extents, kAxis, comm, Sites::test);
     ASSERT_EQ(v.size(1), extents[static_cast<size_t>(comm.rank())]);
     for (int64_t b = 0; b < 2; ++b)
       for (int64_t t = 0; t < v.size(1); ++t)
         for (int64_t d = 0; d < 3; ++d)
           EXPECT_EQ(v.tensor().at((b * v.size(1) + t) * 3 + d),
                     whole.at((b * 5 + (comm.rank() == 2 ? 2 : 0) + t) * 3 + d));
-    EXPECT_TRUE(same_bits(all_gather_to_invariant(tape, v, 1, extents, kAxis, comm, {"test"}).tensor(), whole));
-    EXPECT_TRUE(same_bits(all_gather_to_replicated(tape, v, -2, extents, kAxis, comm, {"test"}).tensor(), whole));
+    EXPECT_TRUE(same_bits(all_gather_to_invariant(tape, v, 1, extents, kAxis, comm, Sites::test).tensor(), whole));
+    EXPECT_TRUE(same_bits(all_gather_to_replicated(tape, v, -2, extents, kAxis, comm, Sites::test).tensor(), whole));
     const Value p(whole, {{kAxis, Place::partial}});
-    const Value s = reduce_scatter(tape, p, 1, extents, kAxis, comm, {"test"});
+    const Value s = reduce_scatter(tape, p, 1, extents, kAxis, comm, Sites::test);
     for (int64_t i = 0; i < s.tensor().count(); ++i)
       EXPECT_NEAR(s.tensor().at(i), 3 * v.tensor().at(i), 1e-6 * std::abs(3 * v.tensor().at(i)));
   });
@@ -172,7 +172,7 @@ TEST(collectives, an_input_of_the_wrong_type_is_refused_with_names) {
     Tape tape(cx);
     const Value x(cx.zeros({2}, DType::f32), {{kAxis, Place::varying}});
     try {
-      all_reduce_to_invariant(tape, x, kAxis, comm, {"tensor.forward"});
+      all_reduce_to_invariant(tape, x, kAxis, comm, Sites::tensor_forward);
       FAIL() << "a varying value was reduced";
     } catch (const Error& e) {
       EXPECT_NE(
@@ -190,28 +190,28 @@ TEST(collectives, a_group_may_span_several_axes) {
     Tape tape(cx);
     const Value x(Tensor::full(*cx.pool, {1}, DType::f32, comm.rank()),
                   {{Axis::data, Place::partial}, {Axis::sequence, Place::partial}, {Axis::tensor, Place::invariant}});
-    const Value y = all_reduce_to_invariant(tape, x, {Axis::data, Axis::sequence}, comm, {"loss"});
+    const Value y = all_reduce_to_invariant(tape, x, {Axis::data, Axis::sequence}, comm, Sites::loss);
     EXPECT_EQ(y.tensor().at(0), 6);
     EXPECT_EQ(y.place(), Placement());
   });
 }
 
 TEST(collectives, sites_of_backward_and_of_recomputed_regions) {
-  EXPECT_EQ(backward_site({"tensor.forward"}), "tensor.backward");
-  EXPECT_EQ(backward_site({"moe.dispatch"}), "moe.dispatch.backward");
-  EXPECT_EQ(backward_site({"tensor.backward"}), "tensor.backward");
+  EXPECT_EQ(Sites::tensor_forward.backward(), Sites::tensor_backward);
+  EXPECT_EQ(Sites::moe_dispatch.backward(), Sites::moe_dispatch_backward);
+  EXPECT_THROW(Sites::metrics.backward(), Error);
   world(2, [](Comm& comm) {
     Context cx;
     Tape tape(cx);
-    tape.collective_site_override = "recompute";
+    tape.runs_again = true;
     const Value x = Value::leaf(cx.zeros({1, 2}, DType::f32), {{kAxis, Place::varying}});
     const std::vector<int64_t> extents{1, 1};
-    const Value y = all_gather_to_replicated(tape, x, 0, extents, kAxis, comm, {"mixer.forward"});
+    const Value y = all_gather_to_replicated(tape, x, 0, extents, kAxis, comm, Sites::mixer_forward);
     tape.backward(y);
     ASSERT_EQ(comm.counters().rows().size(), 2U);
-    EXPECT_EQ(comm.counters().rows()[0].site, "recompute");
+    EXPECT_EQ(comm.counters().rows()[0].site, Sites::recompute);
     EXPECT_EQ(comm.counters().rows()[0].verb, Verb::all_gather);
-    EXPECT_EQ(comm.counters().rows()[1].site, "mixer.backward");
+    EXPECT_EQ(comm.counters().rows()[1].site, Sites::mixer_backward);
     EXPECT_EQ(comm.counters().rows()[1].verb, Verb::reduce_scatter);
   });
 }

@@ -34,20 +34,20 @@ TEST(comm, counts_belong_to_the_phase_that_started_the_call) {
       for (const CollectiveCount& row : comm.counters().rows()) n += row.phase == phase ? row.calls : 0;
       return n;
     };
-    comm.barrier({"test"});
+    comm.barrier(Sites::test);
     {
       const CommPhase step(comm.counters(), "step");
-      sequence->barrier({"test"});  // a group made by split() counts where its parent does
+      sequence->barrier(Sites::test);  // a group made by split() counts where its parent does
       {
         const CommPhase inner(comm.counters(), "evaluation");
-        comm.sum(1, {"test"});
+        comm.sum(1, Sites::test);
       }
-      sequence->sum(1, {"test"});
+      sequence->sum(1, Sites::test);
     }
     Context cx;
     Pending late = [&] {
       const CommPhase step(comm.counters(), "step");
-      return comm.all_reduce(cx.zeros({1}, DType::f32), Reduce::sum, {"test"});
+      return comm.all_reduce(cx.zeros({1}, DType::f32), Reduce::sum, Sites::test);
     }();
     late.wait();
     EXPECT_EQ(calls("startup"), 1);
@@ -84,8 +84,8 @@ TEST(comm, a_rank_that_throws_wakes_the_others_and_its_exception_is_the_one_seen
       const auto pair = comm.split(comm.rank() / 2, 0, "data");
       if (comm.rank() == 2) fail(Status::data, "shard 7 is missing");
       try {
-        pair->barrier({"test"});
-        comm.barrier({"test"});
+        pair->barrier(Sites::test);
+        comm.barrier(Sites::test);
       } catch (const Error& e) {
         EXPECT_EQ(e.status(), Status::rank);
         expect_contains(e.what(), {"rank 2 of 4 failed: shard 7 is missing"});
@@ -106,9 +106,9 @@ TEST(comm, an_exception_while_a_verb_is_under_way_does_not_wait_for_it) {
                                 [](Comm& comm) {
                                   Context cx;
                                   const Pending pending =
-                                      comm.all_reduce(cx.zeros({3}, DType::f32), Reduce::sum, {"test"});
+                                      comm.all_reduce(cx.zeros({3}, DType::f32), Reduce::sum, Sites::test);
                                   if (comm.rank() == 0) throw std::runtime_error("first");
-                                  comm.barrier({"test"});
+                                  comm.barrier(Sites::test);
                                 }),
                std::runtime_error);
 }
@@ -117,7 +117,7 @@ TEST(comm, a_time_out_names_verb_axis_site_and_the_missing_ranks) {
   const std::string text = failure(4,
                                    [](Comm& comm) {
                                      const auto axis = comm.split(0, comm.rank(), "sequence");
-                                     if (comm.rank() % 2 == 0) axis->barrier({"mixer.forward"});
+                                     if (comm.rank() % 2 == 0) axis->barrier(Sites::mixer_forward);
                                    },
                                    {.timeout_seconds = 0.05});
   expect_contains(
@@ -129,7 +129,7 @@ TEST(comm, a_message_that_does_not_come_names_its_sender) {
                                    [](Comm& comm) {
                                      Context cx;
                                      if (comm.rank() == 2)
-                                       comm.send_recv({}, {{1, cx.zeros({1}, DType::f32)}}, {"halo.forward"}).wait();
+                                       comm.send_recv({}, {{1, cx.zeros({1}, DType::f32)}}, Sites::halo_forward).wait();
                                    },
                                    {.timeout_seconds = 0.05});
   expect_contains(text, {"send_recv", "at halo.forward: rank 2 of 3 waited 0.05 s; not arrived: 1"});
@@ -140,14 +140,14 @@ TEST(comm, calls_that_differ_name_both) {
                           [](Comm& comm) {
                             Context cx;
                             const Tensor x = cx.zeros({4}, DType::f32);
-                            if (comm.rank() == 0) comm.all_reduce(x, Reduce::sum, {"loss"}).wait();
-                            if (comm.rank() == 1) comm.broadcast(x, 0, {"metrics"}).wait();
+                            if (comm.rank() == 0) comm.all_reduce(x, Reduce::sum, Sites::loss).wait();
+                            if (comm.rank() == 1) comm.broadcast(x, 0, Sites::metrics).wait();
                           }),
                   {"all_reduce at loss", "broadcast at metrics", "rank 0", "rank 1"});
   expect_contains(failure(2,
                           [](Comm& comm) {
                             Context cx;
-                            comm.all_reduce(cx.zeros({4 + comm.rank()}, DType::f32), Reduce::sum, {"loss"}).wait();
+                            comm.all_reduce(cx.zeros({4 + comm.rank()}, DType::f32), Reduce::sum, Sites::loss).wait();
                           }),
                   {"all_reduce at loss with counts [0, 0, 4]", "all_reduce at loss with counts [0, 0, 5]"});
   expect_contains(failure(2,
@@ -156,17 +156,19 @@ TEST(comm, calls_that_differ_name_both) {
                             const int64_t n = comm.rank() == 0 ? 2 : 3;  // rank 1 sends 3, rank 0 expects 2
                             const std::vector<int64_t> rows{n, n};
                             comm.all_to_all(cx.empty({2 * n}, DType::f32), rows, cx.zeros({2 * n}, DType::f32), rows,
-                                            {"moe.dispatch"})
+                                            Sites::moe_dispatch)
                                 .wait();
                           }),
                   {"all_to_all", "moe.dispatch", "expects"});
   expect_contains(failure(2,
                           [](Comm& comm) {
                             Context cx;
-                            if (comm.rank() == 0) comm.send_recv({{1, cx.zeros({2}, DType::f32)}}, {}, {"a"}).wait();
-                            if (comm.rank() == 1) comm.send_recv({}, {{0, cx.zeros({3}, DType::f32)}}, {"b"}).wait();
+                            if (comm.rank() == 0)
+                              comm.send_recv({{1, cx.zeros({2}, DType::f32)}}, {}, Sites::moe_dispatch).wait();
+                            if (comm.rank() == 1)
+                              comm.send_recv({}, {{0, cx.zeros({3}, DType::f32)}}, Sites::moe_combine).wait();
                           }),
-                  {"receives 12 bytes at b", "sends 8 bytes at a"});
+                  {"receives 12 bytes at moe.combine", "sends 8 bytes at moe.dispatch"});
 }
 
 TEST(comm, wrong_arguments_are_refused_before_anything_is_sent) {
@@ -174,14 +176,14 @@ TEST(comm, wrong_arguments_are_refused_before_anything_is_sent) {
     Context cx;
     const Tensor x = cx.zeros({4}, DType::f32);
     const std::vector<int64_t> three{3}, four{4}, two_ranks{2, 2};
-    EXPECT_THROW(comm.all_gather(x, x, three, {"test"}).wait(), Error);
-    EXPECT_THROW(comm.all_gather(x, x, two_ranks, {"test"}).wait(), Error);
-    EXPECT_THROW(comm.all_gather(x, cx.zeros({4}, DType::f64), four, {"test"}).wait(), Error);
-    EXPECT_THROW(comm.reduce_scatter(cx.zeros({4}, DType::i32), cx.zeros({4}, DType::i32), four, {"test"}).wait(),
+    EXPECT_THROW(comm.all_gather(x, x, three, Sites::test).wait(), Error);
+    EXPECT_THROW(comm.all_gather(x, x, two_ranks, Sites::test).wait(), Error);
+    EXPECT_THROW(comm.all_gather(x, cx.zeros({4}, DType::f64), four, Sites::test).wait(), Error);
+    EXPECT_THROW(comm.reduce_scatter(cx.zeros({4}, DType::i32), cx.zeros({4}, DType::i32), four, Sites::test).wait(),
                  Error);
-    EXPECT_THROW(comm.broadcast(x, 1, {"test"}).wait(), Error);
-    EXPECT_THROW(comm.broadcast(Tensor(), 0, {"test"}).wait(), Error);
-    Pending pending = comm.all_gather(x, x, four, {"test"});
+    EXPECT_THROW(comm.broadcast(x, 1, Sites::test).wait(), Error);
+    EXPECT_THROW(comm.broadcast(Tensor(), 0, Sites::test).wait(), Error);
+    Pending pending = comm.all_gather(x, x, four, Sites::test);
     pending.wait();
     EXPECT_THROW(pending.wait(), Error);
   });
@@ -193,10 +195,10 @@ TEST(comm, work_between_start_and_wait_hides_the_collective) {
         [&](Comm& comm) {
           Context cx;
           cx.profile.keep_events(true);
-          comm.barrier({"test"});
+          comm.barrier(Sites::test);
           comm.profile = &cx.profile;
           const Tensor x = cx.zeros({1000}, DType::f32);
-          Pending pending = comm.all_reduce(x, Reduce::sum, {"mixer.forward"});
+          Pending pending = comm.all_reduce(x, Reduce::sum, Sites::mixer_forward);
           const double local = now_seconds();
           while (now_seconds() < local + 1.5 * delay) {
           }
@@ -208,15 +210,15 @@ TEST(comm, work_between_start_and_wait_hides_the_collective) {
           EXPECT_EQ(events[1].name, "mixer.forward wait");
           EXPECT_LE(events[0].end, local);
           EXPECT_LE(local_end, events[1].begin);
-          const CollectiveCount* row = count_of(comm, Verb::all_reduce, "mixer.forward");
+          const CollectiveCount* row = count_of(comm, Verb::all_reduce, Sites::mixer_forward);
           ASSERT_NE(row, nullptr);
           EXPECT_GE(row->seconds, delay);
           EXPECT_LT(row->exposed_seconds, delay);
           EXPECT_GT(cx.profile.seconds(Part::communication), 0);
           EXPECT_LT(cx.profile.seconds(Part::communication), delay);
           // Not hidden: at once.
-          comm.all_reduce(x, Reduce::sum, {"mixer.backward"}).wait();
-          EXPECT_GE(count_of(comm, Verb::all_reduce, "mixer.backward")->exposed_seconds, 0.9 * delay);
+          comm.all_reduce(x, Reduce::sum, Sites::mixer_backward).wait();
+          EXPECT_GE(count_of(comm, Verb::all_reduce, Sites::mixer_backward)->exposed_seconds, 0.9 * delay);
         },
         {.delay_seconds = delay});
 }
@@ -225,9 +227,9 @@ TEST(comm, a_pending_that_is_dropped_is_waited_for) {
   world(2, [](Comm& comm) {
     Context cx;
     const Tensor x = Tensor::full(*cx.pool, {5}, DType::f32, 1);
-    { const Pending dropped = comm.all_reduce(x, Reduce::sum, {"test"}); }
+    { const Pending dropped = comm.all_reduce(x, Reduce::sum, Sites::test); }
     EXPECT_EQ(x.at(4), 2);
-    Pending replaced = comm.all_reduce(x, Reduce::sum, {"test"});
+    Pending replaced = comm.all_reduce(x, Reduce::sum, Sites::test);
     replaced = Pending();
     EXPECT_EQ(x.at(4), 4);
   });
@@ -236,7 +238,7 @@ TEST(comm, a_pending_that_is_dropped_is_waited_for) {
 TEST(comm, a_nan_on_any_rank_is_seen_by_max_and_min_on_all) {
   world(3, [](Comm& comm) {
     for (int where = 0; where < 3; ++where)
-      EXPECT_TRUE(std::isnan(comm.max(comm.rank() == where ? std::nan("") : comm.rank(), {"test"}))) << where;
+      EXPECT_TRUE(std::isnan(comm.max(comm.rank() == where ? std::nan("") : comm.rank(), Sites::test))) << where;
   });
 }
 

@@ -46,7 +46,7 @@ inline void check_all_reduce(Comm& comm, Context& cx) {
     for (int64_t n : {0, 1, 5, 20000}) {  // 20000: more than fits one message of a small sum
       for (Reduce op : {Reduce::sum, Reduce::max, Reduce::min}) {
         const Tensor x = numbered(cx, {n}, dtype, comm.rank());
-        comm.all_reduce(x, op, {"test"}).wait();
+        comm.all_reduce(x, op, Sites::test).wait();
         std::vector<Tensor> all;
         for (int r = 0; r < comm.size(); ++r) all.push_back(numbered(cx, {n}, dtype, r));
         int64_t wrong = 0;
@@ -71,7 +71,7 @@ inline void check_sum_order(Comm& comm, Context& cx) {
   for (int64_t n : {3, 30001}) {
     const Tensor x = random_tensor(cx, {n}, DType::f32, 100 + static_cast<uint64_t>(comm.rank()));
     const Tensor in = x.clone(*cx.pool);
-    comm.all_reduce(x, Reduce::sum, {"test"}).wait();
+    comm.all_reduce(x, Reduce::sum, Sites::test).wait();
     const Tensor expected = random_tensor(cx, {n}, DType::f32, 100);
     for (int r = 1; r < comm.size(); ++r) {
       const Tensor term = random_tensor(cx, {n}, DType::f32, 100 + static_cast<uint64_t>(r));
@@ -83,7 +83,7 @@ inline void check_sum_order(Comm& comm, Context& cx) {
     const Tensor part = cx.empty({mine}, DType::f32);
     const int64_t all = rows_before(rows, comm.size());
     if (all > n) continue;
-    comm.reduce_scatter(part, in.slice(0, all), rows, {"test"}).wait();
+    comm.reduce_scatter(part, in.slice(0, all), rows, Sites::test).wait();
     EXPECT_TRUE(same_bits(part, expected.slice(before, before + mine))) << n;
   }
 }
@@ -94,14 +94,14 @@ inline void check_gather_and_scatter(Comm& comm, Context& cx) {
       const std::vector<int64_t> rows = uneven_rows(comm.size(), scale);
       const int64_t mine = rows[static_cast<size_t>(comm.rank())], all = rows_before(rows, comm.size());
       const Tensor out = cx.empty({all, 2}, dtype);
-      comm.all_gather(out, numbered(cx, {mine, 2}, dtype, comm.rank()), rows, {"test"}).wait();
+      comm.all_gather(out, numbered(cx, {mine, 2}, dtype, comm.rank()), rows, Sites::test).wait();
       for (int r = 0; r < comm.size(); ++r) {
         const int64_t begin = rows_before(rows, r), n = rows[static_cast<size_t>(r)];
         EXPECT_TRUE(same_bits(out.slice(begin, begin + n), numbered(cx, {n, 2}, dtype, r))) << name_of(dtype);
       }
       if (!is_real(dtype)) continue;
       const Tensor part = cx.empty({mine, 2}, dtype);
-      comm.reduce_scatter(part, numbered(cx, {all, 2}, dtype, comm.rank()), rows, {"test"}).wait();
+      comm.reduce_scatter(part, numbered(cx, {all, 2}, dtype, comm.rank()), rows, Sites::test).wait();
       int64_t wrong = 0;
       for (int64_t i = 0; i < part.count(); ++i) {
         double expected = 0;
@@ -125,7 +125,7 @@ inline void check_all_to_all(Comm& comm, Context& cx) {
     }
     const Tensor in = numbered(cx, {rows_before(send_rows, comm.size()), 3}, dtype, comm.rank());
     const Tensor out = cx.empty({rows_before(recv_rows, comm.size()), 3}, dtype);
-    comm.all_to_all(out, recv_rows, in, send_rows, {"test"}).wait();
+    comm.all_to_all(out, recv_rows, in, send_rows, Sites::test).wait();
     for (int p = 0; p < comm.size(); ++p) {
       std::vector<int64_t> theirs;
       for (int q = 0; q < comm.size(); ++q) theirs.push_back(sent(p, q));
@@ -142,10 +142,10 @@ inline void check_broadcast(Comm& comm, Context& cx) {
     for (int root = 0; root < comm.size(); ++root)
       for (int64_t n : {0, 1, 7000}) {
         const Tensor x = numbered(cx, {n}, dtype, comm.rank());
-        comm.broadcast(x, root, {"test"}).wait();
+        comm.broadcast(x, root, Sites::test).wait();
         EXPECT_TRUE(same_bits(x, numbered(cx, {n}, dtype, root))) << root << " " << n;
       }
-  EXPECT_EQ(comm.broadcast_text(comm.rank() == 0 ? "config\n\xC3\xA9" : "", 0, {"test"}), "config\n\xC3\xA9");
+  EXPECT_EQ(comm.broadcast_text(comm.rank() == 0 ? "config\n\xC3\xA9" : "", 0, Sites::test), "config\n\xC3\xA9");
 }
 
 // Everybody to the right neighbour (on one rank: to itself), several messages of a pair in order; then only the first
@@ -155,7 +155,7 @@ inline void check_send_recv(Comm& comm, Context& cx) {
   const Tensor first = cx.empty({4}, DType::f32), second = cx.empty({9000}, DType::f64);
   comm.send_recv({{right, numbered(cx, {4}, DType::f32, comm.rank(), 1)},
                   {right, numbered(cx, {9000}, DType::f64, comm.rank(), 2)}},
-                 {{left, first}, {left, second}}, {"test"})
+                 {{left, first}, {left, second}}, Sites::test)
       .wait();
   EXPECT_TRUE(same_bits(first, numbered(cx, {4}, DType::f32, left, 1)));
   EXPECT_TRUE(same_bits(second, numbered(cx, {9000}, DType::f64, left, 2)));
@@ -167,7 +167,7 @@ inline void check_send_recv(Comm& comm, Context& cx) {
   if (last != 0 && comm.rank() == last) receives[0].tensor = cx.empty({3}, DType::i32);
   if (sends.empty() && receives.empty()) return;
   const Tensor got = receives.empty() ? Tensor() : receives[0].tensor;
-  comm.send_recv(std::move(sends), std::move(receives), {"test"}).wait();
+  comm.send_recv(std::move(sends), std::move(receives), Sites::test).wait();
   EXPECT_TRUE(!got.defined() || same_bits(got, numbered(cx, {3}, DType::i32, 0)));
 }
 
@@ -179,10 +179,10 @@ inline void check_many_at_once(Comm& comm, Context& cx) {
   for (int k = 0; k < 6; ++k) {
     sums.push_back(numbered(cx, {k % 2 ? 9000 : 10}, DType::f64, comm.rank(), k));
     gathered.push_back(cx.empty({rows_before(rows, comm.size())}, DType::f32));
-    pending.push_back(comm.all_reduce(sums.back(), Reduce::sum, {"first"}));
+    pending.push_back(comm.all_reduce(sums.back(), Reduce::sum, Sites::loss));
     pending.push_back(comm.all_gather(
         gathered.back(), numbered(cx, {rows[static_cast<size_t>(comm.rank())]}, DType::f32, comm.rank(), k), rows,
-        {"second"}));
+        Sites::metrics));
   }
   while (!pending.empty()) {
     pending.back().wait();
@@ -207,26 +207,27 @@ inline void check_split(Comm& comm) {
   std::vector<int64_t> expected;
   for (int r = comm.size() - 1; r >= 0; --r)
     if (r % 2 == comm.rank() % 2) expected.push_back(r);
-  EXPECT_EQ(odd->gather(comm.rank(), {"test"}), expected);
+  EXPECT_EQ(odd->gather(comm.rank(), Sites::test), expected);
   EXPECT_EQ(odd->size(), std::ssize(expected));
   const auto alone = odd->split(odd->rank(), 0, "data");
   EXPECT_EQ(alone->size(), 1);
-  EXPECT_EQ(alone->sum(3, {"test"}), 3);
+  EXPECT_EQ(alone->sum(3, Sites::test), 3);
   EXPECT_EQ(&alone->counters(), &comm.counters());
 }
 
 inline void check_bookkeeping(Comm& comm) {
   const int n = comm.size();
-  EXPECT_EQ(comm.sum(comm.rank() + 0.5, {"test"}), n * (n - 1) / 2.0 + 0.5 * n);
-  EXPECT_EQ(comm.max(-comm.rank(), {"test"}), 0);
-  const std::vector<int64_t> all = comm.gather(int64_t{1} << (40 + comm.rank()), {"test"});
+  EXPECT_EQ(comm.sum(comm.rank() + 0.5, Sites::test), n * (n - 1) / 2.0 + 0.5 * n);
+  EXPECT_EQ(comm.max(-comm.rank(), Sites::test), 0);
+  const std::vector<int64_t> all = comm.gather(int64_t{1} << (40 + comm.rank()), Sites::test);
   for (int r = 0; r < n; ++r) EXPECT_EQ(all[static_cast<size_t>(r)], int64_t{1} << (40 + r));
-  const std::vector<std::string> texts = comm.gather_text(std::string(static_cast<size_t>(comm.rank()), 'x'), {"test"});
+  const std::vector<std::string> texts =
+      comm.gather_text(std::string(static_cast<size_t>(comm.rank()), 'x'), Sites::test);
   for (int r = 0; r < n; ++r) EXPECT_EQ(texts[static_cast<size_t>(r)], std::string(static_cast<size_t>(r), 'x'));
-  comm.barrier({"test"});
+  comm.barrier(Sites::test);
 }
 
-inline const CollectiveCount* count_of(Comm& comm, Verb verb, const std::string& site) {
+inline const CollectiveCount* count_of(Comm& comm, Verb verb, Site site) {
   for (const CollectiveCount& row : comm.counters().rows())
     if (row.verb == verb && row.site == site) return &row;
   return nullptr;
@@ -236,18 +237,18 @@ inline const CollectiveCount* count_of(Comm& comm, Verb verb, const std::string&
 inline void check_counters(Comm& comm, Context& cx) {
   const int64_t n = comm.size();
   const auto bytes = [&](Verb verb) {
-    const CollectiveCount* row = count_of(comm, verb, "count");
+    const CollectiveCount* row = count_of(comm, verb, Sites::bench);
     return row ? row->bytes : -1;
   };
   const std::vector<int64_t> rows = uneven_rows(comm.size()), ones(static_cast<size_t>(n), 1);
   const int64_t mine = rows[static_cast<size_t>(comm.rank())], all = rows_before(rows, comm.size());
   for (int i = 0; i < 2; ++i) {
-    comm.all_gather(cx.empty({all, 3}, DType::f32), cx.zeros({mine, 3}, DType::f32), rows, {"count"}).wait();
-    comm.reduce_scatter(cx.empty({mine, 3}, DType::f64), cx.zeros({all, 3}, DType::f64), rows, {"count"}).wait();
-    comm.all_to_all(cx.empty({n, 5}, DType::i32), ones, cx.zeros({n, 5}, DType::i32), ones, {"count"}).wait();
-    comm.all_reduce(cx.zeros({n * 10}, DType::f32), Reduce::sum, {"count"}).wait();
-    comm.broadcast(cx.zeros({7}, DType::i64), 0, {"count"}).wait();
-    comm.barrier({"count"});
+    comm.all_gather(cx.empty({all, 3}, DType::f32), cx.zeros({mine, 3}, DType::f32), rows, Sites::bench).wait();
+    comm.reduce_scatter(cx.empty({mine, 3}, DType::f64), cx.zeros({all, 3}, DType::f64), rows, Sites::bench).wait();
+    comm.all_to_all(cx.empty({n, 5}, DType::i32), ones, cx.zeros({n, 5}, DType::i32), ones, Sites::bench).wait();
+    comm.all_reduce(cx.zeros({n * 10}, DType::f32), Reduce::sum, Sites::bench).wait();
+    comm.broadcast(cx.zeros({7}, DType::i64), 0, Sites::bench).wait();
+    comm.barrier(Sites::bench);
   }
   EXPECT_EQ(bytes(Verb::all_gather), 2 * (all - mine) * 3 * 4);
   EXPECT_EQ(bytes(Verb::reduce_scatter), 2 * (n - 1) * mine * 3 * 8);
@@ -255,7 +256,7 @@ inline void check_counters(Comm& comm, Context& cx) {
   EXPECT_EQ(bytes(Verb::all_reduce), 2 * 2 * (n - 1) * 10 * 4);
   EXPECT_EQ(bytes(Verb::broadcast), comm.rank() == 0 ? 0 : 2 * 7 * 8);
   EXPECT_EQ(bytes(Verb::barrier), 0);
-  const CollectiveCount* row = count_of(comm, Verb::all_gather, "count");
+  const CollectiveCount* row = count_of(comm, Verb::all_gather, Sites::bench);
   ASSERT_NE(row, nullptr);
   EXPECT_EQ(row->calls, 2);
   EXPECT_EQ(row->axis, comm.axis());

@@ -119,7 +119,7 @@ TEST(gradients, a_bucket_starts_while_backward_runs_and_what_nothing_used_is_red
           for (int64_t k = 0; k < m.complete[1].count(); ++k) EXPECT_EQ(m.parameters[1].slot()->gradient().at(k), 0);
           int64_t bytes = 0;
           for (const CollectiveCount& row : comm.counters().rows()) {
-            if (row.site != "gradients") continue;
+            if (row.site != Sites::gradients) continue;
             EXPECT_EQ(row.verb, Verb::all_reduce);
             bytes += row.bytes;
           }

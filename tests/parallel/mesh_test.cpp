@@ -8,7 +8,7 @@
 namespace og {
 namespace {
 
-std::vector<int64_t> members(Comm& group, Comm& world) { return group.gather(world.rank(), {"startup"}); }
+std::vector<int64_t> members(Comm& group, Comm& world) { return group.gather(world.rank(), Sites::startup); }
 
 using Ranks = std::vector<int64_t>;
 

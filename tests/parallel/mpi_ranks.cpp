@@ -24,15 +24,15 @@ void check_overlap(Comm& comm) {
   Context cx;
   const std::vector<int64_t> rows(static_cast<size_t>(comm.size()), 1 << 18);
   const Tensor in = cx.zeros({1 << 18}, DType::f32), out = cx.empty({comm.size() << 18}, DType::f32);
-  comm.all_gather(out, in, rows, {"warm"}).wait();
+  comm.all_gather(out, in, rows, Sites::startup).wait();
   double best = 1, flight = 0;
   for (int i = 0; i < 10; ++i) {
-    comm.barrier({"warm"});
+    comm.barrier(Sites::startup);
     comm.counters().reset();
-    Pending pending = comm.all_gather(out, in, rows, {"overlap"});
+    Pending pending = comm.all_gather(out, in, rows, Sites::test);
     compute_for(0.02);
     pending.wait();
-    const CollectiveCount* row = count_of(comm, Verb::all_gather, "overlap");
+    const CollectiveCount* row = count_of(comm, Verb::all_gather, Sites::test);
     if (row->exposed_seconds < best) {
       best = row->exposed_seconds;
       flight = row->seconds;
@@ -53,7 +53,7 @@ int run(Comm& comm, const std::string& what) {
   if (what == "stop") {
     const std::unique_ptr<Comm> pair = comm.split(comm.rank() / 2, comm.rank(), "pair");
     if (comm.rank() == 3) std::raise(SIGSTOP);
-    pair->barrier({"pair"});
+    pair->barrier(Sites::test);
   }
   if (what == "wrong") {
     EXPECT_EQ(comm.rank(), 0);
@@ -63,10 +63,10 @@ int run(Comm& comm, const std::string& what) {
     Context cx;
     const Tensor x = cx.zeros({comm.size()}, DType::f32);
     const std::vector<int64_t> rows(static_cast<size_t>(comm.size()), 1);
-    if (comm.rank() == 0) comm.all_gather(x, x.slice(0, 1), rows, {"one"}).wait();
-    comm.all_reduce(x, Reduce::sum, {"other"}).wait();
+    if (comm.rank() == 0) comm.all_gather(x, x.slice(0, 1), rows, Sites::loss).wait();
+    comm.all_reduce(x, Reduce::sum, Sites::metrics).wait();
   }
-  comm.barrier({"test"});
+  comm.barrier(Sites::test);
   return testing::Test::HasFailure() ? 1 : 0;
 }
 

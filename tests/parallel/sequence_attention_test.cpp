@@ -112,7 +112,7 @@ TEST(SequenceAttention, GroupsOfHeadsAndKeptKeysChangeNothing) {
       expect_every_split_equal(kStreams, {}, attention_body({.gather_bytes = bytes, .keep_gathered = keep}));
 }
 
-// The second pass gathers at the site "recompute".
+// The second pass gathers at Sites::recompute.
 TEST(SequenceAttention, RecomputedEqualsKept) {
   // The region has one input, the queries; keys and values are constants.
   const auto body = [](bool again) {
@@ -147,12 +147,12 @@ TEST(SequenceAttention, CountsItsCollectives) {
       const int64_t others = 7 - seq.local_length();
       int64_t forward_calls = 0, forward_bytes = 0, gathers = 0, scatters = 0;
       for (const CollectiveCount& row : comm.counters().rows()) {
-        if (row.site == "attention.forward") {
+        if (row.site == Sites::attention_forward) {
           EXPECT_EQ(row.verb, Verb::all_gather);
           forward_calls += row.calls;
           forward_bytes += row.bytes;
         }
-        if (row.site == "attention.backward") (row.verb == Verb::all_gather ? gathers : scatters) += row.calls;
+        if (row.site == Sites::attention_backward) (row.verb == Verb::all_gather ? gathers : scatters) += row.calls;
       }
       EXPECT_EQ(forward_calls, 3 * 2);
       EXPECT_EQ(forward_bytes, kBatch * others * 3 * (4 + 5) * 4);
@@ -179,7 +179,7 @@ TEST(SequenceAttention, LocalWorkOverlapsTheGather) {
             return Value::leaf(random_tensor(cx, {1, length, 2, 32}, DType::f64, key), kShard);
           };
           const Value q = leaf(1), k = leaf(2), v = leaf(3);
-          comm.barrier({"startup"});
+          comm.barrier(Sites::startup);
           cx.profile.reset();
           tape.backward(sequence_attention(tape, q, k, v, {}, seq, nullptr));
           std::vector<TimedEvent> events[2];  // one list for the forward pass, one for the backward pass
@@ -190,7 +190,7 @@ TEST(SequenceAttention, LocalWorkOverlapsTheGather) {
             events[pass].push_back(e);
           }
           for (const auto& of_pass : events) {
-            const std::string site = &of_pass == events ? "attention.forward" : "attention.backward";
+            const std::string site = (&of_pass == events ? Sites::attention_forward : Sites::attention_backward).name;
             ASSERT_GE(of_pass.size(), 5U);
             const char* order[] = {" start", " start", "", " wait", " wait"};  // K, V, local, K, V
             for (size_t i = 0; i < 5; ++i)

@@ -199,7 +199,7 @@ TEST(Sequence, OtherMethodsEqualOneRank) {
 // Bytes received by one rank: section 3 of the cost models. A chain passes each state once; the scan a summary a round.
 TEST(Sequence, SchedulesMoveWhatTheirFormulasSay) {
   const Recurrence gated{.gate = Gate::scalar};
-  const auto received = [&](LinearMethod method, const std::string& site, int ranks, int ranks_per_host = 0) {
+  const auto received = [&](LinearMethod method, Site site, int ranks, int ranks_per_host = 0) {
     int64_t most = 0;
     world(ranks,
           [&](Comm& comm) {
@@ -216,33 +216,33 @@ TEST(Sequence, SchedulesMoveWhatTheirFormulasSay) {
             double bytes = 0;
             for (const CollectiveCount& row : comm.counters().rows())
               if (row.site == site) bytes += static_cast<double>(row.bytes);
-            const double worst = comm.max(bytes, Site{"metrics"});
+            const double worst = comm.max(bytes, Sites::metrics);
             if (comm.rank() == 0) most = static_cast<int64_t>(worst);
           },
           {.ranks_per_host = ranks_per_host});
     return most;
   };
   const int64_t state = 4 * 2 * 3 * 4, summary = state + 4 * 2;  // heads x K x V, and a number a head
-  for (const char* site : {"mixer.forward", "mixer.backward"}) {
-    EXPECT_EQ(received(LinearMethod::lasp2, site, 8), 7 * summary) << site;
-    EXPECT_EQ(received(LinearMethod::lasp1, site, 8), state) << site;
-    EXPECT_EQ(received(LinearMethod::zeco, site, 8), state) << site;
-    EXPECT_EQ(received(LinearMethod::scan, site, 8), 4 * summary) << site;  // three rounds and the shift
+  for (const Site site : {Sites::mixer_forward, Sites::mixer_backward}) {
+    EXPECT_EQ(received(LinearMethod::lasp2, site, 8), 7 * summary) << site.name;
+    EXPECT_EQ(received(LinearMethod::lasp1, site, 8), state) << site.name;
+    EXPECT_EQ(received(LinearMethod::zeco, site, 8), state) << site.name;
+    EXPECT_EQ(received(LinearMethod::scan, site, 8), 4 * summary) << site.name;  // three rounds and the shift
     // The first rank of a host: three neighbours' summaries and the other host's.
-    EXPECT_EQ(received(LinearMethod::hierarchical, site, 8, 4), 4 * summary) << site;
+    EXPECT_EQ(received(LinearMethod::hierarchical, site, 8, 4), 4 * summary) << site.name;
     // 2 tokens a rank of 2 heads: k, v and a gate, or q, the gradient of o, a gate and A; where documents begin.
-    const bool backward = std::string(site) == "mixer.backward";
+    const bool backward = site == Sites::mixer_backward;
     const int64_t block = 4 * (2 * 2 * (3 + 4 + 1) + 2) + (backward ? 4 * 2 : 0);
-    EXPECT_EQ(received(LinearMethod::ring, site, 8), 7 * block) << site;
+    EXPECT_EQ(received(LinearMethod::ring, site, 8), 7 * block) << site.name;
     // Streams of 2 tokens, 2 heads on 8 ranks: a rank with a head receives q, k, v, g (o back) of the others' 14
     // tokens, and back what the other head's rank computed of its own tokens.
     const int64_t in = 4 * 14 * (3 + 3 + 4 + 1), out = 4 * 2 * 4;
     const int64_t back = 4 * 14 * 4, gradients = 4 * 2 * (3 + 3 + 4 + 1);
-    EXPECT_EQ(received(LinearMethod::ulysses, site, 8), backward ? back + gradients : in + out) << site;
+    EXPECT_EQ(received(LinearMethod::ulysses, site, 8), backward ? back + gradients : in + out) << site.name;
     // All heads' streams of 14 tokens, and partial sums of this rank's 2 tokens from 7 ranks.
     EXPECT_EQ(received(LinearMethod::megatron, site, 8),
               4 * 2 * 14 * (backward ? 4 + 3 + 3 + 4 + 1 : 3 + 3 + 4 + 1 + 4))
-        << site;
+        << site.name;
   }
 }
 
@@ -259,7 +259,7 @@ TEST(Sequence, WithoutOverlapTheDelayIsExposed) {
                 .T = 256, .recurrence = {.gate = Gate::scalar}, .options = {.linear = method, .overlap = false}};
             comm.counters().reset();
             evaluate(cx, comm, p, split_evenly(p.T, comm.size()));
-            const double exposed = comm.max(comm.counters().exposed_seconds(), Site{"metrics"});
+            const double exposed = comm.max(comm.counters().exposed_seconds(), Sites::metrics);
             EXPECT_GE(exposed, (exchanges_states(method) ? 2 : 10) * 0.9 * delay) << name_of(method);
           },
           {.delay_seconds = delay});
@@ -290,7 +290,7 @@ TEST(Sequence, RoundsGoOnUnderLocalWork) {
             double least = 0;
             for (int attempt = 0; attempt < 8 && least == 0; ++attempt) {
               const Piece x = piece(cx, comm, p, w, split_evenly(p.T, comm.size()));
-              comm.barrier(Site{"startup"});
+              comm.barrier(Sites::startup);
               cx.profile.reset();
               Tape tape(cx);
               const ScanOutput out = scan(tape, p.recurrence, x.streams, x.seq, {}, false);
@@ -305,7 +305,7 @@ TEST(Sequence, RoundsGoOnUnderLocalWork) {
                                                                                       e.begin > local.begin &&
                                                                                       e.begin < local.end;
                                                                              })),
-                                           Site{"metrics"}));
+                                           Sites::metrics));
               }
               ASSERT_EQ(answers.size(), 2U);
               least = std::min(answers[0], answers[1]);
@@ -329,7 +329,7 @@ TEST(Sequence, OneGatherEachWayWhateverTheLength) {
         for (size_t i : {0, 1}) {
           const CollectiveCount& row = comm.counters().rows()[i];
           EXPECT_EQ(row.verb, Verb::all_gather);
-          EXPECT_EQ(row.site, i == 0 ? "mixer.forward" : "mixer.backward");
+          EXPECT_EQ(row.site, i == 0 ? Sites::mixer_forward : Sites::mixer_backward);
           EXPECT_EQ(row.calls, 1);
           EXPECT_EQ(row.bytes, 3 * summary);
         }
@@ -370,14 +370,14 @@ TEST(Sequence, TheGatherHidesBehindLocalWork) {
               };
               size_t at = 0;
               for (size_t i : {0, 1}) {
-                const std::string site = i == 0 ? "mixer.forward" : "mixer.backward";
+                const std::string site = i == 0 ? Sites::mixer_forward.name : Sites::mixer_backward.name;
                 const size_t start = find(site + " start", at), local = find("mixer.local", start);
                 at = find(site + " wait", local);
                 EXPECT_LE(e[start].end, e[local].begin);
                 EXPECT_LE(e[local].end, e[at].begin);
                 EXPECT_GT(e[local].end, e[local].begin);
                 const double waited = e[at].end - e[at].begin;
-                exposed[i] = std::min(exposed[i], -comm.max(-waited, Site{"metrics"}));
+                exposed[i] = std::min(exposed[i], -comm.max(-waited, Sites::metrics));
               }
             }
             EXPECT_LT(exposed[0], delay);
@@ -411,7 +411,7 @@ TEST(Sequence, RecomputeKeepsTheEntryStateAndGathersOnce) {
         for (const Value* v : {&x.streams.q, &x.streams.k, &x.streams.v, &x.streams.g, &x.streams.beta})
           dq.push_back(v->defined() ? v->slot()->gradient() : cx.zeros({1}, p.dtype));
         ASSERT_EQ(comm.counters().rows().size(), 2U);
-        for (const CollectiveCount& row : comm.counters().rows()) EXPECT_EQ(row.calls, 1) << row.site;
+        for (const CollectiveCount& row : comm.counters().rows()) EXPECT_EQ(row.calls, 1) << row.site.name;
       }
       for (size_t i = 0; i < 5; ++i) EXPECT_LT(distance(dq[i], dq[i + 5]), 1e-13) << i;
     });

@@ -10,7 +10,7 @@
 namespace og {
 namespace {
 
-constexpr Site kSite{"startup"};
+constexpr Site kSite = Sites::startup;
 
 // On three ranks, the second of which fails.
 void expect_error(void (*run)(Comm&, Site, const std::function<void()>&), Status status, const std::string& text) {

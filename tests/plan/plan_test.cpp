@@ -189,7 +189,7 @@ double measured_peak(const Config& config) {
       return random_rows(*cx.pool, first, count, config.data.sequence_length, config.model.vocab_size);
     };
     for (int64_t s = 0; s < 3; ++s) step.run(s + 1, s * config.rows_per_step(), rows, 1e-4, false);
-    const double most = comm.max(static_cast<double>(cx.pool->stats().peak_bytes), Site{"metrics"});
+    const double most = comm.max(static_cast<double>(cx.pool->stats().peak_bytes), Sites::metrics);
     if (comm.rank() == 0) peak = most;
   });
   return peak;
@@ -259,7 +259,7 @@ void expect_exchanges(Config config, const Degrees& degrees, const std::string& 
     for (const CollectiveForecast& f : forecast.collectives)
       if (f.axis == c.axis && f.verb == c.verb && f.site == c.site) bytes += f.bytes, calls += f.calls;
     const std::string what =
-        fmt::format("{}, {}: {} {} {}", method, layout_name({degrees}), c.axis, name_of(c.verb), c.site);
+        fmt::format("{}, {}: {} {} {}", method, layout_name({degrees}), c.axis, name_of(c.verb), c.site.name);
     EXPECT_NEAR(bytes / static_cast<double>(c.bytes), 1, 1e-6) << what;
     EXPECT_EQ(calls, static_cast<double>(c.calls)) << what;
     compared += 1;

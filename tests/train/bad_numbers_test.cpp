@@ -64,7 +64,7 @@ std::string tried(const Degrees& degrees, double factor, const std::string& name
       EXPECT_EQ(e.status(), Status::numbers);
       mine = e.what();
     }
-    const std::vector<std::string> all = comm.gather_text(mine, Site{"startup"});
+    const std::vector<std::string> all = comm.gather_text(mine, Sites::startup);
     for (const std::string& other : all) EXPECT_EQ(other, all[0]);  // they end alike
     if (comm.rank() == 0) message = mine;
   });

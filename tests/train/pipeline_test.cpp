@@ -121,7 +121,7 @@ TEST(Pipeline, StagesHoldTheirOwnLayers) {
     const HybridLM model(store, config.model);
     int64_t held = 0;
     for (const Parameter& p : store.all()) held += p.local_shape.count();
-    EXPECT_EQ(static_cast<int64_t>(comm.sum(static_cast<double>(held), Site{"metrics"})), store.global_count());
+    EXPECT_EQ(static_cast<int64_t>(comm.sum(static_cast<double>(held), Sites::metrics)), store.global_count());
     EXPECT_LT(held, store.global_count() * 3 / 4);
     for (const Parameter& p : store.all()) {
       const bool first = p.record.name.starts_with("model.layers.0.") || p.record.name.starts_with("model.embed");
@@ -134,8 +134,8 @@ TEST(Pipeline, StagesHoldTheirOwnLayers) {
     const Outcome o = run(comm, {.pipeline = 2}, 1);
     int64_t forward = 0, backward = 0;
     for (const CollectiveCount& c : o.counts) {
-      if (c.site == "pipeline.forward") forward += c.bytes;
-      if (c.site == "pipeline.backward") backward += c.bytes;
+      if (c.site == Sites::pipeline_forward) forward += c.bytes;
+      if (c.site == Sites::pipeline_backward) backward += c.bytes;
     }
     const int64_t states = 8 * 13 * 16 * 8;  // rows, tokens, width, f64
     EXPECT_EQ(forward, comm.rank() == 1 ? states : 0);

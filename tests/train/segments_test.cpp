@@ -84,17 +84,17 @@ TEST(Segments, GatherStatesOnceASegmentAndDirection) {
     const auto gathered = [](const Outcome& o) {
       std::map<std::string, int64_t> bytes;
       for (const CollectiveCount& c : o.counts)
-        if (c.site.starts_with("mixer.")) bytes[c.site] += c.bytes / c.calls;
+        if (c.site == Sites::mixer_forward || c.site == Sites::mixer_backward) bytes[c.site.name] += c.bytes / c.calls;
       return bytes;
     };
     std::map<std::string, int64_t> first;
     for (int64_t length : {3, 5, 7}) {
       const Outcome o = run(comm, {.sequence = 2}, 1, false, 1, segment(length, {"model.layer_pattern=GDS"}));
       const int64_t segments = (13 + length - 1) / length;
-      EXPECT_EQ(calls(o, "mixer.forward", Verb::all_gather), 4 * 8 * segments);
-      EXPECT_EQ(calls(o, "mixer.backward", Verb::all_gather), 4 * 8 * segments);
+      EXPECT_EQ(calls(o, Sites::mixer_forward, Verb::all_gather), 4 * 8 * segments);
+      EXPECT_EQ(calls(o, Sites::mixer_backward, Verb::all_gather), 4 * 8 * segments);
       for (const CollectiveCount& c : o.counts)
-        EXPECT_FALSE(c.axis == "sequence" && c.site == "recompute" && c.verb == Verb::all_gather) << length;
+        EXPECT_FALSE(c.axis == "sequence" && c.site == Sites::recompute && c.verb == Verb::all_gather) << length;
       if (first.empty()) first = gathered(o);
       EXPECT_EQ(gathered(o), first);
     }

@@ -67,7 +67,7 @@ struct Outcome {
 };
 
 // How often a collective ran at a site in the last step.
-inline int64_t calls(const Outcome& o, const std::string& site, Verb verb) {
+inline int64_t calls(const Outcome& o, Site site, Verb verb) {
   int64_t n = 0;
   for (const CollectiveCount& c : o.counts)
     if (c.site == site && c.verb == verb) n += c.calls;

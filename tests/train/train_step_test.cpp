@@ -78,7 +78,7 @@ TEST(TrainStep, SequenceNormsMoveFewerBytes) {
     const auto bytes = [&](const Outcome& o) {
       int64_t n = 0;
       for (const CollectiveCount& c : o.counts)
-        if (c.site.starts_with("tensor.")) n += c.bytes;
+        if (c.site == Sites::tensor_forward || c.site == Sites::tensor_backward) n += c.bytes;
       return n;
     };
     const int64_t whole = bytes(run(comm, d, 1)),
@@ -101,8 +101,8 @@ TEST(TrainStep, RecomputeGivesTheSameNumbersAndNoGatherTwice) {
     expect_same(again, plain, 1e-12, "recompute");
     // Three linear layers, eight micro steps: one AllGather each forward and one backward, with and without recompute.
     for (const Outcome* o : {&plain, &again}) {
-      EXPECT_EQ(calls(*o, "mixer.forward", Verb::all_gather), 3 * 8);
-      EXPECT_EQ(calls(*o, "mixer.backward", Verb::all_gather), 3 * 8);
+      EXPECT_EQ(calls(*o, Sites::mixer_forward, Verb::all_gather), 3 * 8);
+      EXPECT_EQ(calls(*o, Sites::mixer_backward, Verb::all_gather), 3 * 8);
     }
   });
 }
@@ -114,7 +114,7 @@ TEST(TrainStep, BytesOfStatesDoNotDependOnTheSequenceLength) {
           run(comm, {.sequence = 2}, 1, false, 1,
               {fmt::format("data.sequence_length={}", length), fmt::format("train.tokens_per_step={}", 8 * length)});
       std::vector<int64_t> found;
-      for (const char* site : {"mixer.forward", "mixer.backward"})
+      for (const Site site : {Sites::mixer_forward, Sites::mixer_backward})
         for (const CollectiveCount& c : o.counts)
           if (c.site == site) found.push_back(c.bytes);
       return found;

@@ -108,7 +108,7 @@ TEST(zero, Moments_are_held_once_in_each_group) {
       Trained cut(comm, d, true, 50);
       for (const AdamW::Moments& m : cut.optimizer.moments()) {
         Comm& group = *m.parameter->gradient_group;
-        EXPECT_EQ(group.sum(static_cast<double>(m.range.count), Site{"test"}), m.parameter->local_shape.count());
+        EXPECT_EQ(group.sum(static_cast<double>(m.range.count), Sites::test), m.parameter->local_shape.count());
       }
       int64_t whole = 0;
       for (const Parameter& p : cut.store.all()) whole += 2 * p.local_shape.count();
@@ -127,11 +127,11 @@ TEST(zero, Bytes_are_those_of_an_all_reduce) {
       comm.counters().reset();
       t.train(0, 1, 1);
       for (const CollectiveCount& row : comm.counters().rows()) {
-        if (row.site == "grad_norm") continue;
-        const Verb expected = !zero                   ? Verb::all_reduce
-                              : row.site == "weights" ? Verb::all_gather
-                                                      : Verb::reduce_scatter;
-        EXPECT_EQ(row.verb, expected) << row.site;
+        if (row.site == Sites::grad_norm) continue;
+        const Verb expected = !zero                        ? Verb::all_reduce
+                              : row.site == Sites::weights ? Verb::all_gather
+                                                           : Verb::reduce_scatter;
+        EXPECT_EQ(row.verb, expected) << row.site.name;
         bytes[zero] += row.bytes;
       }
     }

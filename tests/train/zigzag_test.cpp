@@ -72,7 +72,7 @@ TEST(Zigzag, GathersTwoSummariesARankAtOnce) {
   world(2, [&](Comm& comm) {
     const auto forward = [&](const Outcome& o) {
       for (const CollectiveCount& c : o.counts)
-        if (c.site == "mixer.forward") return std::pair(c.calls, c.bytes);
+        if (c.site == Sites::mixer_forward) return std::pair(c.calls, c.bytes);
       return std::pair<int64_t, int64_t>();
     };
     const auto plain = forward(run(comm, {.sequence = 2}, 1, false, 1, zigzag()));

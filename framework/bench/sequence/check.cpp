@@ -8,7 +8,7 @@
 namespace og {
 
 namespace {
-constexpr Site kSite{"bench"};
+constexpr Site kSite = Sites::bench;
 constexpr int64_t kLayerLength = 2048, kStepLength = 256;
 constexpr int64_t kSecond = 4;
 constexpr double kSeconds = 4;        // the longest that one rank's pass may take

@@ -12,7 +12,7 @@ namespace og {
 
 namespace {
 
-constexpr Site kSite{"bench"};
+constexpr Site kSite = Sites::bench;
 constexpr int64_t kProbeFactor = 8;  // an estimate reaches at most this far; longer: shorter passes on the way
 constexpr int64_t kSecond = 4;  // the second pass, with which the first shows what memory does not depend on tokens
 // A point is not given up for the noise of one pass: within this factor of the limit it is timed again, where that

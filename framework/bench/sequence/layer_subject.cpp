@@ -55,7 +55,7 @@ class LayerSubject final : public SequenceSubject {
       const auto values = part.flat<const float>();
       for (const float* x = values.data; x != values.data + values.size(); ++x)
         largest = std::max(largest, std::abs(static_cast<double>(*x)));
-      kept.largest.push_back(comm_.max(largest, Site{"bench"}));
+      kept.largest.push_back(comm_.max(largest, Sites::bench));
     }
     return kept;
   }

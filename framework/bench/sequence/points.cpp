@@ -15,7 +15,7 @@ namespace {
 
 // "1,1,2": ranks of each host, in the order of the ranks.
 std::string ranks_by_host(Comm& world) {
-  const std::vector<std::string> hosts = world.gather_text(world.host(), Site{"bench"});
+  const std::vector<std::string> hosts = world.gather_text(world.host(), Sites::bench);
   std::string text;
   for (size_t begin = 0, end = 0; begin < hosts.size(); begin = end) {
     while (end < hosts.size() && hosts[end] == hosts[begin]) ++end;

@@ -16,8 +16,6 @@ namespace og {
 
 namespace {
 
-constexpr Site kTensor{"tensor.forward"};
-
 Tensor sum_of_rows(Context& cx, const Tensor& x_BE) {
   const Tensor sum = cx.zeros({1, x_BE.size(1)}, DType::i32);
   for (int64_t i = 0; i < x_BE.count(); ++i) sum.data<int32_t>()[i % sum.count()] += x_BE.data<const int32_t>()[i];
@@ -107,7 +105,7 @@ Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRo
     if (row) add_segment(cx_, row->of_rows_BE, decision.total_GE);
     if (options_.aux_loss_scope == MoeOptions::Scope::micro_step) {
       decision.total_GE = sum_of_rows(cx_, decision.total_GE);
-      mesh_.data().all_reduce(decision.total_GE, Reduce::sum, forward_site(step.tape, {"moe.balance"})).wait();
+      mesh_.data().all_reduce(decision.total_GE, Reduce::sum, forward_site(step.tape, Sites::moe_balance)).wait();
     }
     if (row) {
       add_segment(cx_, row->of_scope_GE, decision.total_GE);
@@ -181,7 +179,7 @@ Value Moe::forward(StepContext& step, const Value& x, SideOutputs& side) {
   const bool is_cut = mesh_.sequence_norms;
   const Value tokens = is_cut ? x
                               : slice_to_varying(tape, reshape(tape, x, {x.shape().count() / width, width}), 0, extents,
-                                                 Axis::tensor, tensor, kTensor);
+                                                 Axis::tensor, tensor, Sites::tensor_forward);
   const TokenRows rows{std::accumulate(extents.begin(), extents.begin() + tensor.rank(), int64_t{0}),
                        std::max<int64_t>(1, step.seq.local_length())};
 
@@ -196,14 +194,15 @@ Value Moe::forward(StepContext& step, const Value& x, SideOutputs& side) {
   const Value computed = experts(tape, dispatch.finish(), route->row_begin);
   Value y = combine(tape, computed, weights, *route, mesh_.expert());
   if (!is_cut)
-    y = reshape(tape, all_gather_to_invariant(tape, y, 0, extents, Axis::tensor, tensor, kTensor), x.shape());
+    y = reshape(tape, all_gather_to_invariant(tape, y, 0, extents, Axis::tensor, tensor, Sites::tensor_forward),
+                x.shape());
   if (step.training) add_losses(step, router, decision, rows, side);
   return shared_ ? add(tape, y, shared) : y;
 }
 
 void Moe::end_step() {
   if (bias_ == nullptr) return;
-  mesh_.tokens_and_tensor().all_reduce(load_E_, Reduce::sum, {"moe.balance"}).wait();
+  mesh_.tokens_and_tensor().all_reduce(load_E_, Reduce::sum, Sites::moe_balance).wait();
   const int64_t num_experts = options_.num_experts;
   auto* loads = load_E_.data<int64_t>();
   // E load_e against the sum of loads: integers, so that every rank and every layout takes the same side.

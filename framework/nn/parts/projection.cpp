@@ -122,7 +122,7 @@ Value MixerOutput::operator()(StepContext& step, const Value& o, const Value& x)
 Value rms_norm_over_tensor(StepContext& step, const Value& x, const Value& weight, int64_t global_width, double eps) {
   const Value part = mean_square(step.tape, x, Axis::tensor, global_width);
   const Value whole =
-      all_reduce_to_replicated(step.tape, part, Axis::tensor, step.mesh.tensor(), Site{"tensor.forward"});
+      all_reduce_to_replicated(step.tape, part, Axis::tensor, step.mesh.tensor(), Sites::tensor_forward);
   return rms_apply(step.tape, x, whole, weight, eps);
 }
 

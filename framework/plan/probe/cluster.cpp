@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <map>
 
 #include "framework/bench/comm.h"
 #include "framework/bench/step.h"
@@ -51,7 +50,7 @@ namespace {
 
 // What limits a group when all its ranks measure at once: the slowest.
 Link slowest(Comm& world, const Link& own) {
-  return {world.max(own.latency, Site{"metrics"}), -world.max(-own.bandwidth, Site{"metrics"})};
+  return {world.max(own.latency, Sites::metrics), -world.max(-own.bandwidth, Sites::metrics)};
 }
 
 }  // namespace
@@ -82,7 +81,7 @@ Cluster measure_cluster(Comm& world, const std::string& precision) {
   cluster.name = fmt::format("{}, {}", host, precision);
   cluster.nodes = hosts.count();
   // The smallest host counts for all. More ranks than cores: each was measured on its share, and counts as a core.
-  const auto least = [&](double own) { return -world.max(-own, Site{"metrics"}); };
+  const auto least = [&](double own) { return -world.max(-own, Sites::metrics); };
   cluster.devices_per_node = static_cast<int>(least(std::max(hardware_threads(), hosts.inside().size())));
   cluster.memory_bytes = least(static_cast<double>(total_memory_bytes())) / cluster.devices_per_node;
 
@@ -93,18 +92,17 @@ Cluster measure_cluster(Comm& world, const std::string& precision) {
                                  {"train.precision=" + precision, fmt::format("train.tokens_per_step={}", tokens)},
                                  config_rules(1));
     config.train.threads = std::max(1, hardware_threads() / hosts.inside().size());
-    world.barrier(Site{"metrics"});
+    world.barrier(Sites::metrics);
     return std::pair(config, bench_step(config, *self, {.steps = 6, .warmup = 2}));
   };
   const auto [config, result] = bench(kLongStep);
   const double cores = static_cast<double>(config.train.threads), tokens = kLongStep;
-  const std::map<std::string, double> part(result.part_seconds.begin(), result.part_seconds.end());
-  const auto mean = [&](double own) { return world.sum(own, Site{"metrics"}) / world.size(); };
-  const auto rate = [&](double flops, const char* name) { return mean(3 * tokens * flops / part.at(name)) / cores; };
+  const auto mean = [&](double own) { return world.sum(own, Sites::metrics) / world.size(); };
+  const auto rate = [&](double flops, Part part) { return mean(3 * tokens * flops / result.seconds(part)) / cores; };
   const ModelFlops& f = result.flops;
-  cluster.products = rate(f.products + f.experts + f.head, "products");
-  cluster.mixers = rate(f.mixers, "mixers");
-  cluster.attention = rate(f.attention, "attention");
+  cluster.products = rate(f.products + f.experts + f.head, Part::products);
+  cluster.mixers = rate(f.mixers, Part::mixers);
+  cluster.attention = rate(f.attention, Part::attention);
   Stream stream;
   stream.num_threads = config.train.threads;
   cluster.memory = mean(measure_memory(stream, 1 << 23, 5)) / cores;
@@ -114,14 +112,15 @@ Cluster measure_cluster(Comm& world, const std::string& precision) {
   const StepBenchResult brief = bench(kShortStep).second;
   const double long_step = tokens / result.most, short_step = kShortStep / brief.most;
   const double empty = (short_step * tokens - long_step * kShortStep) / (tokens - kShortStep);
-  const std::map<std::string, double> brief_part(brief.part_seconds.begin(), brief.part_seconds.end());
-  const double overhead = std::clamp(empty - part.at("optimizer"), 0.0, brief_part.at("other"));
+  const double overhead = std::clamp(empty - result.seconds(Part::optimizer), 0.0, brief.seconds(Part::other));
   cluster.overhead_seconds = mean(overhead);
 
   const ModelProbe probe = probe_model(config, 1);
   double saved = 0;
   for (const LayerProbe& k : probe.layers) saved += static_cast<double>(k.count) * k.saved_per_token;
-  const double rest = part.at("routing") + part.at("loss") + part.at("other") + part.at("communication") - overhead;
+  double parts = 0;
+  for (const Part part : {Part::routing, Part::loss, Part::other, Part::communication}) parts += result.seconds(part);
+  const double rest = parts - overhead;
   cluster.activation_passes = mean(std::max(0.0, rest) * cluster.memory * cores / (saved * tokens));
   measure_links(world, cluster);
   return cluster;

@@ -24,9 +24,9 @@ std::array<Exchanges, 2> counted(const Config& config, int64_t layers, const Lay
   std::array<Exchanges, 2> out;
   for (size_t i : {0, 1})
     for (const CollectiveCount& c : rows[i].collectives)
-      if ((c.axis == "sequence" || c.axis == "tensor") && c.verb != Verb::barrier)
-        out[i].push_back({c.axis, c.site, c.verb, c.axis == "tensor" ? degrees.tensor : degrees.sequence,
-                          static_cast<double>(c.calls), static_cast<double>(c.bytes)});
+      for (const auto& [axis, size] : {std::pair{Axis::sequence, degrees.sequence}, {Axis::tensor, degrees.tensor}})
+        if (c.axis == name_of(axis) && c.verb != Verb::barrier)
+          out[i].push_back({axis, c.site, c.verb, size, static_cast<double>(c.calls), static_cast<double>(c.bytes)});
   return out;
 }
 
@@ -80,7 +80,7 @@ LayerExchanges probe_exchanges(const Config& config, const LayerProbe& kind, int
   const Exchanges layer = minus(two[0], one[0]), layer_long = minus(two[1], one[1]);
   LayerExchanges out{as_lines(layer, layer_long), as_lines(minus(one[0], layer), minus(one[1], layer_long))};
   const bool full = kind_of(config.model.mixers.at(kind.mixer)) == MixerKind::softmax;
-  for (Exchange& x : out.layer) x.of_keys = x.axis == "sequence" && full;
+  for (Exchange& x : out.layer) x.of_keys = x.axis == Axis::sequence && full;
   return out;
 }
 
@@ -89,7 +89,7 @@ ExchangeCost cost_of(const Exchange& x, const SequenceOptions& options, int rank
   const double probed = x.ranks, P = ranks;
   const double received = x.row_bytes * rows + x.token_bytes * tokens;
   const double each = received / x.calls;  // bytes received by one call at the probed size
-  const bool of_states = x.site.starts_with("mixer."), of_keys = x.of_keys;
+  const bool of_states = x.site == Sites::mixer_forward || x.site == Sites::mixer_backward, of_keys = x.of_keys;
   switch (x.verb) {
     case Verb::all_gather:
     case Verb::reduce_scatter: {

@@ -4,21 +4,21 @@
 
 #include "framework/plan/cluster.h"
 #include "framework/plan/probe/layer.h"
-#include "parallel/comm/comm.h"
-#include "parallel/mesh/sequence_options.h"
+#include "parallel/mesh/mesh.h"
 
 namespace og {
 
 // One kind of call, of one layer (or of embedding and head) and one micro step.
 struct Exchange {
-  std::string axis, site;  // "sequence" | "tensor"
+  Axis axis;  // sequence or tensor
+  Site site;
   Verb verb;
   int ranks = 0;  // over which it was counted
   double calls = 0;
   // Received by the rank that gets most: of a row, and of each of a rank's tokens.
   double row_bytes = 0, token_bytes = 0;
   int blocks = 0;        // blocks in a chain of states; 0: as the method cuts them
-  bool of_keys = false;  // keys and values of a softmax layer, also where they travel again (site "recompute")
+  bool of_keys = false;  // keys and values of a softmax layer, also where they travel again (Sites::recompute)
 };
 
 struct LayerExchanges {

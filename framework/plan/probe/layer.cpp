@@ -65,9 +65,9 @@ void probe_layer(const Config& whole, LayerProbe& kind, int tensor) {
   const auto split =
       probe_rows(probe_config(config, 1, kind.mixer, kind.channel), {.sequence = 2, .tensor = tensor}, {2 * kShort});
   for (const CollectiveCount& c : split.front().collectives) {
-    if (c.axis != "sequence" || c.verb != Verb::all_gather) continue;
-    if (c.site == "mixer.forward") kind.state_bytes = static_cast<double>(c.bytes);
-    if (c.site == "attention.forward") kind.keys_bytes = static_cast<double>(c.bytes) / kShort;
+    if (c.axis != name_of(Axis::sequence) || c.verb != Verb::all_gather) continue;
+    if (c.site == Sites::mixer_forward) kind.state_bytes = static_cast<double>(c.bytes);
+    if (c.site == Sites::attention_forward) kind.keys_bytes = static_cast<double>(c.bytes) / kShort;
   }
 }
 

@@ -33,8 +33,8 @@ struct PublishedModel {
     probe.order.assign(static_cast<size_t>(layers), 0);
     LayerExchanges sent;
     const bool chain = method != LinearMethod::lasp2;
-    for (const char* site : {"mixer.forward", "mixer.backward"})
-      sent.layer.push_back({.axis = "sequence",
+    for (const Site site : {Sites::mixer_forward, Sites::mixer_backward})
+      sent.layer.push_back({.axis = Axis::sequence,
                             .site = site,
                             .verb = chain ? Verb::send_recv : Verb::all_gather,
                             .ranks = 2,

@@ -160,13 +160,13 @@ int sequence(const std::vector<std::string>& args) {
   if (bench.json_path.empty()) bench.json_path = bench.resume_path;
   return run_in_world(std::max(300.0, 4 * bench.seconds_limit), [&](Comm& world) {
     const bool first = world.rank() == 0;
-    together(world, Site{"bench"}, [&] {
+    together(world, Sites::bench, [&] {
       if (!first) return;
       check_writable("--json", bench.json_path);
       check_writable("--plot", plot);
     });
     if (first && std::filesystem::exists(bench.resume_path)) bench.resume = read_text(bench.resume_path);
-    bench.resume = world.broadcast_text(bench.resume, 0, Site{"bench"});
+    bench.resume = world.broadcast_text(bench.resume, 0, Sites::bench);
     const std::vector<SequencePoint> points = bench_sequence(world, bench);
     if (first && !plot.empty() && !bench.only_estimate) {
       const std::string title =
@@ -175,7 +175,7 @@ int sequence(const std::vector<std::string>& args) {
     }
     const bool refused =
         std::any_of(points.begin(), points.end(), [](const SequencePoint& p) { return p.status == "refused"; });
-    return static_cast<int>(world.max(refused ? 1 : 0, Site{"bench"}));
+    return static_cast<int>(world.max(refused ? 1 : 0, Sites::bench));
   });
 }
 

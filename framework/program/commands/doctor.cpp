@@ -46,7 +46,7 @@ std::string proc_value(const std::string& path, const std::string& key) {
 int measure(const std::string& path) {
   return run_in_world(300, [&](Comm& world) {
     // A minute of measuring is not lost to a folder that is not there.
-    together(world, Site{"startup"}, [&] {
+    together(world, Sites::startup, [&] {
       if (world.rank() != 0) return;
       if (const std::string why = why_unwritable(path); !why.empty())
         fail(Status::usage, "--measure: cannot write {}: {}", path, why);

@@ -31,7 +31,7 @@ int train_command(const std::vector<std::string>& args) {
   return run_in_world(config.run.timeout_seconds, [&](Comm& world) {
     if (!dry_run) return static_cast<int>(train(config, world, options));
     std::string start;
-    together(world, Site{"startup"}, [&] { start = describe_start(config, options); });
+    together(world, Sites::startup, [&] { start = describe_start(config, options); });
     const std::string plan = describe_plan(config, world) + start;
     if (world.rank() == 0) std::fputs(plan.c_str(), stdout);
     return 0;
