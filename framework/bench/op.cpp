@@ -61,7 +61,7 @@ std::vector<Op> ops() {
     if (recurrence.gate != Gate::none) add(recurrence.gate == Gate::scalar ? per_head : heads, -0.1, 0.02);
     if (recurrence.delta) add(per_head, 0.5, 0.1);
     op.run = [recurrence](Tape& t, std::span<const Value> x, const SeqContext& seq) {
-      ScanStreams s{.q = x[0], .k = x[1], .v = x[2], .scale = 0.125};
+      ScanStreams s{{.q = x[0], .k = x[1], .v = x[2]}, 0.125};
       size_t next = 3;
       if (recurrence.gate != Gate::none) s.g = x[next++];
       if (recurrence.delta) {

@@ -11,35 +11,52 @@
 // tokens with start < 0; A = 0 if a document begins inside the piece. A piece may be empty.
 #pragma once
 
+#include <array>
+#include <type_traits>
+
 #include "framework/core/view.h"
 #include "framework/kernels/dispatch.h"
 
 namespace og {
 
+// One of something for each stream of a scan: its value, its tensor, its view, or how its gradient is stored. G: the
+// same of gates and write strengths, which keep the type of a sum where q, k and v are stored in fewer bits.
+template <class X, class G = X>
+struct ScanBundle {
+  X q{}, k{}, v{};
+  G g{}, beta{};
+
+  // f(x) for each of them.
+  template <class F>
+  auto map(F&& f) const {
+    return ScanBundle<std::decay_t<decltype(f(q))>, std::decay_t<decltype(f(g))>>{f(q), f(k), f(v), f(g), f(beta)};
+  }
+  // The order in which ops take them.
+  std::array<X*, 5> all() { return {&q, &k, &v, &g, &beta}; }
+  std::array<const X*, 5> all() const { return {&q, &k, &v, &g, &beta}; }
+};
+
+// q [B, T, H, K], k [B, T, H, K], v [B, T, H, V]; g null, [B, T, H, 1] or [B, T, H, K]; beta null (additive) or
+// [B, T, H, 1]. A stream that a phase does not read may have a shape and no memory.
 template <class T>
-struct ScanInputs {
-  View<const T, 4> q, k, v;      // [B, T, H, K], [B, T, H, K], [B, T, H, V]
-  View<const T, 4> g;            // null, [B, T, H, 1] or [B, T, H, K]
-  View<const T, 3> beta;         // null (additive) or [B, T, H]
+struct ScanInputs : ScanBundle<View<const T, 4>> {
   View<const int32_t, 2> start;  // [B, T]
   T scale = 1;
   int64_t chunk = 64;  // tokens a chunk at most; chunks begin anew at document starts
 
-  int64_t rows() const { return q.shape[0]; }
-  int64_t tokens() const { return q.shape[1]; }
-  int64_t heads() const { return q.shape[2]; }
-  int64_t key_size() const { return q.shape[3]; }
-  int64_t value_size() const { return v.shape[3]; }
-  bool diagonal() const { return g && g.shape[3] == key_size(); }
-  int64_t transition_size() const { return beta ? key_size() * key_size() : diagonal() ? key_size() : 1; }
+  int64_t rows() const { return this->q.shape[0]; }
+  int64_t tokens() const { return this->q.shape[1]; }
+  int64_t heads() const { return this->q.shape[2]; }
+  int64_t key_size() const { return this->q.shape[3]; }
+  int64_t value_size() const { return this->v.shape[3]; }
+  bool diagonal() const { return this->g && this->g.shape[3] == key_size(); }
+  int64_t transition_size() const { return this->beta ? key_size() * key_size() : diagonal() ? key_size() : 1; }
 };
 
 // Gradients of the inputs; null views: not wanted.
 template <class T>
-struct ScanGradients {
-  View<T, 4> dq, dk, dv, dg;
-  View<T, 3> dbeta;
-  Put put_q = Put::write, put_k = Put::write, put_v = Put::write, put_g = Put::write, put_beta = Put::write;
+struct ScanGradients : ScanBundle<View<T, 4>> {
+  ScanBundle<Put> put;
 };
 
 // A range of the B H pairs of batch row and head, in memory's order: a phase runs over some of them, so that work can
@@ -68,7 +85,8 @@ struct ScanKernels {
   // All gradients at once. dexit null: zero. dentry null: not wanted.
   void (*backward)(const Stream&, const ScanGradients<T>& gradients, View<T, 4> dentry, View<T, 1> work,
                    const ScanInputs<T>& in, View<const T, 4> dout, View<const T, 4> entry, View<const T, 4> dexit);
-  // C: the gradient of the piece's own outputs with respect to its entry state.
+  // C: the gradient of the piece's own outputs with respect to its entry state; needs no v and, but for the delta rule,
+  // no k.
   void (*summarise_backward)(const Stream&, View<T, 4> c, View<T, 1> work, const ScanInputs<T>& in,
                              View<const T, 4> dout);
   // What needs the entry state but not the gradient of the exit state (in `work`); then the gradients.

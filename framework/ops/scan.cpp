@@ -25,23 +25,11 @@ void check_scan(const Recurrence& r, const ScanStreams& s, const Tensor& start_B
              name_of(s.q.dtype()));
 }
 
-template <class T>
-ScanInputs<T> scan_inputs(const Recurrence& recurrence, const Tensor& q, const Tensor& k, const Tensor& v,
-                          const Tensor& g, const Tensor& beta, const Tensor& start_BT, double scale) {
-  ScanInputs<T> in;
-  in.q = q.view<const T, 4>(), in.k = k.view<const T, 4>(), in.v = v.view<const T, 4>();
-  if (g.defined())
-    in.g = {g.data<const T>(), {q.size(0), q.size(1), q.size(2), recurrence.gate == Gate::scalar ? 1 : q.size(3)}};
-  if (beta.defined()) in.beta = beta.view<const T, 3>();
-  in.start = start_BT.view<const int32_t, 2>();
-  in.scale = static_cast<T>(scale);
-  in.chunk = recurrence.chunk;
-  return in;
+Tensor as_stream(const Tensor& x) { return x.rank() == 3 ? x.reshape({x.size(0), x.size(1), x.size(2), 1}) : x; }
+
+ScanTensors tensors_of(const ScanStreams& streams, const Tensor& start_BT) {
+  return {streams.map([](const Value& x) { return as_stream(x.tensor()); }), start_BT, streams.scale};
 }
-template ScanInputs<float> scan_inputs<float>(const Recurrence&, const Tensor&, const Tensor&, const Tensor&,
-                                              const Tensor&, const Tensor&, const Tensor&, double);
-template ScanInputs<double> scan_inputs<double>(const Recurrence&, const Tensor&, const Tensor&, const Tensor&,
-                                                const Tensor&, const Tensor&, const Tensor&, double);
 
 int64_t Summary::count(const Shape& state, int64_t transition_size) {
   return state[0] * state[1] * transition_size + state.count();
@@ -53,6 +41,10 @@ Summary Summary::of(const Tensor& flat, const Shape& state, int64_t transition_s
            count(state, transition_size));
   return {flat, flat.slice(0, cut).reshape({state[0], state[1], transition_size}),
           flat.slice(cut, flat.count()).reshape(state)};
+}
+
+Summary Summary::empty(Context& cx, const Shape& state, int64_t transition_size, DType dtype) {
+  return of(cx.empty({count(state, transition_size)}, dtype), state, transition_size);
 }
 
 namespace {
@@ -88,7 +80,7 @@ Placement place_of(const ScanStreams& s) {
 
 Summary combine(Context& cx, const Summary& earlier, const Summary& later) {
   const int64_t B = later.b.size(0), H = later.b.size(1), K = later.b.size(2), n = later.a.size(2);
-  const Summary out = Summary::of(cx.empty({later.flat.count()}, later.flat.dtype()), later.b.shape(), n);
+  const Summary out = Summary::empty(cx, later.b.shape(), n, later.flat.dtype());
   out.b.copy_from(advance_state(cx, later, earlier.b));
   // A of a matrix carry is a state with K value columns; a number or K of them are K = 1 or K states of one column.
   const Shape as_state = n == K * K && n != K ? Shape{B, H, K, K} : Shape{B, H, n, 1};

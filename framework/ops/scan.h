@@ -1,7 +1,7 @@
 // Recurrence, streams, summaries: what parallel/sequence composes. A Recurrence belongs to a gate family, not to a
-// mixer.
+// mixer. The kernels that turn streams into summaries, outputs and gradients: framework/ops/scan_piece.h.
 // A piece of the sequence is the affine map S_exit = A S_entry + B; its summary (A, B) has a fixed size, and summaries
-// of neighbours combine associatively: (A_B A_A, A_B B_A + B_B), A earlier, B later. The carry says what A is.
+// of neighbours combine associatively: (A1, B1), then (A2, B2) are (A2 A1, A2 B1 + B2). The carry says what A is.
 // Streams [B, T, H, D], state [B, H, K, V], A [B, H, n].
 #pragma once
 
@@ -27,29 +27,45 @@ struct Recurrence {
   }
 };
 
-struct ScanStreams {
-  Value q{}, k{}, v{};  // [B,T,H,K], [B,T,H,K], [B,T,H,V]
-  Value g{};            // natural logarithm of the gate, <= 0: absent, [B,T,H] or [B,T,H,K] (Recurrence::gate)
-  Value beta{};         // [B,T,H] with the delta rule, else absent
-  double scale = 1;     // multiplies q
+// What a layer gives to a scan: q, k [B,T,H,K], v [B,T,H,V]; g, the natural logarithm of the gate, <= 0: absent,
+// [B,T,H] or [B,T,H,K] (Recurrence::gate); beta [B,T,H] with the delta rule, else absent.
+struct ScanStreams : ScanBundle<Value> {
+  double scale = 1;  // multiplies q
 };
+
+// The streams of a piece of the sequence, for kernels and messages. All have four dims (as_stream).
+struct ScanTensors : ScanBundle<Tensor> {
+  Tensor start;  // i32 [B,T]: where each token's document begins, counted from the piece's first token
+  double scale = 1;
+};
+
+// [B,H,K,V]
+template <class X>
+Shape state_shape(const ScanBundle<X>& streams) {
+  return {streams.q.size(0), streams.q.size(2), streams.q.size(3), streams.v.size(3)};
+}
+
+// Where the gradients of a piece's streams are stored; absent: not wanted.
+using ScanTargets = ScanBundle<Slot::Target>;
+
+// [B,T,H] as [B,T,H,1]: a number a head is a stream of width 1. What has four dims stays, what is absent too.
+Tensor as_stream(const Tensor& x);
+ScanTensors tensors_of(const ScanStreams& streams, const Tensor& start_BT);
 
 // Programmer errors in shapes, types and placements. start_BT i32 [B,T]; initial_state [B,H,K,V] or absent.
 void check_scan(const Recurrence& recurrence, const ScanStreams& streams, const Tensor& start_BT,
                 const Value& initial_state);
 // The place that the streams have together.
 Placement place_of(const ScanStreams& streams);
-// The kernels' view of the streams (tensors stay owned by the caller).
-template <class T>
-ScanInputs<T> scan_inputs(const Recurrence& recurrence, const Tensor& q, const Tensor& k, const Tensor& v,
-                          const Tensor& g, const Tensor& beta, const Tensor& start_BT, double scale);
 
 // One flat tensor, A then B, so that both travel in one collective.
 struct Summary {
   Tensor flat, a, b;  // [count], [B,H,n], [B,H,K,V]; a and b share flat's memory
   static Summary of(const Tensor& flat, const Shape& state, int64_t transition_size);
+  static Summary empty(Context& cx, const Shape& state, int64_t transition_size, DType dtype);  // uninitialised
   static int64_t count(const Shape& state, int64_t transition_size);
 };
+// The summary of two neighbours as one piece.
 Summary combine(Context& cx, const Summary& earlier, const Summary& later);
 // A state + B, and A^T state + C: the fold from the left and, in backward, from the right. state absent: zero.
 Tensor advance_state(Context& cx, const Summary& piece, const Tensor& state);

@@ -2,13 +2,6 @@
 
 namespace og {
 
-namespace {
-
-// [B, T, H] and [B, T, H, D] alike as [B, T, H, D].
-Tensor with_width(const Tensor& x) { return x.reshape({x.size(0), x.size(1), x.size(2), x.shape().count_from(3)}); }
-
-}  // namespace
-
 HeadTransport transport_of(LinearMethod method) {
   OG_CHECK(method == LinearMethod::ulysses || method == LinearMethod::megatron, "method {} moves no heads",
            name_of(method));
@@ -23,38 +16,34 @@ std::vector<HeadRange> shares_of_heads(int64_t count, int num_ranks) {
 }
 
 ToHeads::ToHeads(Context& cx, const Tensor& x, const HeadPlan& heads, const SeqContext& seq, Site site)
-    : own_(heads.of[static_cast<size_t>(seq.comm->rank())]), rank_(x.shape().rank()), length_(seq.length) {
+    : own_(heads.of[static_cast<size_t>(seq.comm->rank())]), length_(seq.length) {
   if (!x.defined()) return;
   if (heads.transport == HeadTransport::exchange)
-    exchange_ = HeadExchange::to_heads(cx, with_width(x), heads.of, seq, site);
+    exchange_ = HeadExchange::to_heads(cx, x, heads.of, seq, site);
   else
-    gather_.emplace(cx, with_width(x), seq, site);
+    gather_.emplace(cx, x, seq, site);
 }
 
 Tensor ToHeads::finish(Context& cx) {
   if (!exchange_ && !gather_) return {};
-  const Tensor y =
-      exchange_ ? exchange_->finish_heads(cx) : take_heads(cx, gather_->rows(cx, length_), own_.begin, own_.end);
-  return rank_ == 3 ? y.reshape({y.size(0), y.size(1), y.size(2)}) : y;
+  return exchange_ ? exchange_->finish_heads(cx) : take_heads(cx, gather_->rows(cx, length_), own_.begin, own_.end);
 }
 
 ToTokens::ToTokens(Context& cx, const Tensor& y, const HeadPlan& heads, const SeqContext& seq, Site site) {
-  const Tensor y4 = with_width(y);
   if (heads.transport == HeadTransport::exchange) {
-    exchange_ = HeadExchange::to_tokens(cx, y4, heads.of, seq, site);
+    exchange_ = HeadExchange::to_tokens(cx, y, heads.of, seq, site);
     return;
   }
-  const Tensor whole = cx.zeros({y4.size(0), y4.size(1), heads.count, y4.size(3)}, y.dtype());
-  if (y.count() > 0) put_heads(whole, heads.of[static_cast<size_t>(seq.comm->rank())].begin, y4, Put::write);
+  const Tensor whole = cx.zeros({y.size(0), y.size(1), heads.count, y.size(3)}, y.dtype());
+  if (y.count() > 0) put_heads(whole, heads.of[static_cast<size_t>(seq.comm->rank())].begin, y, Put::write);
   sum_.emplace(cx, whole, seq, site);
 }
 
 void ToTokens::finish(const Tensor& x, Put put) {
-  const Tensor x4 = with_width(x);
   if (exchange_)
-    exchange_->finish_tokens(x4, put);
+    exchange_->finish_tokens(x, put);
   else
-    put_heads(x4, 0, sum_->finish(), put);
+    put_heads(x, 0, sum_->finish(), put);
 }
 
 }  // namespace og

@@ -1,4 +1,4 @@
-// The two ways from this rank's tokens of all heads to all tokens of its heads, and back, for streams [B, T, H, ..]:
+// The two ways from this rank's tokens of all heads to all tokens of its heads, and back, for streams [B, T, H, D]:
 //   exchange  an all-to-all each way (head_exchange.h), as DeepSpeed-Ulysses does
 //   gather    every rank gathers the tokens of all heads and takes its own; back, a reduce_scatter, as Megatron-LM does
 // All are started where they are made and waited for where they are finished; with SeqContext::options.overlap off they
@@ -25,7 +25,7 @@ struct HeadPlan {
 // Shares differ by at most one and may be empty.
 std::vector<HeadRange> shares_of_heads(int64_t count, int num_ranks);
 
-// x [B, T local, H, ..] -> [B, T, own heads, ..]; x absent: so is the result.
+// x [B, T local, H, D] -> [B, T, own heads, D]; x absent: so is the result.
 class ToHeads {
  public:
   ToHeads(Context& cx, const Tensor& x, const HeadPlan& heads, const SeqContext& seq, Site site);
@@ -33,13 +33,12 @@ class ToHeads {
 
  private:
   HeadRange own_;
-  int rank_;  // the stream's number of dims
   int64_t length_;
   std::optional<HeadExchange> exchange_;
   std::optional<SequenceGather> gather_;
 };
 
-// y [B, T, own heads, ..] -> into x [B, T local, H, ..].
+// y [B, T, own heads, D] -> into x [B, T local, H, D].
 class ToTokens {
  public:
   ToTokens(Context& cx, const Tensor& y, const HeadPlan& heads, const SeqContext& seq, Site site);

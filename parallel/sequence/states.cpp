@@ -17,7 +17,7 @@ Summary StateExchange::compose(const Summary& first, const Summary& then) const 
 
 Tensor StateExchange::from_last(const Tensor& total) const {
   const Tensor all = last() ? total : call_.cx.empty(call_.own.b.shape(), call_.own.b.dtype());
-  call_.comm.broadcast(all, rank_at(call_.comm.size() - 1), call_.site).wait();
+  call_.comm().broadcast(all, rank_at(call_.comm().size() - 1), call_.site).wait();
   return all;
 }
 
@@ -38,6 +38,8 @@ std::unique_ptr<StateExchange> start_state_exchange(LinearMethod method, const S
       return start_state_scan(call);
     case LinearMethod::hierarchical:
       return start_state_hosts(call);
+    case LinearMethod::ring:
+      return start_state_ring(call);
     default:
       OG_CHECK(false, "sequence method {} exchanges no summaries", name_of(method));
       return nullptr;

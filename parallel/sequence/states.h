@@ -6,7 +6,7 @@
 //   scan   log-depth exclusive scan: round i exchanges composed summaries over the distance 2^i
 //   hierarchical  a gather inside each host, one of the hosts' summaries across them
 //   (parallel/sequence/states_hosts.cpp)
-// and ring (parallel/sequence/states_ring.h), where the streams travel instead of summaries.
+//   ring   the streams travel from rank to rank instead of summaries (parallel/sequence/states_ring.cpp)
 // Forward carries states from the first piece to the last. Backward is its mirror: gradients of states from the last to
 // the first, through transposed transitions. Every rank calls, whatever its piece holds.
 #pragma once
@@ -20,18 +20,23 @@ namespace og {
 
 enum class Direction : uint8_t { forward, backward };
 
-// What a rank brings. own: (A, B) of its piece, or (A, C) backward; outside [B,H,K,V]: the state before the first piece
-// (backward: the gradient after the last), the same on every rank, absent: zero.
+// What a rank brings. The references outlive the exchange. In zigzag order, which lasp2 alone takes, `own` holds two
+// pieces, `outside` is absent and no total is wanted.
 struct StateCall {
   Context& cx;
-  Comm& comm;
+  const SeqContext& seq;
+  const Recurrence& recurrence;
+  const ScanTensors& streams;
   Direction direction;
-  Summary own;
-  Tensor outside;
-  bool wants_total;
+  Summary own;  // this rank's piece: (A, B), or (A, C) backward
   Site site;
-  int shards_of_rank = 1;  // as in SeqContext; 2: lasp2 alone, from zero and without a total
-  bool overlap = true;     // false: every transfer is waited for where it starts
+  // The state before the first piece or, backward, the gradient of the state after the last: [B,H,K,V], the same on
+  // every rank; absent: zero.
+  Tensor outside{};
+  bool wants_total = false;
+  Tensor d_o{};  // backward: the gradient of o
+
+  Comm& comm() const { return *seq.comm; }
 };
 
 // Blocks of zeco's chain: enough that ranks overlap, few enough that a message is worth its latency.
@@ -53,9 +58,9 @@ class StateExchange {
  protected:
   explicit StateExchange(const StateCall& call) : call_(call) {}
   // The ranks in the order that the direction meets their pieces: step 0 is the first. Its own inverse.
-  int rank_at(int step) const { return call_.direction == Direction::forward ? step : call_.comm.size() - 1 - step; }
-  int place() const { return rank_at(call_.comm.rank()); }
-  bool last() const { return place() == call_.comm.size() - 1; }
+  int rank_at(int step) const { return call_.direction == Direction::forward ? step : call_.comm().size() - 1 - step; }
+  int place() const { return rank_at(call_.comm().rank()); }
+  bool last() const { return place() == call_.comm().size() - 1; }
   // The state after a piece.
   Tensor pass(const Summary& piece, const Tensor& state) const;
   // The map of two neighbouring pieces one after the other, in the direction's order.
@@ -76,5 +81,6 @@ std::unique_ptr<StateExchange> start_state_gather(const StateCall& call);
 std::unique_ptr<StateExchange> start_state_chain(const StateCall& call, int64_t blocks);
 std::unique_ptr<StateExchange> start_state_scan(const StateCall& call);
 std::unique_ptr<StateExchange> start_state_hosts(const StateCall& call);
+std::unique_ptr<StateExchange> start_state_ring(const StateCall& call);
 
 }  // namespace og

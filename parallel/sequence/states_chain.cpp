@@ -33,7 +33,7 @@ class StateChain final : public StateExchange {
       Shape shape = call.own.b.shape();
       shape.set(3, begin_of(j + 1) - begin_of(j));
       arriving_.push_back(call.cx.empty(shape, call.own.b.dtype()));
-      received_.push_back(call.comm.send_recv({}, {{rank_at(place() - 1), arriving_.back()}}, call.site));
+      received_.push_back(call.comm().send_recv({}, {{rank_at(place() - 1), arriving_.back()}}, call.site));
     }
   }
 
@@ -78,7 +78,7 @@ class StateChain final : public StateExchange {
     piece.a = call_.own.a;
     piece.b = columns(call_.cx, call_.own.b, begin_of(j), begin_of(j + 1));
     passed_.push_back(pass(piece, block));
-    if (!last()) sent_.push_back(call_.comm.send_recv({{rank_at(place() + 1), passed_.back()}}, {}, call_.site));
+    if (!last()) sent_.push_back(call_.comm().send_recv({{rank_at(place() + 1), passed_.back()}}, {}, call_.site));
   }
 
   int64_t width_, blocks_;

@@ -10,16 +10,16 @@ class StateGather final : public StateExchange {
  public:
   explicit StateGather(const StateCall& call)
       : StateExchange(call),
-        rows_(static_cast<size_t>(call.comm.size()), call.own.flat.count()),
-        all_(call.cx.empty({call.own.flat.count() * call.comm.size()}, call.own.flat.dtype())),
-        pending_(call.comm.all_gather(all_, call.own.flat, rows_, call.site)) {}
+        rows_(static_cast<size_t>(call.comm().size()), call.own.flat.count()),
+        all_(call.cx.empty({call.own.flat.count() * call.comm().size()}, call.own.flat.dtype())),
+        pending_(call.comm().all_gather(all_, call.own.flat, rows_, call.site)) {}
 
   Result wait() override {
     pending_.wait();
-    if (call_.shards_of_rank > 1) return fold_shards();
+    if (call_.seq.shards_of_rank() > 1) return fold_shards();
     Result result;
     Tensor state = call_.outside;
-    for (int step = 0; step < call_.comm.size(); ++step) {
+    for (int step = 0; step < call_.comm().size(); ++step) {
       if (step == place()) {
         result.entry = state;
         if (!call_.wants_total) return result;
@@ -40,7 +40,7 @@ class StateGather final : public StateExchange {
   // own. The shards are met in their order; this rank enters its two with the states before them.
   Result fold_shards() const {
     OG_CHECK(!call_.outside.defined() && !call_.wants_total, "zigzag: a state from outside, or a total");
-    const int ranks = call_.comm.size(), own = call_.comm.rank();
+    const int ranks = call_.comm().size(), own = call_.comm().rank();
     const Result result{call_.cx.zeros(call_.own.b.shape(), call_.own.b.dtype()), {}};
     Tensor state;
     for (int step = 0; step < 2 * ranks; ++step) {
@@ -62,7 +62,7 @@ class StateGather final : public StateExchange {
     Shape shape = both.b.shape();
     shape.set(0, shape[0] / 2);
     const int64_t n = both.a.size(2);
-    const Summary out = Summary::of(call_.cx.empty({Summary::count(shape, n)}, both.b.dtype()), shape, n);
+    const Summary out = Summary::empty(call_.cx, shape, n, both.b.dtype());
     for (const auto& [to, from] : {std::pair{out.a, both.a}, std::pair{out.b, both.b}}) {
       const int64_t bytes = to.bytes() / to.size(0);
       for (int64_t b = 0; b < to.size(0); ++b)

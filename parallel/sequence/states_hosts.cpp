@@ -35,7 +35,7 @@ class Gathered {
 class StateHosts final : public StateExchange {
  public:
   explicit StateHosts(const StateCall& call)
-      : StateExchange(call), hosts_(call.comm.hosts()), inside_(call.cx, hosts_.inside(), call.own, call.site) {
+      : StateExchange(call), hosts_(call.comm().hosts()), inside_(call.cx, hosts_.inside(), call.own, call.site) {
     if (hosts_.count() == 1) return;
     both_ = call.cx.empty({call.wants_total ? 2 : 1, call.own.b.count()}, call.own.b.dtype());
     if (!leads()) handed_round_ = hosts_.inside().broadcast(both_, 0, call.site);

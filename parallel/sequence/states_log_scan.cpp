@@ -28,22 +28,21 @@ class StateScan final : public StateExchange {
   void next_round() {
     if (arrive()) inclusive_ = compose(arrived_, inclusive_);
     distance_ *= 2;
-    shifted_ = distance_ >= call_.comm.size();
+    shifted_ = distance_ >= call_.comm().size();
     exchange(shifted_ ? 1 : distance_);
   }
 
   // A rank may have no partner in a round, on one side or on both.
   void exchange(int distance) {
     std::vector<Message> sends, receives;
-    if (place() + distance < call_.comm.size()) sends.push_back({rank_at(place() + distance), inclusive_.flat});
+    if (place() + distance < call_.comm().size()) sends.push_back({rank_at(place() + distance), inclusive_.flat});
     receives_ = place() >= distance;
     if (receives_) {
-      const Tensor& like = inclusive_.flat;
-      arrived_ = Summary::of(call_.cx.empty(like.shape(), like.dtype()), inclusive_.b.shape(), inclusive_.a.size(2));
+      arrived_ = Summary::empty(call_.cx, inclusive_.b.shape(), inclusive_.a.size(2), inclusive_.b.dtype());
       receives.push_back({rank_at(place() - distance), arrived_.flat});
     }
     started_ = !sends.empty() || receives_;
-    if (started_) pending_ = call_.comm.send_recv(std::move(sends), std::move(receives), call_.site);
+    if (started_) pending_ = call_.comm().send_recv(std::move(sends), std::move(receives), call_.site);
   }
   bool arrived() const { return !started_ || pending_.done(); }
   // Whether something came.

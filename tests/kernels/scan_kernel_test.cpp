@@ -31,7 +31,7 @@ struct Inputs {
     v = random_tensor(cx, {c.B, c.T, c.H, c.V}, DType::f64, 3);
     if (c.gate) g = random_tensor(cx, {c.B, c.T, c.H, c.gate == 1 ? 1 : c.K}, DType::f64, 4, c.gate_scale);
     for (int64_t i = 0; c.gate && i < g.count(); ++i) g.data<double>()[i] = -std::abs(g.data<double>()[i]);
-    if (c.delta) beta = random_tensor(cx, {c.B, c.T, c.H}, DType::f64, 5);
+    if (c.delta) beta = random_tensor(cx, {c.B, c.T, c.H, 1}, DType::f64, 5);
     for (int64_t i = 0; c.delta && i < beta.count(); ++i)
       beta.data<double>()[i] = 1 / (1 + std::exp(-beta.data<double>()[i]));
     start = cx.empty({c.B, c.T}, DType::i32);
@@ -57,7 +57,7 @@ Results run(Inputs& x, const Case& c, const ScanKernels<T>& kernels, bool phases
   const Tensor entry = cast(x.entry), dexit = cast(x.dexit), dout = cast(x.dout);
   ScanInputs<T> in;
   in.q = q.view<const T, 4>(), in.k = k.view<const T, 4>(), in.v = v.view<const T, 4>();
-  in.g = g.view<const T, 4>(), in.beta = beta.view<const T, 3>();
+  in.g = g.view<const T, 4>(), in.beta = beta.view<const T, 4>();
   in.start = x.start.view<const int32_t, 2>();
   in.scale = static_cast<T>(0.7), in.chunk = c.chunk;
   const Shape state = x.entry.shape();
@@ -90,8 +90,8 @@ Results run(Inputs& x, const Case& c, const ScanKernels<T>& kernels, bool phases
     }
   }
   ScanGradients<T> grad;
-  grad.dq = dq.view<T, 4>(), grad.dk = dk.view<T, 4>(), grad.dv = dv.view<T, 4>(), grad.dg = dg.view<T, 4>();
-  grad.dbeta = dbeta.view<T, 3>();
+  grad.q = dq.view<T, 4>(), grad.k = dk.view<T, 4>(), grad.v = dv.view<T, 4>(), grad.g = dg.view<T, 4>();
+  grad.beta = dbeta.view<T, 4>();
   const Tensor w = work(ScanCall::phases_backward);
   kernels.summarise_backward(cx.stream, cc.view<T, 4>(), w.flat<T>(), in, out_gradient);
   if (phases) {

@@ -108,7 +108,7 @@ struct Golden {
         Tape tape(cx);
         const OneRank one(cx, 1, 4, initial.defined() ? -1 : 0);
         const ScanOutput out =
-            scan(tape, r, {.q = Value(q), .k = Value(k), .v = Value(v), .g = Value(g), .beta = Value(b)}, one.seq,
+            scan(tape, r, {{.q = Value(q), .k = Value(k), .v = Value(v), .g = Value(g), .beta = Value(b)}}, one.seq,
                  Value(initial));
         EXPECT_LT(distance(out.o.tensor(), numbers(cx, {1, 4, 1, 2}, o)), 1e-14) << what;
         EXPECT_LT(distance(out.final_state.tensor(), numbers(cx, {1, 1, 2, 2}, state)), 1e-14) << what;
@@ -142,7 +142,8 @@ TEST(Scan, GoldenGradients) {
       const Recurrence r{.gate = Gate::diagonal, .delta = delta, .form = form};
       Tape tape(x.cx);
       const OneRank one(x.cx, 1, 4, -1);
-      ScanStreams s{.q = Value::leaf(x.q), .k = Value::leaf(x.k), .v = Value::leaf(x.v), .g = Value::leaf(x.diagonal)};
+      ScanStreams s{
+          {.q = Value::leaf(x.q), .k = Value::leaf(x.k), .v = Value::leaf(x.v), .g = Value::leaf(x.diagonal)}};
       if (delta) s.beta = Value::leaf(x.beta);
       const Value initial = Value::leaf(x.identity);
       tape.backward(scan(tape, r, s, one.seq, initial).o);
@@ -206,7 +207,7 @@ TEST(Scan, NormalisedLinearAttentionGolden) {
   Tape tape(x.cx);
   const OneRank one(x.cx, 1, 4, 0);
   const ScanOutput out =
-      scan(tape, {}, {.q = phi(x.q), .k = phi(x.k), .v = append_ones(tape, Value(x.v))}, one.seq, {});
+      scan(tape, {}, {{.q = phi(x.q), .k = phi(x.k), .v = append_ones(tape, Value(x.v))}}, one.seq, {});
   EXPECT_LT(distance(normalise_by_last(tape, out.o, 1e-6).tensor(),
                      numbers(x.cx, {1, 4, 1, 2}, {1, 2, 2, .5, 2.1, .15, 1.090794, 1.448209})),
             1e-6);
@@ -255,19 +256,19 @@ TEST(Scan, DeltaRuleRecall) {
   const Tensor v = random_tensor(cx, {1, 4, 1, 3}, DType::f64, 1),
                beta = Tensor::full(*cx.pool, {1, 4, 1}, DType::f64, 1);
   const Recurrence delta{.delta = true};
-  EXPECT_LT(distance(run(tape, delta, {.q = Value(k), .k = Value(k), .v = Value(v), .beta = Value(beta)})
+  EXPECT_LT(distance(run(tape, delta, {{.q = Value(k), .k = Value(k), .v = Value(v), .beta = Value(beta)}})
                          .final_state.tensor()
                          .reshape({1, 4, 1, 3}),
                      v),
             1e-14);
   for (int64_t i = 0; i < 4; ++i)  // one key again and again: only the last value stays
     for (int64_t c = 0; c < 4; ++c) k.data<double>()[i * 4 + c] = c == 2;
-  const Tensor last = run(tape, delta, {.q = Value(k), .k = Value(k), .v = Value(v), .beta = Value(beta)}).o.tensor();
+  const Tensor last = run(tape, delta, {{.q = Value(k), .k = Value(k), .v = Value(v), .beta = Value(beta)}}).o.tensor();
   for (int64_t j = 0; j < 3; ++j) EXPECT_NEAR(last.at(9 + j), v.at(9 + j), 1e-12);
   // beta 0 changes nothing.
   const Value start = Value(random_tensor(cx, {1, 1, 4, 3}, DType::f64, 2));
   EXPECT_TRUE(same_bits(
-      run(tape, delta, {.q = Value(k), .k = Value(k), .v = Value(v), .beta = Value(cx.zeros({1, 4, 1}, DType::f64))},
+      run(tape, delta, {{.q = Value(k), .k = Value(k), .v = Value(v), .beta = Value(cx.zeros({1, 4, 1}, DType::f64))}},
           start)
           .final_state.tensor(),
       start.tensor()));
@@ -282,7 +283,7 @@ TEST(Scan, ParityAndSwapsWithoutTraining) {
     beta.data<double>()[t] = static_cast<double>(2 * random_below(3, static_cast<uint64_t>(t), 2));
   const Tensor o =
       run(tape, {.delta = true},
-          {.q = Value(ones), .k = Value(ones), .v = Value(cx.zeros({1, T, 1, 1}, DType::f64)), .beta = Value(beta)},
+          {{.q = Value(ones), .k = Value(ones), .v = Value(cx.zeros({1, T, 1, 1}, DType::f64)), .beta = Value(beta)}},
           Value(Tensor::full(*cx.pool, {1, 1, 1, 1}, DType::f64, 1)))
           .o.tensor();
   double sign = 1;
@@ -328,7 +329,7 @@ ScanStreams piece(Context& cx, const ScanStreams& s, int64_t begin, int64_t end)
                   t.raw() + b * (end - begin) * token);
     return Value(t);
   };
-  return {.q = cut(s.q), .k = cut(s.k), .v = cut(s.v), .g = cut(s.g), .beta = cut(s.beta), .scale = s.scale};
+  return {{.q = cut(s.q), .k = cut(s.k), .v = cut(s.v), .g = cut(s.g), .beta = cut(s.beta)}, s.scale};
 }
 
 TEST(Scan, SplitAnywhereIsUnsplitAndDecodeIsPrefill) {
@@ -347,7 +348,7 @@ TEST(Scan, SplitAnywhereIsUnsplitAndDecodeIsPrefill) {
           const OneRank one(cx, 2, cuts[i + 1] - cuts[i], static_cast<int32_t>(-cuts[i]));
           const Value o = scan_with_state(tape, r, part, one.seq, &state, "scan");
           EXPECT_LT(distance(o.tensor(),
-                             piece(cx, {.q = whole.o, .k = whole.o, .v = whole.o}, cuts[i], cuts[i + 1]).q.tensor()),
+                             piece(cx, {{.q = whole.o, .k = whole.o, .v = whole.o}}, cuts[i], cuts[i + 1]).q.tensor()),
                     bound);
         }
         EXPECT_LT(distance(state.get("scan").tensor(), whole.final_state.tensor()), bound);

@@ -151,7 +151,7 @@ TEST(AttentionMethods, RecomputedEqualsKept) {
 TEST(AttentionMethods, LeftProductsEqualTheScan) {
   const double scale = 0.4;
   const Body linear_scan = [&](Tape& t, const SeqContext& seq, std::span<const Value> x, std::span<const Value>) {
-    return scan(t, {.chunk = 4}, {.q = x[0], .k = x[1], .v = x[2], .scale = scale}, seq, {}, false).o;
+    return scan(t, {.chunk = 4}, {{.q = x[0], .k = x[1], .v = x[2]}, scale}, seq, {}, false).o;
   };
   for (const LinearMethod method : {LinearMethod::ring, LinearMethod::ulysses, LinearMethod::megatron})
     for (const bool overlap : {true, false}) {

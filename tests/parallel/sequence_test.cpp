@@ -73,7 +73,7 @@ Piece piece(Context& cx, Comm& comm, const Problem& p, const Streams& w, const s
   const auto leaf = [&](const Tensor& t) {
     return t.defined() ? Value::leaf(rows(cx, t, begin, end), varying) : Value();
   };
-  x.streams = {.q = leaf(w.q), .k = leaf(w.k), .v = leaf(w.v), .g = leaf(w.g), .beta = leaf(w.beta), .scale = 0.6};
+  x.streams = {{.q = leaf(w.q), .k = leaf(w.k), .v = leaf(w.v), .g = leaf(w.g), .beta = leaf(w.beta)}, 0.6};
   if (w.initial.defined()) x.initial = Value::leaf(w.initial.clone(*cx.pool));
   return x;
 }

@@ -92,7 +92,7 @@ class LayerSubject final : public SequenceSubject {
                                 nullptr);
     if (seq_.options.left_products)
       return left_product_attention(tape, leaves_[0], leaves_[1], leaves_[2], scale_, seq_);
-    ScanStreams s{.q = leaves_[0], .k = leaves_[1], .v = leaves_[2], .scale = scale_};
+    ScanStreams s{{.q = leaves_[0], .k = leaves_[1], .v = leaves_[2]}, scale_};
     size_t next = 3;
     if (recurrence_.gate != Gate::none) s.g = leaves_[next++];
     if (recurrence_.delta) {

@@ -279,8 +279,9 @@ struct ScanPass {
       r.clear_state(r.D);
       for (int64_t m = r.chunks() - 1; m >= 0; --m) {
         r.enter(m);
-        r.load_q(), r.load_k(), r.load_dout(dout);
+        r.load_q(), r.load_dout(dout);
         if (r.delta) {
+          r.load_k();
           r.make_lower();
           gradient_of_values(r);
           r.solve_transposed(r.o, r.Vp, nullptr, nullptr);
@@ -320,13 +321,13 @@ struct ScanPass {
       values = r.u;
       r.make_lower();
       r.solve_transposed(r.o, Vp, error, r.logs);
-      if (grad.dbeta)
+      if (grad.beta)
         for (int64_t j = 0; j < n; ++j) {
-          T& out = grad.dbeta(r.b, r.t + j, r.h);
-          out = (grad.put_beta == Put::add ? out : T{0}) + r.logs[j];
+          T& out = grad.beta(r.b, r.t + j, r.h);
+          out = (grad.put.beta == Put::add ? out : T{0}) + r.logs[j];
         }
     }
-    r.store(grad.dv, r.o, r.V, Vp, grad.put_v);
+    r.store(grad.v, r.o, r.V, Vp, grad.put.v);
 
     r.pairs(r.dP, r.dout, values, r.V, Vp);
     r.weigh(r.dP);
@@ -352,17 +353,17 @@ struct ScanPass {
       r.row_sums(r.dkr, r.dL, r.k);
       r.column_sums(r.dk, r.dL, r.k);
     }
-    if (grad.dg) gradients_of_gates(r, grad, after);
+    if (grad.g) gradients_of_gates(r, grad, after);
     if (r.delta)
       for (int64_t j = 0; j < n * Kp; ++j) r.dk[j] += r.dkr[j];
-    r.store(grad.dq, r.dq, r.K, Kp, grad.put_q, r.in.scale);
-    r.store(grad.dk, r.dk, r.K, Kp, grad.put_k);
+    r.store(grad.q, r.dq, r.K, Kp, grad.put.q, r.in.scale);
+    r.store(grad.k, r.dk, r.K, Kp, grad.put.k);
     retreat_state(r, r.o);
   }
 
   // dg_t = sum_{s >= t} (q dq + k dkr - k dkw)_s + rowsum(S_end dS_end).
   static void gradients_of_gates(Row& r, const ScanGradients<T>& grad, const T* after) {
-    const int64_t Kp = r.Kp, width = grad.dg.shape[3];
+    const int64_t Kp = r.Kp, width = grad.g.shape[3];
     std::fill(r.run, r.run + Kp, T{0});
     for (int64_t c = 0; c < r.K; ++c) r.run[c] = M::dot(after + c * r.Vp, r.D + c * r.Vp, r.Vp);
     for (int64_t j = r.n - 1; j >= 0; --j) {
@@ -370,11 +371,11 @@ struct ScanPass {
         const int64_t at = j * Kp + c;
         r.run[c] += r.q[at] * r.dq[at] + r.k[at] * ((r.delta ? r.dkr[at] : T{0}) - r.dk[at]);
       }
-      T* out = &grad.dg(r.b, r.t + j, r.h);
+      T* out = &grad.g(r.b, r.t + j, r.h);
       T sum = 0;
       for (int64_t c = 0; c < r.K; ++c) sum += r.run[c];
       for (int64_t c = 0; c < width; ++c)
-        out[c] = (grad.put_g == Put::add ? out[c] : T{0}) + (width == 1 ? sum : r.run[c]);
+        out[c] = (grad.put.g == Put::add ? out[c] : T{0}) + (width == 1 ? sum : r.run[c]);
     }
   }
 

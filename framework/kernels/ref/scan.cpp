@@ -178,8 +178,8 @@ void gradients_of_token(const Row<T>& row, int64_t t, const ScanGradients<T>& gr
       de[j] += beta * k[c] * D[c * V + j];
     }
   }
-  if (grad.dv)
-    for (int64_t j = 0; j < V; ++j) put(grad.dv(b, t, h, j), grad.put_v, de[j]);
+  if (grad.v)
+    for (int64_t j = 0; j < V; ++j) put(grad.v(b, t, h, j), grad.put.v, de[j]);
   T dbeta = 0, dg_sum = 0;
   for (int64_t c = 0; c < K; ++c) {
     const T a = row.begins(t) ? T{0} : row.decay(t, c);
@@ -193,12 +193,12 @@ void gradients_of_token(const Row<T>& row, int64_t t, const ScanGradients<T>& gr
     }
     dbeta += k[c] * write;
     dg_sum += dg;
-    if (grad.dq) put(grad.dq(b, t, h, c), grad.put_q, in.scale * dq);
-    if (grad.dk) put(grad.dk(b, t, h, c), grad.put_k, dk + beta * write);
-    if (grad.dg && grad.dg.shape[3] != 1) put(grad.dg(b, t, h, c), grad.put_g, dg);
+    if (grad.q) put(grad.q(b, t, h, c), grad.put.q, in.scale * dq);
+    if (grad.k) put(grad.k(b, t, h, c), grad.put.k, dk + beta * write);
+    if (grad.g && grad.g.shape[3] != 1) put(grad.g(b, t, h, c), grad.put.g, dg);
   }
-  if (grad.dg && grad.dg.shape[3] == 1) put(grad.dg(b, t, h, int64_t{0}), grad.put_g, dg_sum);
-  if (grad.dbeta) put(grad.dbeta(b, t, h), grad.put_beta, dbeta);
+  if (grad.g && grad.g.shape[3] == 1) put(grad.g(b, t, h, int64_t{0}), grad.put.g, dg_sum);
+  if (grad.beta) put(grad.beta(b, t, h), grad.put.beta, dbeta);
 }
 
 template <class T>

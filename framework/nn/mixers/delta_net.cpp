@@ -40,9 +40,9 @@ class DeltaNet final : public SequenceMixer {
     if (beta_scale_ != 1.0) beta = scale(tape, beta, beta_scale_);
     const Value g = gated_ ? time_step_(step, x).g : Value();
     const double q_scale = 1.0 / std::sqrt(static_cast<double>(head_k_dim_));
-    const Value o = scan_with_state(tape, recurrence_of(gated_),
-                                    {.q = h.q, .k = h.k, .v = h.v, .g = g, .beta = beta, .scale = q_scale}, step.seq,
-                                    state, "scan");
+    const Value o =
+        scan_with_state(tape, recurrence_of(gated_), {{.q = h.q, .k = h.k, .v = h.v, .g = g, .beta = beta}, q_scale},
+                        step.seq, state, "scan");
     return out_(step, o, x);
   }
 

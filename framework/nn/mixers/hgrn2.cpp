@@ -57,7 +57,7 @@ class Hgrn2 final : public SequenceMixer {
     const Value k = apply(tape, Unary::one_minus_exp, g);
     const double q_scale = 1.0 / std::sqrt(static_cast<double>(head_k_dim_));
     const Value o =
-        scan_with_state(tape, kRecurrence, {.q = q, .k = k, .v = v, .g = g, .scale = q_scale}, step.seq, state, "scan");
+        scan_with_state(tape, kRecurrence, {{.q = q, .k = k, .v = v, .g = g}, q_scale}, step.seq, state, "scan");
     return out_(step, o, x);
   }
 

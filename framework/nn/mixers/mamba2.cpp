@@ -62,8 +62,8 @@ class Mamba2 final : public SequenceMixer {
     const Value q = shared(step, entered, c_, c_conv_, x.size(2), state);
     const TimeStep::Gates gates = time_step_(step, entered);
     const Value v = multiply_rows(tape, x, gates.dt);
-    Value o = scan_with_state(tape, kRecurrence, {.q = q, .k = k, .v = v, .g = gates.g, .scale = 1.0}, step.seq, state,
-                              "scan");
+    Value o =
+        scan_with_state(tape, kRecurrence, {{.q = q, .k = k, .v = v, .g = gates.g}, 1.0}, step.seq, state, "scan");
     o = add(tape, o, multiply_heads(tape, x, skip_->value));
     const Value gated = silu_multiply(tape, z, from_heads(step, o));
     return out_(step, norm(step, gated));

@@ -44,7 +44,7 @@ std::function<ScanShape(const Options&, int)> scan_of_heads(const RecurrenceType
 
 Value run_scan(const RecurrenceCall& c, const Value& q, const Value& k, const Value& v, const Value& g) {
   const Value beta = c.recurrence.delta ? c.at("beta") : Value();
-  return scan_with_state(c.tape, c.recurrence, {.q = q, .k = k, .v = v, .g = g, .beta = beta, .scale = c.scale}, c.seq,
+  return scan_with_state(c.tape, c.recurrence, {{.q = q, .k = k, .v = v, .g = g, .beta = beta}, c.scale}, c.seq,
                          c.state, "scan");
 }
 

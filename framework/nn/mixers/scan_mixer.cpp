@@ -26,7 +26,7 @@ class ScanMixer final : public SequenceMixer {
   Value forward(StepContext& step, const Value& x_BTD, MixerState* state) override {
     const Value x = enter_tensor(step, x_BTD);
     const Heads h = qkv_(step, x, state);
-    ScanStreams s{.q = h.q, .k = h.k, .v = h.v, .scale = scale_};
+    ScanStreams s{{.q = h.q, .k = h.k, .v = h.v}, scale_};
     core_.streams(step, x, s);
     const Value o = scan_with_state(step.tape, recurrence_, s, step.seq, state, "scan");
     return out_(step, core_.read_out ? core_.read_out(step.tape, o) : o, x);
