@@ -66,9 +66,9 @@ trial delta_unit_keys $m/delta_net.cpp 'h.k = l2_norm(tape, h.k, kL2Eps);' '' de
 trial delta_l2_eps $m/delta_net.cpp 'kL2Eps = 1e-6' 'kL2Eps = 2e-6' delta_net
 trial gated_delta_decay $m/time_step.cpp 'Unary::neg_exp' 'Unary::exp' gated_delta_net
 trial gated_delta_softplus $m/time_step.cpp 'Unary::softplus' 'Unary::squared_relu' gated_delta_net
-trial output_gates_swapped nn/parts/projection.cpp 'gate_type_ == OutputGate::silu' 'gate_type_ == OutputGate::sigmoid' ''
-trial output_norm_eps nn/parts/projection.cpp 'norm_weight_->value, eps_) : o' 'norm_weight_->value, 2 * eps_) : o' ''
-trial short_conv_without_silu nn/parts/projection.cpp 'kConvWidth, false, ConvActivation::silu' 'kConvWidth, false, ConvActivation::identity' ''
+trial output_gates_swapped nn/parts/output.cpp 'gate_type_ == OutputGate::silu' 'gate_type_ == OutputGate::sigmoid' ''
+trial output_norm_eps nn/parts/output.cpp 'norm_weight_->value, eps_) : o' 'norm_weight_->value, 2 * eps_) : o' ''
+trial short_conv_without_silu nn/parts/heads.cpp 'kConvWidth, false, ConvActivation::silu' 'kConvWidth, false, ConvActivation::identity' ''
 trial attention_window $m/attention.cpp '.window = sizes_.window}' '.window = 2 * sizes_.window}' attention
 trial attention_scale $m/attention.cpp '{.window = sizes_.window}' '{.scale = 1.0, .window = sizes_.window}' attention
 trial attention_norm_after_rope $m/attention.cpp 'const Value x = norm ? rms_norm(step.tape, heads, norm->value, eps_) : heads;

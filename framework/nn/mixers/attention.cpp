@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "framework/nn/parts/projection.h"
+#include "framework/nn/parts/heads.h"
+#include "framework/nn/parts/linear.h"
 #include "framework/ops/linear.h"
 #include "framework/ops/norm.h"
 #include "framework/ops/pointwise.h"

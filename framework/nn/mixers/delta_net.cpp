@@ -6,7 +6,10 @@
 
 #include "framework/nn/mixers/mixers.h"
 #include "framework/nn/mixers/time_step.h"
-#include "framework/nn/parts/projection.h"
+#include "framework/nn/parts/heads.h"
+#include "framework/nn/parts/linear.h"
+#include "framework/nn/parts/mixer_options.h"
+#include "framework/nn/parts/output.h"
 #include "framework/ops/norm.h"
 #include "parallel/sequence/scan.h"
 

@@ -4,7 +4,10 @@
 #include <cmath>
 
 #include "framework/nn/mixers/mixers.h"
-#include "framework/nn/parts/projection.h"
+#include "framework/nn/parts/heads.h"
+#include "framework/nn/parts/linear.h"
+#include "framework/nn/parts/mixer_options.h"
+#include "framework/nn/parts/output.h"
 #include "framework/ops/bounded_gate.h"
 #include "framework/ops/pointwise.h"
 #include "parallel/sequence/scan.h"

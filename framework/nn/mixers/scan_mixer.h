@@ -2,7 +2,9 @@
 // an output norm and gate (MixerOutput). A mixer of this kind is a ScanMixerSpec: its options, streams and recurrence.
 #pragma once
 
-#include "framework/nn/parts/projection.h"
+#include "framework/nn/parts/heads.h"
+#include "framework/nn/parts/mixer_options.h"
+#include "framework/nn/parts/output.h"
 #include "framework/nn/registry.h"
 
 namespace og {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "framework/core/rng.h"
+#include "framework/ops/pointwise.h"
 
 namespace og {
 

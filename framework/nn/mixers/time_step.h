@@ -2,7 +2,7 @@
 // A starts uniform in [low, high], dt log-uniform in [1e-3, 0.1] with floor 1e-4 (arXiv 2405.21060); neither decays.
 #pragma once
 
-#include "framework/nn/parts/projection.h"
+#include "framework/nn/parts/linear.h"
 
 namespace og {
 
