@@ -5,6 +5,8 @@
 // document's first token; the target of a document's last token is the end-of-document token again.
 #pragma once
 
+#include <functional>
+
 #include "framework/core/tensor.h"
 
 namespace og {
@@ -15,5 +17,8 @@ struct Batch {
   Tensor starts_BT;          // i32 [rows, length]: place where each token's document begins in this row
   int64_t valid_tokens = 0;  // targets that are not -1
 };
+
+// Rows [first, first + count) of the run, in their global order.
+using RowSource = std::function<Batch(int64_t first, int64_t count)>;
 
 }  // namespace og

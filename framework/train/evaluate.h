@@ -1,16 +1,12 @@
 // Evaluation: the loss of rows, without gradients, over all ranks: that of `onegather eval`, and `eval_loss` of a run.
 #pragma once
 
-#include <functional>
 #include <vector>
 
 #include "framework/data/loader.h"
 #include "framework/train/segments.h"
 
 namespace og {
-
-// Rows [first, first + count) of the run, in their global order.
-using RowSource = std::function<Batch(int64_t first, int64_t count)>;
 
 struct Evaluation {
   double loss_sum = 0;  // sum of -log p, nats
