@@ -23,16 +23,11 @@ full=$(git ls-files 'framework/*.h' 'framework/*.cpp' 'parallel/*.h' 'parallel/*
   sed 's|/[^/]*$||' | sort | uniq -c | awk '$1 > 45 { print $2 ": " $1 " files" }')
 [ -n "$full" ] && complain "folders of more than 45 files:" "$full"
 
-# A type name is declared once in all headers, so that a word means one thing. Exceptions, at most one of each outside a class:
-#   Kind   Json::Kind, Options' Kind ..: which of the variants its own class is
-#   Part   an element of its class's own list; Profile's Part are parts of a step
-#   Place  where a row is read in the loader; elsewhere what a value is on a mesh axis (the words of CONTRIBUTING.md: placement)
-#   Form   a matrix product's transposes; which form of a recurrence `onegather mixer` runs
-#   Scope  a timed stretch of Profile; what the balance loss of moe is taken over
+# A type name is declared once in all headers, so that a word means one thing. But Kind, inside a class: which of the
+# variants a value of that class is (Json::Kind, OptionSpec::Kind); the class says the rest of the name.
 twice=$(git grep -E '^ *(struct|class|enum class) [A-Z][A-Za-z0-9]*( final)?( *:[^:].*)? *(\{|$)' -- '*.h' |
-  sed -E 's/^([^:]*): *(struct|class|enum class) ([A-Za-z0-9]*).*/\3 \1/' |
-  awk '{ n[$1]++; in_files[$1] = in_files[$1] " " $2 } END { for (t in n) if (n[t] > 1) print t ":" in_files[t] }' |
-  grep -vE '^(Kind|Part|Place|Form|Scope):')
+  grep -vE ':  +enum class Kind\b' | sed -E 's/^([^:]*): *(struct|class|enum class) ([A-Za-z0-9]*).*/\3 \1/' |
+  awk '{ n[$1]++; in_files[$1] = in_files[$1] " " $2 } END { for (t in n) if (n[t] > 1 || t == "Kind") print t ":" in_files[t] }')
 [ -n "$twice" ] && complain "type names declared in more than one place:" "$twice"
 
 # Every file that a document or a comment names is there: as written from the root, from the document's folder, or as the end of one

@@ -57,7 +57,7 @@ void DocumentEncoder::run() {
       if (!parts_[i].text.empty()) tokenizer_.encode_part(parts_[i].text, parts_[i].first, parts_[i].ids);
   });
   const int32_t end = tokenizer_.end_of_document();
-  for (const Part& p : parts_) {
+  for (const TextPart& p : parts_) {
     writer_.append(p.ids);
     if (p.end) writer_.add_document({&end, 1});
   }

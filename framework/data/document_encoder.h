@@ -22,7 +22,7 @@ class DocumentEncoder {
   void finish();  // after the last document: writes what waits; the file stays open
 
  private:
-  struct Part {
+  struct TextPart {
     std::string text;
     bool first = false;  // its document begins with it
     bool end = false;    // no text: the document ends here
@@ -36,7 +36,7 @@ class DocumentEncoder {
   std::string pending_;  // text of the document under way that is in no part yet
   size_t wanted_ = 0;    // bytes of it that make another look for a part worth it
   bool begun_ = false;   // the document has parts already
-  std::vector<Part> parts_;
+  std::vector<TextPart> parts_;
   size_t waiting_ = 0;  // bytes of text in the parts
 };
 

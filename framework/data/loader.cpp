@@ -133,7 +133,7 @@ int64_t Loader::num_documents() const {
   return n;
 }
 
-Loader::Place Loader::place_of(int64_t row) const {
+Loader::SourceRow Loader::source_row(int64_t row) const {
   if (cycle_.empty()) return {0, row};
   const int64_t slot = row % kCycle;
   const uint16_t set = cycle_[static_cast<size_t>(slot)];
@@ -154,10 +154,10 @@ Batch Loader::rows(Pool& pool, std::span<const int64_t> which) const {
   batch.targets_BT = Tensor::empty(pool, {count, length}, DType::i32);
   batch.starts_BT = Tensor::empty(pool, {count, length}, DType::i32);
   for (int64_t b = 0; b < count; ++b) {
-    const Place place = place_of(which[static_cast<size_t>(b)]);
-    const Set& set = sets_[place.set];
-    const int64_t epoch = place.row / set.num_rows;
-    int64_t row = place.row % set.num_rows;
+    const SourceRow source = source_row(which[static_cast<size_t>(b)]);
+    const Set& set = sets_[source.set];
+    const int64_t epoch = source.row / set.num_rows;
+    int64_t row = source.row % set.num_rows;
     if (options_.shuffle) row = permuted(set.key + 4 * static_cast<uint64_t>(epoch), row, set.num_rows);
     fill(set, row, batch.tokens_BT.data<int32_t>() + b * length, batch.targets_BT.data<int32_t>() + b * length,
          batch.starts_BT.data<int32_t>() + b * length, batch.valid_tokens);

@@ -69,11 +69,11 @@ class Loader {
     int64_t num_tokens() const { return first_token.back(); }
     int32_t token(size_t file, int64_t at) const;  // file: the one that it lies in or one after that
   };
-  struct Place {
+  struct SourceRow {
     size_t set;
     int64_t row;  // the row within that set, counting through its epochs
   };
-  Place place_of(int64_t row) const;
+  SourceRow source_row(int64_t row) const;
   void fill(const Set& set, int64_t row, int32_t* tokens, int32_t* targets, int32_t* starts, int64_t& valid) const;
 
   std::string what_, identity_;

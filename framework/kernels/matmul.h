@@ -11,18 +11,18 @@
 
 namespace og {
 
-enum class Form : unsigned char { nt, nn, tn };
+enum class Transpose : unsigned char { nt, nn, tn };
 
 template <class T>
-void matmul(const Stream& stream, Form form, View<T, 2> c, Put put, View<const T, 2> a, View<const T, 2> b);
+void matmul(const Stream& stream, Transpose transpose, View<T, 2> c, Put put, View<const T, 2> a, View<const T, 2> b);
 
 // Plain loops: the definition of truth.
 template <class T>
-void matmul_ref(Form form, View<T, 2> c, Put put, View<const T, 2> a, View<const T, 2> b);
+void matmul_ref(Transpose transpose, View<T, 2> c, Put put, View<const T, 2> a, View<const T, 2> b);
 
 // The library behind the float products. onednn/: oneDNN; no_onednn.cpp: a build without it, which computes with
 // matmul_ref.
-void matmul_library(const Stream& stream, Form form, View<float, 2> c, Put put, View<const float, 2> a,
+void matmul_library(const Stream& stream, Transpose transpose, View<float, 2> c, Put put, View<const float, 2> a,
                     View<const float, 2> b);
 const char* matmul_library_name();  // "oneDNN 2.6.0" or "none (built without oneDNN)"
 

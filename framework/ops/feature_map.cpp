@@ -75,12 +75,12 @@ struct HeadLinear final : Function {
         const Tensor wh = w.slice(h, h + 1).reshape({out, in});
         take_head<T>(dy, h, gs);
         if (dx.tensor.defined()) {
-          matmul<T>(cx.stream, Form::nn, ds.rows<T>(), Put::write, gs.rows<const T>(), wh.rows<const T>());
+          matmul<T>(cx.stream, Transpose::nn, ds.rows<T>(), Put::write, gs.rows<const T>(), wh.rows<const T>());
           give_head<T>(ds, h, dx.tensor, dx.put);
         }
         if (dw.tensor.defined()) {
           take_head<T>(x, h, xs);
-          matmul<T>(cx.stream, Form::tn, dw.tensor.slice(h, h + 1).reshape({out, in}).template rows<T>(), dw.put,
+          matmul<T>(cx.stream, Transpose::tn, dw.tensor.slice(h, h + 1).reshape({out, in}).template rows<T>(), dw.put,
                     gs.rows<const T>(), xs.rows<const T>());
         }
       }
@@ -136,7 +136,7 @@ Value head_linear(Tape& tape, const Value& x_BTHI, const Value& w_HOI) {
     const Tensor xs = cx.empty({rows, in}, x_BTHI.dtype()), ys = cx.empty({rows, out}, x_BTHI.dtype());
     for (int64_t h = 0; h < w_HOI.size(0); ++h) {
       take_head<T>(x_BTHI.tensor(), h, xs);
-      matmul<T>(cx.stream, Form::nt, ys.rows<T>(), Put::write, xs.rows<const T>(),
+      matmul<T>(cx.stream, Transpose::nt, ys.rows<T>(), Put::write, xs.rows<const T>(),
                 w_HOI.tensor().slice(h, h + 1).reshape({out, in}).template rows<const T>());
       give_head<T>(ys, h, y.tensor(), Put::write);
     }

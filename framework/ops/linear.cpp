@@ -7,12 +7,13 @@ namespace og {
 namespace {
 
 template <class T>
-void product(Context& cx, Form form, View<T, 2> c, Put put, View<const T, 2> a, View<const T, 2> b, bool exact) {
+void product(Context& cx, Transpose transpose, View<T, 2> c, Put put, View<const T, 2> a, View<const T, 2> b,
+             bool exact) {
   Stream stream = cx.stream;
   if (exact && stream.products == Products::bf16) stream.products = Products::exact;
-  const int64_t inner = form == Form::tn ? a.shape[0] : a.shape[1];
+  const int64_t inner = transpose == Transpose::tn ? a.shape[0] : a.shape[1];
   cx.profile.count_product(2.0 * static_cast<double>(c.shape[0] * c.shape[1] * inner));
-  matmul<T>(stream, form, c, put, a, b);
+  matmul<T>(stream, transpose, c, put, a, b);
 }
 
 struct Linear final : Function {
@@ -28,11 +29,11 @@ struct Linear final : Function {
       using T = decltype(zero);
       if (input(0)) {
         auto [dx, put] = input(0)->open(cx);
-        product<T>(cx, Form::nn, dx.template rows<T>(), put, dy.rows<const T>(), w.rows<const T>(), exact);
+        product<T>(cx, Transpose::nn, dx.template rows<T>(), put, dy.rows<const T>(), w.rows<const T>(), exact);
       }
       if (input(1)) {
         auto [dw, put] = input(1)->open(cx);
-        product<T>(cx, Form::tn, dw.template rows<T>(), put, dy.rows<const T>(), x.rows<const T>(), exact);
+        product<T>(cx, Transpose::tn, dw.template rows<T>(), put, dy.rows<const T>(), x.rows<const T>(), exact);
       }
     });
   }
@@ -49,7 +50,7 @@ Value run_linear(Tape& tape, const Value& x, const Value& w, const Placement& pl
   Value y = tape.output(shape, x.dtype(), place, {x, w});
   visit_real(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    product<T>(cx, Form::nt, y.tensor().template rows<T>(), Put::write, x.tensor().rows<const T>(),
+    product<T>(cx, Transpose::nt, y.tensor().template rows<T>(), Put::write, x.tensor().rows<const T>(),
                w.tensor().rows<const T>(), exact);
   });
   auto function = std::make_unique<Linear>();
@@ -79,10 +80,10 @@ struct GroupedLinear final : Function {
         const Tensor we = w.slice(e, e + 1).reshape({w.size(1), w.size(2)});
         const auto dye = dy.slice(begin, end).rows<const T>();
         if (dx.tensor.defined())
-          product<T>(cx, Form::nn, dx.tensor.slice(begin, end).template rows<T>(), dx.put, dye,
+          product<T>(cx, Transpose::nn, dx.tensor.slice(begin, end).template rows<T>(), dx.put, dye,
                      we.template rows<const T>(), false);
         if (dw.tensor.defined())
-          product<T>(cx, Form::tn, dw.tensor.slice(e, e + 1).reshape(we.shape()).template rows<T>(), dw.put, dye,
+          product<T>(cx, Transpose::tn, dw.tensor.slice(e, e + 1).reshape(we.shape()).template rows<T>(), dw.put, dye,
                      x.slice(begin, end).template rows<const T>(), false);
       }
     });
@@ -117,7 +118,7 @@ Value grouped_linear(Tape& tape, const Value& x, const Value& w, const std::vect
     using T = decltype(zero);
     for (int64_t e = 0; e < w.size(0); ++e) {
       const int64_t begin = row_begin[static_cast<size_t>(e)], end = row_begin[static_cast<size_t>(e) + 1];
-      product<T>(cx, Form::nt, y.tensor().slice(begin, end).template rows<T>(), Put::write,
+      product<T>(cx, Transpose::nt, y.tensor().slice(begin, end).template rows<T>(), Put::write,
                  x.tensor().slice(begin, end).template rows<const T>(),
                  w.tensor().slice(e, e + 1).reshape({w.size(1), w.size(2)}).template rows<const T>(), false);
     }

@@ -24,11 +24,11 @@ std::string memory_by_kind(const MemoryForecast& m) {
 // Why the first beats the second: the part of the step with the largest gain.
 std::string reason(const Forecast& best, const Forecast& next) {
   if (best.fits && !next.fits) return "the next layout does not fit into memory";
-  struct Part {
+  struct Gain {
     std::string name;
-    double gain;
+    double seconds;
   };
-  std::vector<Part> parts{{"compute", next.compute_seconds - best.compute_seconds},
+  std::vector<Gain> gains{{"compute", next.compute_seconds - best.compute_seconds},
                           {"pipeline bubble", next.bubble_seconds - best.bubble_seconds}};
   const auto exposed = [](const Forecast& f, Site site) {
     double sum = 0;
@@ -37,11 +37,11 @@ std::string reason(const Forecast& best, const Forecast& next) {
     return sum;
   };
   for (const CollectiveForecast& c : next.collectives)
-    parts.push_back({std::string("exposed ") + c.site.name, exposed(next, c.site) - exposed(best, c.site)});
-  const Part& most =
-      *std::max_element(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.gain < b.gain; });
-  if (most.gain <= 0) return "the same time as the next, listed first";
-  return fmt::format("{} less {} than {}", human_time(most.gain), most.name, layout_name(next.layout));
+    gains.push_back({std::string("exposed ") + c.site.name, exposed(next, c.site) - exposed(best, c.site)});
+  const Gain& most =
+      *std::max_element(gains.begin(), gains.end(), [](const Gain& a, const Gain& b) { return a.seconds < b.seconds; });
+  if (most.seconds <= 0) return "the same time as the next, listed first";
+  return fmt::format("{} less {} than {}", human_time(most.seconds), most.name, layout_name(next.layout));
 }
 
 }  // namespace

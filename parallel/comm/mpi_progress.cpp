@@ -51,7 +51,7 @@ void MpiTask::send(int peer, const Tensor& t, int64_t begin, int64_t bytes) {
   for (int64_t at = 0; at < bytes; at += kLargestMessage) {
     const int n = static_cast<int>(std::min(kLargestMessage, bytes - at));
     requests_.push_back(MPI_REQUEST_NULL);
-    parts_.push_back({peer, -1});
+    fragments_.push_back({peer, -1});
     check_mpi(MPI_Isend(t.raw() + begin + at, n, MPI_BYTE, peer, tag_, group_->comm, &requests_.back()), what());
   }
 }
@@ -60,7 +60,7 @@ void MpiTask::receive(int peer, const Tensor& t, int64_t begin, int64_t bytes) {
   for (int64_t at = 0; at < bytes; at += kLargestMessage) {
     const int n = static_cast<int>(std::min(kLargestMessage, bytes - at));
     requests_.push_back(MPI_REQUEST_NULL);
-    parts_.push_back({peer, n});
+    fragments_.push_back({peer, n});
     check_mpi(MPI_Irecv(t.raw() + begin + at, n, MPI_BYTE, peer, tag_, group_->comm, &requests_.back()), what());
   }
 }
@@ -77,13 +77,13 @@ void MpiTask::progress_messages() {
   check_mpi(code, what());
   if (num == MPI_UNDEFINED) num = static_cast<int>(num_open_);
   for (int i = 0; i < num; ++i) {
-    const Part& part = parts_[static_cast<size_t>(indices[static_cast<size_t>(i)])];
-    if (part.bytes < 0) continue;
+    const Fragment& fragment = fragments_[static_cast<size_t>(indices[static_cast<size_t>(i)])];
+    if (fragment.bytes < 0) continue;
     int bytes = 0;
     MPI_Get_count(&statuses[static_cast<size_t>(i)], MPI_BYTE, &bytes);
-    if (bytes != part.bytes)
-      fail(Status::rank, "{}: expected {} bytes of rank {}, which sent {}", what(), part.bytes,
-           group_->world_ranks[static_cast<size_t>(part.peer)], bytes);
+    if (bytes != fragment.bytes)
+      fail(Status::rank, "{}: expected {} bytes of rank {}, which sent {}", what(), fragment.bytes,
+           group_->world_ranks[static_cast<size_t>(fragment.peer)], bytes);
   }
   num_open_ -= static_cast<size_t>(num);
 }
@@ -94,7 +94,7 @@ void MpiTask::progress() {
     if (num_open_ > 0) progress_messages();
     while (num_open_ == 0 && next_ < stages_.size()) {
       requests_.clear();
-      parts_.clear();
+      fragments_.clear();
       stages_[next_++](*this);
       num_open_ = requests_.size();
     }
@@ -118,7 +118,7 @@ std::vector<int> MpiTask::awaited(bool open) const {
   std::set<int> ranks;
   for (size_t i = 0; i < requests_.size(); ++i)
     if (!open || requests_[i] != MPI_REQUEST_NULL)
-      ranks.insert(group_->world_ranks[static_cast<size_t>(parts_[i].peer)]);
+      ranks.insert(group_->world_ranks[static_cast<size_t>(fragments_[i].peer)]);
   return {ranks.begin(), ranks.end()};
 }
 

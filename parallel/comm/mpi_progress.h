@@ -50,7 +50,7 @@ class MpiTask {
   std::string late(double seconds, const std::map<int, RankReport>& reports) const;
 
  private:
-  struct Part {
+  struct Fragment {
     int peer;
     int bytes;  // expected; -1: a send
   };
@@ -66,7 +66,7 @@ class MpiTask {
   std::vector<Stage> stages_;
   size_t next_ = 0;
   std::vector<MPI_Request> requests_;
-  std::vector<Part> parts_;
+  std::vector<Fragment> fragments_;
   size_t num_open_ = 0;
   bool done_ = false;
   double completed_ = 0;

@@ -77,7 +77,7 @@ struct Block {
       const bool mine = t >= cols.first && t < cols.first + cols.valid;
       local.data<int32_t>()[r] = mine ? static_cast<int32_t>(t - cols.first) : -1;
     }
-    product(Form::nt, e, Put::write, x, w);
+    product(Transpose::nt, e, Put::write, x, w);
     k.row_max(cx.stream, most.flat<T>(), e, cols.valid);
     tensor.all_reduce(most, Reduce::max, Sites::tensor_forward).wait();
     const View<T, 1> sum = sums.slice(0, 1).template flat<T>(), picked = sums.slice(1, 2).template flat<T>();
@@ -86,16 +86,16 @@ struct Block {
     for (int64_t r = 0; r < rows; ++r) losses(r) = targets(r) >= 0 ? std::log(sum(r)) - picked(r) : T{0};
     if (!dw) return;
     k.gradient(cx.stream, e, sum, local.flat<const int32_t>(), keep.flat<const int32_t>(), cols.valid);
-    product(Form::nn, dx, Put::write, View<const T, 2>(e), w);
-    product(Form::tn, dw, put_dw, View<const T, 2>(e), x);
+    product(Transpose::nn, dx, Put::write, View<const T, 2>(e), w);
+    product(Transpose::tn, dw, put_dw, View<const T, 2>(e), x);
     put_dw = Put::add;
   }
 
-  void product(Form form, View<T, 2> c, Put put, View<const T, 2> a, View<const T, 2> b) {
+  void product(Transpose transpose, View<T, 2> c, Put put, View<const T, 2> a, View<const T, 2> b) {
     const Profile::Scope scope(&cx.profile, Part::products);
-    const int64_t inner = form == Form::tn ? a.shape[0] : a.shape[1];
+    const int64_t inner = transpose == Transpose::tn ? a.shape[0] : a.shape[1];
     cx.profile.count_product(2.0 * static_cast<double>(c.shape[0] * c.shape[1] * inner));
-    matmul<T>(cx.stream, form, c, put, a, b);
+    matmul<T>(cx.stream, transpose, c, put, a, b);
   }
 };
 

@@ -43,7 +43,7 @@ void put_heads(const Tensor& x, int64_t begin, const Tensor& y, Put put) {
 }
 
 HeadExchange::HeadExchange(Context& cx, const Tensor& x, const std::vector<HeadRange>& heads, const SeqContext& seq,
-                           const std::vector<Part>& sent, const std::vector<int64_t>& received, Site site)
+                           const std::vector<Slice>& sent, const std::vector<int64_t>& received, Site site)
     : heads_(heads),
       first_(seq.first),
       rank_(static_cast<size_t>(seq.comm->rank())),
@@ -51,7 +51,7 @@ HeadExchange::HeadExchange(Context& cx, const Tensor& x, const std::vector<HeadR
       width_(x.size(3)) {
   const int64_t size = size_of(x.dtype());
   std::vector<int64_t> counts;
-  for (const Part& p : sent) counts.push_back(batch_ * width_ * (p.end - p.begin) * p.heads.count());
+  for (const Slice& p : sent) counts.push_back(batch_ * width_ * (p.end - p.begin) * p.heads.count());
   const Tensor out = cx.empty({std::reduce(counts.begin(), counts.end())}, x.dtype());
   int64_t begin = 0;
   for (size_t r = 0; r < sent.size(); begin += counts[r++])
@@ -65,7 +65,7 @@ HeadExchange::HeadExchange(Context& cx, const Tensor& x, const std::vector<HeadR
 HeadExchange HeadExchange::to_heads(Context& cx, const Tensor& x, const std::vector<HeadRange>& heads,
                                     const SeqContext& seq, Site site) {
   const int64_t token = x.size(0) * x.size(3), own = heads[static_cast<size_t>(seq.comm->rank())].count();
-  std::vector<Part> sent;
+  std::vector<Slice> sent;
   std::vector<int64_t> received;
   for (size_t r = 0; r < heads.size(); ++r) {
     sent.push_back({0, x.size(1), heads[r]});
@@ -93,7 +93,7 @@ Tensor HeadExchange::finish_heads(Context& cx) {
 HeadExchange HeadExchange::to_tokens(Context& cx, const Tensor& y, const std::vector<HeadRange>& heads,
                                      const SeqContext& seq, Site site) {
   const int64_t token = y.size(0) * y.size(3);
-  std::vector<Part> sent;
+  std::vector<Slice> sent;
   std::vector<int64_t> received;
   for (size_t r = 0; r < heads.size(); ++r) {
     sent.push_back({seq.first[r], seq.first[r + 1], {0, y.size(2)}});

@@ -35,12 +35,12 @@ class HeadExchange {
 
  private:
   // What one rank is sent of x: tokens [begin, end) of the heads.
-  struct Part {
+  struct Slice {
     int64_t begin, end;
     HeadRange heads;
   };
   HeadExchange(Context& cx, const Tensor& x, const std::vector<HeadRange>& heads, const SeqContext& seq,
-               const std::vector<Part>& sent, const std::vector<int64_t>& received, Site site);
+               const std::vector<Slice>& sent, const std::vector<int64_t>& received, Site site);
 
   std::vector<HeadRange> heads_;
   std::vector<int64_t> first_;

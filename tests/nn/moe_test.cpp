@@ -196,7 +196,7 @@ TEST(Moe, BiasesMoveTheSameWayOnEveryLayout) {
 
 TEST(Moe, BalanceOverAMicroStepIsTheSameForTheSameMicroStep) {
   MoeOptions o = kSmall;
-  o.aux_loss_scope = MoeOptions::Scope::micro_step;
+  o.aux_loss_scope = MoeOptions::BalanceScope::micro_step;
   o.capacity_factor = 1.5;
   const Whole one = run({{.data = 1}, {}, 4}, moe(o));
   for (const Layout& layout : kLayouts)

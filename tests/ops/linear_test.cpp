@@ -44,30 +44,30 @@ struct Size {
 class Products : public testing::TestWithParam<Size> {};
 
 // |error| <= bound * sum |a| |b|: k roundings of f32, or two of bf16 inputs.
-void compare(Form form, Put put, bool bf16, const Size& size) {
+void compare(Transpose transpose, Put put, bool bf16, const Size& size) {
   Context cx;
   const auto [m, n, k] = size;
-  const Tensor a = random_tensor(cx, form == Form::tn ? Shape{k, m} : Shape{m, k}, DType::f32, 1);
-  const Tensor b = random_tensor(cx, form == Form::nt ? Shape{n, k} : Shape{k, n}, DType::f32, 2);
+  const Tensor a = random_tensor(cx, transpose == Transpose::tn ? Shape{k, m} : Shape{m, k}, DType::f32, 1);
+  const Tensor b = random_tensor(cx, transpose == Transpose::nt ? Shape{n, k} : Shape{k, n}, DType::f32, 2);
   const Tensor c = random_tensor(cx, {m, n}, DType::f32, 3);
   const Tensor a64 = a.cast(*cx.pool, DType::f64), b64 = b.cast(*cx.pool, DType::f64),
                truth = c.cast(*cx.pool, DType::f64), sizes = c.cast(*cx.pool, DType::f64);
-  matmul_ref<double>(form, truth.view<double, 2>(), put, a64.view<const double, 2>(), b64.view<const double, 2>());
+  matmul_ref<double>(transpose, truth.view<double, 2>(), put, a64.view<const double, 2>(), b64.view<const double, 2>());
   for (const Tensor& t : {a64, b64, sizes})
     for (int64_t i = 0; i < t.count(); ++i) t.data<double>()[i] = std::abs(t.data<double>()[i]);
-  matmul_ref<double>(form, sizes.view<double, 2>(), Put::add, a64.view<const double, 2>(), b64.view<const double, 2>());
+  matmul_ref<double>(transpose, sizes.view<double, 2>(), Put::add, a64.view<const double, 2>(), b64.view<const double, 2>());
   const Stream stream{.products = bf16 ? og::Products::bf16 : og::Products::exact, .num_threads = 2};
-  matmul<float>(stream, form, c.view<float, 2>(), put, a.view<const float, 2>(), b.view<const float, 2>());
+  matmul<float>(stream, transpose, c.view<float, 2>(), put, a.view<const float, 2>(), b.view<const float, 2>());
   const double bound = bf16 ? 2.1 / 256 : 1.2e-7 * static_cast<double>(k + 2);
   for (int64_t i = 0; i < c.count(); ++i)
     ASSERT_LE(std::abs(c.at(i) - truth.at(i)), bound * sizes.at(i) + 1e-30)
-        << "element " << i << " of " << m << " x " << n << " x " << k << ", form " << static_cast<int>(form);
+        << "element " << i << " of " << m << " x " << n << " x " << k << ", transpose " << static_cast<int>(transpose);
 }
 
 TEST_P(Products, StayWithinTheirRounding) {
-  for (Form form : {Form::nt, Form::nn, Form::tn})
+  for (Transpose transpose : {Transpose::nt, Transpose::nn, Transpose::tn})
     for (Put put : {Put::write, Put::add})
-      for (bool bf16 : {false, true}) compare(form, put, bf16, GetParam());
+      for (bool bf16 : {false, true}) compare(transpose, put, bf16, GetParam());
 }
 
 INSTANTIATE_TEST_SUITE_P(Sizes, Products,
@@ -97,10 +97,10 @@ TEST(Matmul, EmptyContractionWritesZerosAndEmptyOutputsDoNothing) {
   const Stream stream;
   const Tensor c = random_tensor(cx, {2, 3}, DType::f32, 1), none = cx.empty({0, 2}, DType::f32),
                none3 = cx.empty({0, 3}, DType::f32);
-  matmul<float>(stream, Form::tn, c.view<float, 2>(), Put::write, none.view<const float, 2>(),
+  matmul<float>(stream, Transpose::tn, c.view<float, 2>(), Put::write, none.view<const float, 2>(),
                 none3.view<const float, 2>());
   for (int64_t i = 0; i < 6; ++i) EXPECT_EQ(c.at(i), 0);
-  matmul<float>(stream, Form::nn, none3.view<float, 2>(), Put::write, none.view<const float, 2>(),
+  matmul<float>(stream, Transpose::nn, none3.view<float, 2>(), Put::write, none.view<const float, 2>(),
                 c.view<const float, 2>());
 }
 

@@ -162,17 +162,17 @@ TEST(zero, Weights_travel_while_the_next_bucket_is_updated) {
 
 // Saved after two steps by one layout, loaded by another, and back: the third step is that of a run without a break.
 TEST(zero, Checkpoints_move_between_layouts_and_settings) {
-  struct Place {
+  struct Setting {
     Degrees degrees;
     bool zero;
   };
-  const Place places[] = {{{.data = 4, .expert = 2}, true},
-                          {{.data = 2}, false},
-                          {{.sequence = 3}, true},
-                          {{.tensor = 2, .expert = 2}, true},
-                          {{}, false},
-                          {{.data = 2, .sequence = 2, .tensor = 2, .expert = 8}, true},
-                          {{}, true}};
+  const Setting settings[] = {{{.data = 4, .expert = 2}, true},
+                              {{.data = 2}, false},
+                              {{.sequence = 3}, true},
+                              {{.tensor = 2, .expert = 2}, true},
+                              {{}, false},
+                              {{.data = 2, .sequence = 2, .tensor = 2, .expert = 8}, true},
+                              {{}, true}};
   const TemporaryFolder folder;
   const auto at = [&](size_t i) { return fmt::format("{}/{}", folder.path(), i); };
   world(2, [&](Comm& comm) {
@@ -180,16 +180,16 @@ TEST(zero, Checkpoints_move_between_layouts_and_settings) {
     first.train(0, 2, 1);
     save_snapshot(at(0), comm, first.store, first.optimizer, {});
   });
-  for (size_t i = 0; i < std::size(places); ++i)
-    world(places[i].degrees.world(), [&](Comm& comm) {
-      Trained here(comm, places[i].degrees, places[i].zero, 9);
+  for (size_t i = 0; i < std::size(settings); ++i)
+    world(settings[i].degrees.world(), [&](Comm& comm) {
+      Trained here(comm, settings[i].degrees, settings[i].zero, 9);
       load_snapshot(Checkpoint(find_checkpoint(at(i))), comm, here.store, &here.optimizer);
       save_snapshot(at(i + 1), comm, here.store, here.optimizer, {});
     });
   world(2, [&](Comm& comm) {
     Trained truth(comm, {.data = 2}, false, 9), moved(comm, {.data = 2}, true, 9);
     truth.train(0, 3, 1);
-    load_snapshot(Checkpoint(find_checkpoint(at(std::size(places)))), comm, moved.store, &moved.optimizer);
+    load_snapshot(Checkpoint(find_checkpoint(at(std::size(settings)))), comm, moved.store, &moved.optimizer);
     moved.optimizer.set_steps(2);
     moved.train(2, 3, 1);
     expect_same_weights(moved, truth);

@@ -32,7 +32,7 @@ const dnnl::engine& engine() {
 
 struct Key {
   int64_t m, n, k;
-  Form form;
+  Transpose transpose;
   Put put;
   bool bf16;
   auto operator<=>(const Key&) const = default;
@@ -62,8 +62,8 @@ const Plan& plan(Workspace& w, const Key& key) {
   if (!memory_is_left(kMemoryMargin)) throw std::bad_alloc();  // v2.6 writes its code wherever it was given a place
   const Type in = key.bf16 ? Type::bf16 : Type::f32;
   Plan p;
-  p.a = {{key.m, key.k}, in, key.form == Form::tn ? Tag::ba : Tag::ab};
-  p.b = {{key.k, key.n}, in, key.form == Form::nt ? Tag::ba : Tag::ab};
+  p.a = {{key.m, key.k}, in, key.transpose == Transpose::tn ? Tag::ba : Tag::ab};
+  p.b = {{key.k, key.n}, in, key.transpose == Transpose::nt ? Tag::ba : Tag::ab};
   p.c = {{key.m, key.n}, Type::f32, Tag::ab};
   dnnl::primitive_attr attr;
   if (key.put == Put::add) {
@@ -93,7 +93,7 @@ int threads_for(const Stream& stream, int64_t m, int64_t n, int64_t k) {
 }
 
 struct Problem {
-  Form form;
+  Transpose transpose;
   int64_t m, n, k;
   const float *a, *b;
   float* c;
@@ -102,7 +102,7 @@ struct Problem {
 void execute(const Stream& stream, Workspace& w, const Problem& p, Put put) {
   const bool bf16 = stream.products == Products::bf16 && bf16_is_native();
   set_thread_count(threads_for(stream, p.m, p.n, p.k));
-  const Plan& plan_ = plan(w, {p.m, p.n, p.k, p.form, put, bf16});
+  const Plan& plan_ = plan(w, {p.m, p.n, p.k, p.transpose, put, bf16});
   const void *a = p.a, *b = p.b;
   if (bf16) {
     round_to_bf16(stream, w.a16, p.a, p.m * p.k);
@@ -129,21 +129,21 @@ const float* padded(std::vector<float>& scratch, const float* rows, int64_t coun
 }  // namespace
 
 namespace {
-void multiply(const Stream& stream, Form form, View<float, 2> c, Put put, View<const float, 2> a,
+void multiply(const Stream& stream, Transpose transpose, View<float, 2> c, Put put, View<const float, 2> a,
               View<const float, 2> b) {
   Workspace& w = workspace();
   const int64_t n = c.shape[1];
-  if (form != Form::tn) {  // rows of A and C are the dim that changes
+  if (transpose != Transpose::tn) {  // rows of A and C are the dim that changes
     const int64_t m = c.shape[0], k = a.shape[1];
     const int64_t main = m / kBlock * kBlock, rest = m - main;
-    if (main > 0) execute(stream, w, {form, main, n, k, a.data, b.data, c.data}, put);
+    if (main > 0) execute(stream, w, {transpose, main, n, k, a.data, b.data, c.data}, put);
     if (rest == 0) return;
     const int64_t rows = bucket(rest);
     float* tail = &c(main);
-    if (rows == rest) return execute(stream, w, {form, rest, n, k, &a(main), b.data, tail}, put);
+    if (rows == rest) return execute(stream, w, {transpose, rest, n, k, &a(main), b.data, tail}, put);
     const float* in = padded(w.rows, &a(main), rest, k, rows);
     w.out.resize(std::max(w.out.size(), static_cast<size_t>(rows * n)));
-    execute(stream, w, {form, rows, n, k, in, b.data, w.out.data()}, Put::write);
+    execute(stream, w, {transpose, rows, n, k, in, b.data, w.out.data()}, Put::write);
     for (int64_t i = 0; i < rest * n; ++i)
       tail[i] = put == Put::add ? tail[i] + w.out[static_cast<size_t>(i)] : w.out[static_cast<size_t>(i)];
     return;
@@ -151,22 +151,22 @@ void multiply(const Stream& stream, Form form, View<float, 2> c, Put put, View<c
   // The contraction is over the rows that change.
   const int64_t m = c.shape[0], k = a.shape[0];
   const int64_t main = k / kBlock * kBlock, rest = k - main;
-  if (main > 0) execute(stream, w, {form, m, n, main, a.data, b.data, c.data}, put);
+  if (main > 0) execute(stream, w, {transpose, m, n, main, a.data, b.data, c.data}, put);
   if (rest == 0) return;
   const Put put_rest = main > 0 ? Put::add : put;
   const int64_t rows = bucket(rest);
-  if (rows == rest) return execute(stream, w, {form, m, n, rest, &a(main), &b(main), c.data}, put_rest);
+  if (rows == rest) return execute(stream, w, {transpose, m, n, rest, &a(main), &b(main), c.data}, put_rest);
   const float* a_rows = padded(w.rows, &a(main), rest, m, rows);
   const float* b_rows = padded(w.out, &b(main), rest, n, rows);
-  execute(stream, w, {form, m, n, rows, a_rows, b_rows, c.data}, put_rest);
+  execute(stream, w, {transpose, m, n, rows, a_rows, b_rows, c.data}, put_rest);
 }
 
 }  // namespace
 
-void matmul_library(const Stream& stream, Form form, View<float, 2> c, Put put, View<const float, 2> a,
+void matmul_library(const Stream& stream, Transpose transpose, View<float, 2> c, Put put, View<const float, 2> a,
                     View<const float, 2> b) {
   try {
-    multiply(stream, form, c, put, a, b);
+    multiply(stream, transpose, c, put, a, b);
   } catch (const dnnl::error& e) {
     if (e.status == dnnl_out_of_memory) throw std::bad_alloc();
     throw;

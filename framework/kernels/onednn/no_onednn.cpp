@@ -3,9 +3,9 @@
 
 namespace og {
 
-void matmul_library(const Stream&, Form form, View<float, 2> c, Put put, View<const float, 2> a,
+void matmul_library(const Stream&, Transpose transpose, View<float, 2> c, Put put, View<const float, 2> a,
                     View<const float, 2> b) {
-  matmul_ref(form, c, put, a, b);
+  matmul_ref(transpose, c, put, a, b);
 }
 
 const char* matmul_library_name() { return "none (built without oneDNN)"; }

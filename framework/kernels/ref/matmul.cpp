@@ -9,17 +9,19 @@ namespace og {
 namespace {
 
 template <class T>
-void check_shapes(Form form, View<T, 2> c, View<const T, 2> a, View<const T, 2> b) {
-  const int64_t m = form == Form::tn ? a.shape[1] : a.shape[0], ka = form == Form::tn ? a.shape[0] : a.shape[1];
-  const int64_t n = form == Form::nt ? b.shape[0] : b.shape[1], kb = form == Form::nt ? b.shape[1] : b.shape[0];
-  OG_CHECK(c.shape[0] == m && c.shape[1] == n && ka == kb, "matmul: [{}, {}] from [{}, {}] and [{}, {}], form {}",
-           c.shape[0], c.shape[1], a.shape[0], a.shape[1], b.shape[0], b.shape[1], static_cast<int>(form));
+void check_shapes(Transpose transpose, View<T, 2> c, View<const T, 2> a, View<const T, 2> b) {
+  const int64_t m = transpose == Transpose::tn ? a.shape[1] : a.shape[0],
+                ka = transpose == Transpose::tn ? a.shape[0] : a.shape[1];
+  const int64_t n = transpose == Transpose::nt ? b.shape[0] : b.shape[1],
+                kb = transpose == Transpose::nt ? b.shape[1] : b.shape[0];
+  OG_CHECK(c.shape[0] == m && c.shape[1] == n && ka == kb, "matmul: [{}, {}] from [{}, {}] and [{}, {}], transpose {}",
+           c.shape[0], c.shape[1], a.shape[0], a.shape[1], b.shape[0], b.shape[1], static_cast<int>(transpose));
 }
 
 // Products::none.
 template <class T>
-void no_product(Form form, View<T, 2> c, Put put) {
-  if (form != Form::tn && put == Put::write) std::fill_n(c.data, c.size(), T{0});
+void no_product(Transpose transpose, View<T, 2> c, Put put) {
+  if (transpose != Transpose::tn && put == Put::write) std::fill_n(c.data, c.size(), T{0});
 }
 
 // Rows of C four at a time share what is read of B.
@@ -40,10 +42,10 @@ void accumulate_rows(View<T, 2> c, int64_t row, int64_t rows, int64_t k, const T
 }  // namespace
 
 template <class T>
-void matmul_ref(Form form, View<T, 2> c, Put put, View<const T, 2> a, View<const T, 2> b) {
+void matmul_ref(Transpose transpose, View<T, 2> c, Put put, View<const T, 2> a, View<const T, 2> b) {
   const int64_t m = c.shape[0], n = c.shape[1];
-  const int64_t k = form == Form::tn ? a.shape[0] : a.shape[1];
-  if (form == Form::nt) {
+  const int64_t k = transpose == Transpose::tn ? a.shape[0] : a.shape[1];
+  if (transpose == Transpose::nt) {
     for (int64_t i = 0; i < m; ++i)
       for (int64_t j = 0; j < n; ++j) {
         T sum = 0;
@@ -57,30 +59,30 @@ void matmul_ref(Form form, View<T, 2> c, Put put, View<const T, 2> a, View<const
   for (int64_t i = 0; i < m; i += kRows) {
     const int64_t rows = std::min(kRows, m - i);
     const T* from[kRows];
-    for (int64_t r = 0; r < rows; ++r) from[r] = form == Form::tn ? a.data + i + r : &a(i + r);
-    accumulate_rows(c, i, rows, k, from, form == Form::tn ? m : 1, b);
+    for (int64_t r = 0; r < rows; ++r) from[r] = transpose == Transpose::tn ? a.data + i + r : &a(i + r);
+    accumulate_rows(c, i, rows, k, from, transpose == Transpose::tn ? m : 1, b);
   }
 }
-template void matmul_ref<float>(Form, View<float, 2>, Put, View<const float, 2>, View<const float, 2>);
-template void matmul_ref<double>(Form, View<double, 2>, Put, View<const double, 2>, View<const double, 2>);
+template void matmul_ref<float>(Transpose, View<float, 2>, Put, View<const float, 2>, View<const float, 2>);
+template void matmul_ref<double>(Transpose, View<double, 2>, Put, View<const double, 2>, View<const double, 2>);
 
 template <>
-void matmul<double>(const Stream& stream, Form form, View<double, 2> c, Put put, View<const double, 2> a,
+void matmul<double>(const Stream& stream, Transpose transpose, View<double, 2> c, Put put, View<const double, 2> a,
                     View<const double, 2> b) {
-  check_shapes(form, c, a, b);
-  if (stream.products == Products::none) return no_product(form, c, put);
-  matmul_ref(form, c, put, a, b);
+  check_shapes(transpose, c, a, b);
+  if (stream.products == Products::none) return no_product(transpose, c, put);
+  matmul_ref(transpose, c, put, a, b);
 }
 
 template <>
-void matmul<float>(const Stream& stream, Form form, View<float, 2> c, Put put, View<const float, 2> a,
+void matmul<float>(const Stream& stream, Transpose transpose, View<float, 2> c, Put put, View<const float, 2> a,
                    View<const float, 2> b) {
-  check_shapes(form, c, a, b);
-  const int64_t k = form == Form::tn ? a.shape[0] : a.shape[1];
+  check_shapes(transpose, c, a, b);
+  const int64_t k = transpose == Transpose::tn ? a.shape[0] : a.shape[1];
   if (c.size() == 0) return;
-  if (stream.products == Products::none) return no_product(form, c, put);
-  if (stream.backend == Backend::ref || k == 0) return matmul_ref(form, c, put, a, b);
-  matmul_library(stream, form, c, put, a, b);
+  if (stream.products == Products::none) return no_product(transpose, c, put);
+  if (stream.backend == Backend::ref || k == 0) return matmul_ref(transpose, c, put, a, b);
+  matmul_library(stream, transpose, c, put, a, b);
 }
 
 }  // namespace og

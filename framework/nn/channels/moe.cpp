@@ -103,7 +103,7 @@ Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRo
     decision.received_PE = exchange_counts(step.tape, decision.experts_NK, num_experts, mesh_.expert());
     decision.total_GE = load.total_BE();
     if (row) add_segment(cx_, row->of_rows_BE, decision.total_GE);
-    if (options_.aux_loss_scope == MoeOptions::Scope::micro_step) {
+    if (options_.aux_loss_scope == MoeOptions::BalanceScope::micro_step) {
       decision.total_GE = sum_of_rows(cx_, decision.total_GE);
       mesh_.data().all_reduce(decision.total_GE, Reduce::sum, forward_site(step.tape, Sites::moe_balance)).wait();
     }
@@ -150,7 +150,7 @@ void Moe::add_losses(StepContext& step, const RouterScores& router, const Decisi
                                             counts[e] / choices / tokens);
       }
     });
-    const bool whole = options_.aux_loss_scope == MoeOptions::Scope::micro_step;
+    const bool whole = options_.aux_loss_scope == MoeOptions::BalanceScope::micro_step;
     const TokenRows scope = whole ? TokenRows{0, std::max<int64_t>(1, router.scores_NE.size(0))}
                                   : TokenRows{rows.first, rows.per_row * step.seq.shards_of_rank()};
     side.losses.push_back(balance_loss(step.tape, router, c, scope));

@@ -18,7 +18,7 @@ namespace og {
 
 struct MoeOptions {
   enum class Balance : uint8_t { aux_loss, bias, none };
-  enum class Scope : uint8_t { sequence, micro_step };
+  enum class BalanceScope : uint8_t { sequence, micro_step };
   int64_t num_experts = 8;
   int64_t num_experts_per_tok = 2;
   int64_t moe_intermediate_size = 512;
@@ -26,7 +26,7 @@ struct MoeOptions {
   Balance balance = Balance::aux_loss;
   double aux_loss_coef = 0.01;
   double z_loss_coef = 0.001;
-  Scope aux_loss_scope = Scope::sequence;
+  BalanceScope aux_loss_scope = BalanceScope::sequence;
   // In training an expert takes ceil(capacity_factor K T / E) choices of a row of T tokens, in the order of tokens, and
   // drops the others. Absent, and outside training: no limit.
   std::optional<double> capacity_factor{};

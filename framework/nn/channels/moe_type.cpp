@@ -32,7 +32,7 @@ std::unique_ptr<ChannelPart> build(const LayerContext& context, const Options& o
   o.aux_loss_coef = options.real("aux_loss_coef");
   o.z_loss_coef = options.real("z_loss_coef");
   o.aux_loss_scope =
-      options.choice("aux_loss_scope") == "sequence" ? MoeOptions::Scope::sequence : MoeOptions::Scope::micro_step;
+      options.choice("aux_loss_scope") == "sequence" ? MoeOptions::BalanceScope::sequence : MoeOptions::BalanceScope::micro_step;
   if (!options.is_null("capacity_factor")) o.capacity_factor = options.real("capacity_factor");
   o.norm_topk_prob = options.boolean("norm_topk_prob");
   o.scoring_func = options.choice("scoring_func") == "softmax" ? Scoring::softmax : Scoring::sigmoid;
