@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -20,13 +21,37 @@ struct OptionSpec {
   enum class Kind : uint8_t { boolean, integer, real, choice };
   std::string name;  // "num_heads"
   Kind kind = Kind::integer;
-  OptionValue fallback;  // the default; monostate: null, which is then allowed, or, if `required`, nothing
+  OptionValue fallback{};  // the default; monostate: null, which is then allowed, or, if `required`, nothing
   double least = -std::numeric_limits<double>::infinity();  // bounds integers and reals, inclusive
   double most = std::numeric_limits<double>::infinity();
   std::vector<std::string> choices{};  // the words of a choice
   bool required = false;
   bool nullable = false;
   std::string help{};  // one line with units
+
+  // Rows of such a table. Without a fallback the default is null, which is then allowed.
+  static OptionSpec integer(std::string name, std::optional<int64_t> fallback, double least, std::string help) {
+    OptionSpec spec{.name = std::move(name), .kind = Kind::integer, .least = least, .help = std::move(help)};
+    if (fallback) spec.fallback = *fallback;
+    spec.nullable = !fallback;
+    return spec;
+  }
+  static OptionSpec real(std::string name, std::optional<double> fallback, double least, std::string help) {
+    OptionSpec spec{.name = std::move(name), .kind = Kind::real, .least = least, .help = std::move(help)};
+    if (fallback) spec.fallback = *fallback;
+    spec.nullable = !fallback;
+    return spec;
+  }
+  static OptionSpec boolean(std::string name, bool fallback, std::string help) {
+    return {.name = std::move(name), .kind = Kind::boolean, .fallback = fallback, .help = std::move(help)};
+  }
+  static OptionSpec choice(std::string name, std::string fallback, std::vector<std::string> choices, std::string help) {
+    return {.name = std::move(name),
+            .kind = Kind::choice,
+            .fallback = std::move(fallback),
+            .choices = std::move(choices),
+            .help = std::move(help)};
+  }
 };
 
 // The values of one letter of `model.mixers` or `model.channels`, complete: every key of its type has one.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
 
 #include "framework/nn/tensor_region.h"
 #include "framework/ops/linear.h"
@@ -32,6 +33,13 @@ void add_counts(const Tensor& to, const Tensor& more, int64_t rows_of_one = 1) {
       to.data<int32_t>()[r * num_experts + e] += more.data<const int32_t>()[r / rows_of_one * num_experts + e];
 }
 
+double max_over_mean(const Tensor& load_E) {
+  const auto* loads = load_E.data<const int32_t>();
+  const int64_t n = load_E.count();
+  const double mean = static_cast<double>(std::accumulate(loads, loads + n, int64_t{0})) / static_cast<double>(n);
+  return mean > 0 ? *std::max_element(loads, loads + n) / mean : 1.0;
+}
+
 // Adds to what earlier segments brought, if there were any.
 void add_segment(Context& cx, Tensor& sum, const Tensor& segment) {
   if (!sum.defined()) sum = cx.zeros(segment.shape(), DType::i32);
@@ -47,6 +55,17 @@ struct Moe::Decision {
   // i32 [B, E], or [1, E] for the scope micro_step: choices per row of the batch, from all ranks. Absent outside
   // training.
   Tensor total_GE;
+
+  static Decision replayed(Pins& pins, bool training) {
+    Decision pinned{pins.take(), pins.take(), {}};
+    if (training) pinned.total_GE = pins.take();
+    return pinned;
+  }
+  void keep(Pins& pins) const {
+    pins.keep(experts_NK);
+    pins.keep(received_PE);
+    if (total_GE.defined()) pins.keep(total_GE);
+  }
 };
 
 Moe::Moe(const LayerContext& context, const MoeOptions& options)
@@ -77,79 +96,83 @@ Moe::Moe(const LayerContext& context, const MoeOptions& options)
 
 Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRows rows, SideOutputs& side) {
   Pins* pins = step.tape.pins;
-  if (pins != nullptr && pins->replaying()) {
-    Decision pinned{pins->take(), pins->take(), {}};
-    if (step.training) pinned.total_GE = pins->take();
-    return pinned;
-  }
-  const int64_t num_experts = options_.num_experts, k = options_.num_experts_per_tok;
+  if (pins != nullptr && pins->replaying()) return Decision::replayed(*pins, step.training);
+  SegmentedRow::Choices* row = step.training && step.row ? &step.row->choices[this] : nullptr;
   Decision decision;
-  decision.experts_NK = choose_experts(cx_, router.scores_NE.tensor(), bias_ ? bias_->value.tensor() : Tensor(), k);
-  if (!step.training) {
-    decision.received_PE = exchange_counts(step.tape, decision.experts_NK, num_experts, mesh_.expert());
-  } else {
-    SegmentedRow::Choices* row = step.row ? &step.row->choices[this] : nullptr;
-    ExpertLoad load(step.tape, decision.experts_NK, rows, step.seq, num_experts, mesh_);
-    const Tensor own =
-        count_choices(cx_, decision.experts_NK, {0, std::max<int64_t>(1, decision.experts_NK.size(0))}, 1, num_experts);
-    for (int64_t e = 0; e < num_experts; ++e) load_E_.data<int64_t>()[e] += own.data<const int32_t>()[e];
-    if (options_.capacity_factor) {
-      const double mean = static_cast<double>(k * step.row_length()) / static_cast<double>(num_experts);
-      const auto capacity = static_cast<int64_t>(std::ceil(*options_.capacity_factor * mean - 1e-9));
-      const Tensor before = load.before_RE();
-      if (row && row->of_rows_BE.defined()) add_counts(before, row->of_rows_BE, step.seq.shards_of_rank());
-      side.tokens_dropped += drop_over_capacity(decision.experts_NK, rows, before, capacity);
-    }
-    decision.received_PE = exchange_counts(step.tape, decision.experts_NK, num_experts, mesh_.expert());
-    decision.total_GE = load.total_BE();
-    if (row) add_segment(cx_, row->of_rows_BE, decision.total_GE);
-    if (options_.aux_loss_scope == MoeOptions::BalanceScope::micro_step) {
-      decision.total_GE = sum_of_rows(cx_, decision.total_GE);
-      mesh_.data().all_reduce(decision.total_GE, Reduce::sum, forward_site(step.tape, Sites::moe_balance)).wait();
-    }
-    if (row) {
-      add_segment(cx_, row->of_scope_GE, decision.total_GE);
-      decision.total_GE = row->of_scope_GE;
-    }
-    const Tensor all = sum_of_rows(cx_, decision.total_GE);
-    const auto* loads = all.data<const int32_t>();
-    const double mean =
-        static_cast<double>(std::accumulate(loads, loads + num_experts, int64_t{0})) / static_cast<double>(num_experts);
-    side.load_max_over_mean.push_back(mean > 0 ? *std::max_element(loads, loads + num_experts) / mean : 1.0);
+  decision.experts_NK = choose_experts(cx_, router.scores_NE.tensor(), bias_ ? bias_->value.tensor() : Tensor(),
+                                       options_.num_experts_per_tok);
+  std::optional<ExpertLoad> load;
+  if (step.training) {
+    load.emplace(step.tape, decision.experts_NK, rows, step.seq, options_.num_experts, mesh_);
+    add_to_load(decision.experts_NK);
+    if (options_.capacity_factor) side.tokens_dropped += drop(step, decision.experts_NK, rows, load->before_RE(), row);
   }
-  if (pins != nullptr) {
-    pins->keep(decision.experts_NK);
-    pins->keep(decision.received_PE);
-    if (step.training) pins->keep(decision.total_GE);
+  decision.received_PE = exchange_counts(step.tape, decision.experts_NK, options_.num_experts, mesh_.expert());
+  if (step.training) {
+    decision.total_GE = total_choices(step, load->total_BE(), row);
+    side.load_max_over_mean.push_back(max_over_mean(sum_of_rows(cx_, decision.total_GE)));
   }
+  if (pins != nullptr) decision.keep(*pins);
   return decision;
 }
 
-// balance: a E sum_e f_e p_e for a scope of T tokens, with f_e = count_e / (K T) and p_e the mean of the scores
-// (arXiv 2101.03961), meaned over the rows of the step; z: coefficient times the mean of lse^2 (arXiv 2202.08906).
+void Moe::add_to_load(const Tensor& experts_NK) {
+  const int64_t num_experts = options_.num_experts;
+  const Tensor own = count_choices(cx_, experts_NK, {0, std::max<int64_t>(1, experts_NK.size(0))}, 1, num_experts);
+  for (int64_t e = 0; e < num_experts; ++e) load_E_.data<int64_t>()[e] += own.data<const int32_t>()[e];
+}
+
+int64_t Moe::drop(StepContext& step, const Tensor& experts_NK, TokenRows rows, const Tensor& before_RE,
+                  const SegmentedRow::Choices* row) const {
+  const double mean =
+      static_cast<double>(options_.num_experts_per_tok * step.row_length()) / static_cast<double>(options_.num_experts);
+  const auto capacity = static_cast<int64_t>(std::ceil(*options_.capacity_factor * mean - 1e-9));
+  if (row && row->of_rows_BE.defined()) add_counts(before_RE, row->of_rows_BE, step.seq.shards_of_rank());
+  return drop_over_capacity(experts_NK, rows, before_RE, capacity);
+}
+
+Tensor Moe::total_choices(StepContext& step, Tensor total_BE, SegmentedRow::Choices* row) {
+  if (row) add_segment(cx_, row->of_rows_BE, total_BE);
+  Tensor total_GE = std::move(total_BE);
+  if (options_.aux_loss_scope == MoeOptions::BalanceScope::micro_step) {
+    total_GE = sum_of_rows(cx_, total_GE);
+    mesh_.data().all_reduce(total_GE, Reduce::sum, forward_site(step.tape, Sites::moe_balance)).wait();
+  }
+  if (!row) return total_GE;
+  add_segment(cx_, row->of_scope_GE, total_GE);
+  return row->of_scope_GE;
+}
+
+// c_ge of the balance loss a E sum_e f_e p_e of a scope of T tokens, with f_e = count_e / (K T) and p_e the mean of the
+// scores (arXiv 2101.03961), meaned over the rows of the step: the loss is sum_n sum_e c_g(n),e p_ne.
+Tensor Moe::balance_coefficients(const StepContext& step, const Tensor& total_GE, DType dtype) const {
+  const auto length = static_cast<double>(step.row_length()), rows_in_step = static_cast<double>(step.rows_in_step);
+  const int64_t num_experts = total_GE.size(1);
+  const Tensor c = cx_.empty(total_GE.shape(), dtype);
+  visit_real(c.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for (int64_t g = 0; g < total_GE.size(0); ++g) {
+      const int32_t* counts = total_GE.data<const int32_t>() + g * num_experts;
+      // K T of the scope; its weight in the mean over rows.
+      const auto choices = static_cast<double>(std::accumulate(counts, counts + num_experts, int64_t{0}));
+      const double tokens = choices / static_cast<double>(options_.num_experts_per_tok);
+      const double weight = tokens / length / rows_in_step;
+      for (int64_t e = 0; e < num_experts; ++e)
+        c.data<T>()[g * num_experts + e] =
+            choices == 0 ? T{0}
+                         : static_cast<T>(options_.aux_loss_coef * static_cast<double>(num_experts) * weight *
+                                          counts[e] / choices / tokens);
+    }
+  });
+  return c;
+}
+
+// Balance: balance_coefficients. z: coefficient times the mean of lse^2 (arXiv 2202.08906).
 void Moe::add_losses(StepContext& step, const RouterScores& router, const Decision& decision, TokenRows rows,
                      SideOutputs& side) {
-  const auto length = static_cast<double>(step.row_length()), rows_in_step = static_cast<double>(step.rows_in_step);
   double aux = 0, z = 0;
   if (options_.balance == MoeOptions::Balance::aux_loss && options_.aux_loss_coef > 0) {
-    const Tensor& total = decision.total_GE;
-    const int64_t num_experts = total.size(1);
-    const Tensor c = cx_.empty(total.shape(), router.scores_NE.dtype());
-    visit_real(c.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      for (int64_t g = 0; g < total.size(0); ++g) {
-        const int32_t* counts = total.data<const int32_t>() + g * num_experts;
-        // K T of the scope; its weight in the mean over rows.
-        const auto choices = static_cast<double>(std::accumulate(counts, counts + num_experts, int64_t{0}));
-        const double tokens = choices / static_cast<double>(options_.num_experts_per_tok);
-        const double weight = tokens / length / rows_in_step;
-        for (int64_t e = 0; e < num_experts; ++e)
-          c.data<T>()[g * num_experts + e] =
-              choices == 0 ? T{0}
-                           : static_cast<T>(options_.aux_loss_coef * static_cast<double>(num_experts) * weight *
-                                            counts[e] / choices / tokens);
-      }
-    });
+    const Tensor c = balance_coefficients(step, decision.total_GE, router.scores_NE.dtype());
     const bool whole = options_.aux_loss_scope == MoeOptions::BalanceScope::micro_step;
     const TokenRows scope = whole ? TokenRows{0, std::max<int64_t>(1, router.scores_NE.size(0))}
                                   : TokenRows{rows.first, rows.per_row * step.seq.shards_of_rank()};
@@ -157,7 +180,8 @@ void Moe::add_losses(StepContext& step, const RouterScores& router, const Decisi
     aux = side.losses.back().tensor().at(0);
   }
   if (options_.z_loss_coef > 0) {
-    side.losses.push_back(z_loss(step.tape, router.lse_N, options_.z_loss_coef / (length * rows_in_step)));
+    const double tokens = static_cast<double>(step.row_length()) * static_cast<double>(step.rows_in_step);
+    side.losses.push_back(z_loss(step.tape, router.lse_N, options_.z_loss_coef / tokens));
     z = side.losses.back().tensor().at(0);
   }
   side.aux_loss.push_back(aux);

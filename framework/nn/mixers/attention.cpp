@@ -156,38 +156,20 @@ AttentionSizes::AttentionSizes(const Options& options, int64_t hidden_size)
       window(options.is_null("sliding_window") ? 0 : options.integer("sliding_window")) {}
 
 MixerType attention_type() {
-  using Kind = OptionSpec::Kind;
   MixerType type;
   type.name = "attention";
-  const OptionSpec window{.name = "sliding_window",
-                          .kind = Kind::integer,
-                          .fallback = {},
-                          .least = 1,
-                          .nullable = true,
-                          .help = "keys that a query sees, itself included; null: all"};
+  const OptionSpec window =
+      OptionSpec::integer("sliding_window", {}, 1, "keys that a query sees, itself included; null: all");
+  OptionSpec theta = OptionSpec::real("rope_theta", 10000.0, 0, "base of the rotary positions; null or 0: none");
+  theta.nullable = true;
   type.options = {
-      {.name = "num_attention_heads", .kind = Kind::integer, .fallback = int64_t{8}, .least = 1, .help = "query heads"},
-      {.name = "num_key_value_heads",
-       .kind = Kind::integer,
-       .fallback = {},
-       .least = 1,
-       .nullable = true,
-       .help = "key and value heads; null: as many as query heads"},
-      {.name = "head_dim",
-       .kind = Kind::integer,
-       .fallback = {},
-       .least = 1,
-       .nullable = true,
-       .help = "width of a head; null: hidden_size / num_attention_heads"},
-      {.name = "rope_theta",
-       .kind = Kind::real,
-       .fallback = 10000.0,
-       .least = 0,
-       .nullable = true,
-       .help = "base of the rotary positions; null or 0: none"},
+      OptionSpec::integer("num_attention_heads", 8, 1, "query heads"),
+      OptionSpec::integer("num_key_value_heads", {}, 1, "key and value heads; null: as many as query heads"),
+      OptionSpec::integer("head_dim", {}, 1, "width of a head; null: hidden_size / num_attention_heads"),
+      theta,
       window,
-      {.name = "qkv_bias", .kind = Kind::boolean, .fallback = false, .help = "biases on q, k and v"},
-      {.name = "qk_norm", .kind = Kind::boolean, .fallback = false, .help = "RMS norm of each head of q and k"}};
+      OptionSpec::boolean("qkv_bias", false, "biases on q, k and v"),
+      OptionSpec::boolean("qk_norm", false, "RMS norm of each head of q and k")};
   type.kind = [](const Options& o) { return o.is_null("sliding_window") ? MixerKind::softmax : MixerKind::window; };
   type.attention_flops = flops_per_token;
   type.problem = problem;

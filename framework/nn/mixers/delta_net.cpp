@@ -64,10 +64,8 @@ MixerType delta_type(const char* name, bool gated) {
   MixerType type;
   type.name = name;
   type.options = gated ? head_options(6, 256, 512) : head_options(4, 128, 128);
-  type.options.push_back({.name = "allow_neg_eigval",
-                          .kind = OptionSpec::Kind::boolean,
-                          .fallback = false,
-                          .help = "beta in (0, 2) instead of (0, 1): eigenvalues of the transition in (-1, 1)"});
+  type.options.push_back(OptionSpec::boolean(
+      "allow_neg_eigval", false, "beta in (0, 2) instead of (0, 1): eigenvalues of the transition in (-1, 1)"));
   type.options.push_back(conv_option(true));
   type.options.push_back(norm_option("per_head"));
   type.options.push_back(gate_option(gated ? "silu" : "none"));

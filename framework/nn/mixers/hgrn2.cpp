@@ -78,10 +78,8 @@ MixerType hgrn2_type() {
   MixerType type;
   type.name = "hgrn2";
   type.options = head_options(4, 128, 128);
-  type.options.push_back({.name = "lower_bound",
-                          .kind = OptionSpec::Kind::boolean,
-                          .fallback = true,
-                          .help = "learned lower bound of the decay, rising with the layer"});
+  type.options.push_back(
+      OptionSpec::boolean("lower_bound", true, "learned lower bound of the decay, rising with the layer"));
   type.options.push_back(norm_option("merged"));
   type.options.push_back(gate_option("none"));
   type.problem = heads_problem;

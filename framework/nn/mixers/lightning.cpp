@@ -38,28 +38,23 @@ Value run_lightning(const RecurrenceCall& c) {
 }  // namespace
 
 MixerType lightning_type() {
-  const OptionSpec slopes{
-      .name = "slope",
-      .kind = OptionSpec::Kind::choice,
-      .fallback = std::string("geometric"),
-      .choices = {"geometric", "linear"},
-      .help = "geometric: 2^(-8(h+1)/H) (1 - l/(L-1)); linear: (8h/H)(1 - l/L), head 0 never decays"};
-  return scan_mixer(
-      {.name = "lightning",
-       .heads = head_options(8, 64, 64),
-       .options = {slopes},
-       .output_norm = "merged",
-       .output_gate = "sigmoid",
-       .activation = Unary::silu,
-       .core = lightning_core,
-       .recurrence = {.formula = "S = exp(-slope(h)) S + k v^T, o = S^T q",
-                      .recurrence = {.gate = Gate::scalar},
-                      .streams = qkv_streams({scalar_gate_stream(false)}),
-                      .options = {slopes,
-                                  {.name = "layer_index", .fallback = int64_t{0}, .least = 0, .help = "l"},
-                                  {.name = "num_layers", .fallback = int64_t{1}, .least = 1, .help = "L"}},
-                      .run = run_lightning,
-                      .default_scale = unit_scale}});
+  const OptionSpec slopes =
+      OptionSpec::choice("slope", "geometric", {"geometric", "linear"},
+                         "geometric: 2^(-8(h+1)/H) (1 - l/(L-1)); linear: (8h/H)(1 - l/L), head 0 never decays");
+  return scan_mixer({.name = "lightning",
+                     .heads = head_options(8, 64, 64),
+                     .options = {slopes},
+                     .output_norm = "merged",
+                     .output_gate = "sigmoid",
+                     .activation = Unary::silu,
+                     .core = lightning_core,
+                     .recurrence = {.formula = "S = exp(-slope(h)) S + k v^T, o = S^T q",
+                                    .recurrence = {.gate = Gate::scalar},
+                                    .streams = qkv_streams({scalar_gate_stream(false)}),
+                                    .options = {slopes, OptionSpec::integer("layer_index", 0, 0, "l"),
+                                                OptionSpec::integer("num_layers", 1, 1, "L")},
+                                    .run = run_lightning,
+                                    .default_scale = unit_scale}});
 }
 
 }  // namespace og

@@ -51,15 +51,10 @@ Value run_linear(const RecurrenceCall& c) {
 }  // namespace
 
 MixerType linear_type() {
-  const OptionSpec map{.name = "feature_map",
-                       .kind = OptionSpec::Kind::choice,
-                       .fallback = std::string("identity"),
-                       .choices = feature_map_names(),
-                       .help = "map of q and k before the recurrence"};
-  const OptionSpec normalize{.name = "normalize",
-                             .kind = OptionSpec::Kind::boolean,
-                             .fallback = false,
-                             .help = "divide by the sum of weights; needs a non-negative feature map"};
+  const OptionSpec map =
+      OptionSpec::choice("feature_map", "identity", feature_map_names(), "map of q and k before the recurrence");
+  const OptionSpec normalize =
+      OptionSpec::boolean("normalize", false, "divide by the sum of weights; needs a non-negative feature map");
   MixerType type = scan_mixer(
       {.name = "linear",
        .heads = head_options(8, 64, 64),

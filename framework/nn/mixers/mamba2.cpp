@@ -113,11 +113,7 @@ MixerType mamba2_type() {
   MixerType type;
   type.name = "mamba2";
   type.options = head_options(16, 128, 64);
-  type.options.push_back({.name = "num_groups",
-                          .kind = OptionSpec::Kind::integer,
-                          .fallback = int64_t{1},
-                          .least = 1,
-                          .help = "groups of heads that share B and C"});
+  type.options.push_back(OptionSpec::integer("num_groups", 1, 1, "groups of heads that share B and C"));
   type.problem = [](const Options& o, int64_t hidden, int tensor) {
     const int64_t heads = o.integer("num_heads"), groups = o.integer("num_groups");
     if (heads % groups != 0) return fmt::format("num_heads: {} is not a multiple of num_groups = {}", heads, groups);

@@ -26,18 +26,15 @@ ScanCore retention_core(const LayerContext& context, const Options& o) {
 }  // namespace
 
 MixerType retention_type() {
-  MixerType type = scan_mixer({.name = "retention",
-                               .heads = head_options(8, 64, 128),
-                               .options = {{.name = "rope_theta",
-                                            .kind = OptionSpec::Kind::real,
-                                            .fallback = 10000.0,
-                                            .least = 0,
-                                            .help = "base of the rotary positions; 0: none"}},
-                               .core = retention_core,
-                               .recurrence = {.formula = "S = gamma_h S + k v^T, gamma_h = 1 - 2^(-5 - h), o = S^T q",
-                                              .recurrence = {.gate = Gate::scalar},
-                                              .streams = qkv_streams({scalar_gate_stream(false)}),
-                                              .run = [](const RecurrenceCall& c) { return run_scan(c, log_decay); }}});
+  MixerType type =
+      scan_mixer({.name = "retention",
+                  .heads = head_options(8, 64, 128),
+                  .options = {OptionSpec::real("rope_theta", 10000.0, 0, "base of the rotary positions; 0: none")},
+                  .core = retention_core,
+                  .recurrence = {.formula = "S = gamma_h S + k v^T, gamma_h = 1 - 2^(-5 - h), o = S^T q",
+                                 .recurrence = {.gate = Gate::scalar},
+                                 .streams = qkv_streams({scalar_gate_stream(false)}),
+                                 .run = [](const RecurrenceCall& c) { return run_scan(c, log_decay); }}});
   type.problem = [](const Options& o, int64_t hidden, int tensor) {
     if (o.real("rope_theta") > 0 && o.integer("head_k_dim") % 2 != 0)
       return fmt::format("head_k_dim: rotary positions need an even width, found {}", o.integer("head_k_dim"));
