@@ -29,6 +29,18 @@ class TemporaryFolder {
   std::string path_;
 };
 
+// A test with a folder of its own.
+class FolderTest : public testing::Test {
+ protected:
+  std::string path(const std::string& name) const { return folder_ / name; }
+  // Returns the path.
+  std::string write(const std::string& name, const std::string& bytes) const {
+    std::ofstream(path(name), std::ios::binary | std::ios::trunc) << bytes;
+    return path(name);
+  }
+  TemporaryFolder folder_;
+};
+
 inline std::string file_bytes(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};

@@ -1,35 +1,22 @@
 // Tokenizers, text and token files, rows.
 #include <gtest/gtest.h>
 
-#include <unistd.h>
-
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <set>
 
-#include "framework/core/error.h"
 #include "framework/data/loader.h"
 #include "framework/data/prepare.h"
 #include "framework/data/text_reader.h"
 #include "framework/data/tokenizer_training.h"
 #include "framework/data/utf8.h"
+#include "tests/files.h"
 
 namespace og {
 namespace {
 
-class Data : public testing::Test {
+class Data : public FolderTest {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / fmt::format("onegather-data-{}", ::getpid());
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path(name), std::ios::binary) << text;
-    return path(name);
-  }
   // Documents of these texts as a token file.
   std::string tokens(const std::string& name, const std::vector<std::string>& texts) const {
     const auto bytes = make_tokenizer("bytes");
@@ -45,15 +32,9 @@ class Data : public testing::Test {
   }
   template <class F>
   static void expect_refused(F&& f, const std::string& part) {
-    try {
-      f();
-      ADD_FAILURE() << "accepted, expected a refusal with: " << part;
-    } catch (const Error& e) {
-      EXPECT_EQ(e.status(), Status::data);
-      EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
-    }
+    const std::string message = message_of(Status::data, f);
+    EXPECT_TRUE(contains(message, part)) << message;
   }
-  std::filesystem::path folder_;
 };
 
 Loader loader(const std::vector<LoaderSource>& sources, int64_t length, bool pack = true, bool shuffle = true) {
@@ -180,7 +161,7 @@ TEST_F(Data, BadTextIsRefusedByName) {
   EXPECT_FALSE(std::filesystem::exists(path("late.tokens")));
   expect_refused([&] { prepare_tokens({path("empty.txt")}, *bytes, {}, path("empty.tokens")); }, "empty");
   expect_refused([&] { cached_tokens(write("fake.tokens", "this is text"), *bytes, {}); }, "fake.tokens");
-  for (const auto& entry : std::filesystem::directory_iterator(folder_))
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path()))
     EXPECT_NE(entry.path().extension(), ".part") << entry.path();
 }
 

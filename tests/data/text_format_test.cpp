@@ -2,40 +2,25 @@
 // damaged or unusual.
 #include <gtest/gtest.h>
 
-#include <unistd.h>
-
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 
-#include "framework/core/error.h"
 #include "framework/data/file_name.h"
 #include "framework/data/prepare.h"
 #include "framework/data/token_file.h"
+#include "tests/files.h"
 
 namespace og {
 namespace {
 
 using Texts = std::vector<std::string>;
 
-class TextFormat : public testing::Test {
+class TextFormat : public FolderTest {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / fmt::format("onegather-format-{}", ::getpid());
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string path(const std::string& name) const { return (folder_ / name).string(); }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(path(name), std::ios::binary) << text;
-    return path(name);
-  }
   // The bytes of `text` as `command` packs them.
   std::string packed(const std::string& command, const std::string& text) const {
     const std::string in = write("to-pack", text);
     EXPECT_EQ(std::system(fmt::format("{} <{} >{}.out", command, in, in).c_str()), 0);
-    std::ifstream file(in + ".out", std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
+    return file_bytes(in + ".out");
   }
   static Texts texts(const std::string& p, const TextRules& rules = {}, bool needs_utf8 = true) {
     Texts found;
@@ -43,16 +28,10 @@ class TextFormat : public testing::Test {
     return found;
   }
   static void expect_refused(const std::string& p, const Texts& parts, const TextRules& rules = {}) {
-    try {
-      texts(p, rules, false);
-      ADD_FAILURE() << p << " was accepted";
-    } catch (const Error& e) {
-      EXPECT_EQ(e.status(), Status::data);
-      for (const std::string& part : parts) EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
-      EXPECT_TRUE(std::string(e.what()).starts_with(p)) << e.what();
-    }
+    const std::string message = message_of(Status::data, [&] { texts(p, rules, false); });
+    for (const std::string& part : parts) EXPECT_TRUE(contains(message, part)) << message;
+    EXPECT_TRUE(message.starts_with(p)) << message;
   }
-  std::filesystem::path folder_;
 };
 
 const TextRules kText{.format = TextRules::Format::text}, kLines{.format = TextRules::Format::jsonl},

@@ -1,22 +1,19 @@
 // Token files from elsewhere: right checksums over wrong fields, offsets and ids.
 #include <gtest/gtest.h>
 
-#include <unistd.h>
 #include <xxhash.h>
 
 #include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <functional>
 #include <limits>
 #include <set>
 
-#include "framework/core/error.h"
 #include "framework/data/prepare.h"
 #include "framework/data/token_file.h"
 #include "framework/io/json.h"
 #include "framework/program/commands/data.h"
 #include "framework/program/commands/inspect.h"
+#include "tests/files.h"
 
 namespace og {
 namespace {
@@ -60,25 +57,15 @@ struct Foreign {
   }
 };
 
-class TokenFiles : public testing::Test {
+class TokenFiles : public FolderTest {
  protected:
-  void TearDown() override { std::filesystem::remove(path_); }
-  const std::string& write(const std::string& bytes) const {
-    std::ofstream(path_, std::ios::binary) << bytes;
-    return path_;
-  }
+  std::string path() const { return folder_ / "foreign.tokens"; }
+  std::string write(const std::string& bytes) const { return FolderTest::write("foreign.tokens", bytes); }
   void expect_refused(const std::string& bytes, const std::string& part, bool verify_ids = false) const {
-    try {
-      const TokenFile file(write(bytes), verify_ids);
-      ADD_FAILURE() << "accepted, expected a refusal with: " << part;
-    } catch (const Error& e) {
-      EXPECT_EQ(e.status(), Status::data) << e.what();
-      EXPECT_TRUE(std::string(e.what()).starts_with(path_ + ": damaged token file: ")) << e.what();
-      EXPECT_NE(std::string(e.what()).find(part), std::string::npos) << e.what();
-    }
+    const std::string message = message_of(Status::data, [&] { const TokenFile file(write(bytes), verify_ids); });
+    EXPECT_TRUE(message.starts_with(path() + ": damaged token file: ")) << message;
+    EXPECT_TRUE(contains(message, part)) << message;
   }
-  std::string path_ =
-      (std::filesystem::temp_directory_path() / fmt::format("onegather-{}.tokens", ::getpid())).string();
 };
 
 TEST_F(TokenFiles, AForeignFileThatIsRightIsTaken) {
@@ -177,10 +164,10 @@ TEST_F(TokenFiles, TrainingAndBothInspectionsRefuseTheSame) {
   wrong[3].ids[0] = 999;
   for (const Foreign& foreign : wrong) {
     write(foreign.file());
-    const std::vector<std::function<void()>> readers{[&] { cached_tokens(path_, *bytes, {}); },
-                                                     [&] { inspect_command({path_}); },
+    const std::vector<std::function<void()>> readers{[&] { cached_tokens(path(), *bytes, {}); },
+                                                     [&] { inspect_command({path()}); },
                                                      [&] {
-                                                       data_command({"inspect", path_});
+                                                       data_command({"inspect", path()});
                                                      }};
     std::set<std::string> messages;
     for (const auto& read : readers) try {
@@ -193,7 +180,7 @@ TEST_F(TokenFiles, TrainingAndBothInspectionsRefuseTheSame) {
     EXPECT_EQ(messages.size(), 1U);
   }
   write(Foreign().file());
-  EXPECT_EQ(cached_tokens(path_, *bytes, {}), path_);
+  EXPECT_EQ(cached_tokens(path(), *bytes, {}), path());
 }
 
 }  // namespace
