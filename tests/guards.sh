@@ -64,6 +64,10 @@ gone=$(git ls-files | perl -e '
   }')
 [ -n "$gone" ] && complain "files that documents or comments name and that are not there:" "$gone"
 
+# The trial of the golden files changes formulas by their text: each text is there.
+gone=$(tests/golden/trial.sh --texts)
+[ -n "$gone" ] && complain "tests/golden/trial.sh changes what is no longer there:" "$gone"
+
 # A comment says what the thing is. One that begins with "Of", or "of" at the end of a line, leaves the reader to find the subject.
 riddles=$(git grep -nE '[^ /].*// of |^ *// Of ' -- '*.h' '*.cpp')
 [ "$(printf '%s' "$riddles" | grep -c .)" -gt $most_riddles ] && complain "comments that begin with \"of\" (at most $most_riddles, those left):" "$riddles"

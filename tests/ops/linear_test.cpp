@@ -55,7 +55,8 @@ void compare(Transpose transpose, Put put, bool bf16, const Size& size) {
   matmul_ref<double>(transpose, truth.view<double, 2>(), put, a64.view<const double, 2>(), b64.view<const double, 2>());
   for (const Tensor& t : {a64, b64, sizes})
     for (int64_t i = 0; i < t.count(); ++i) t.data<double>()[i] = std::abs(t.data<double>()[i]);
-  matmul_ref<double>(transpose, sizes.view<double, 2>(), Put::add, a64.view<const double, 2>(), b64.view<const double, 2>());
+  matmul_ref<double>(transpose, sizes.view<double, 2>(), Put::add, a64.view<const double, 2>(),
+                     b64.view<const double, 2>());
   const Stream stream{.products = bf16 ? og::Products::bf16 : og::Products::exact, .num_threads = 2};
   matmul<float>(stream, transpose, c.view<float, 2>(), put, a.view<const float, 2>(), b.view<const float, 2>());
   const double bound = bf16 ? 2.1 / 256 : 1.2e-7 * static_cast<double>(k + 2);
