@@ -89,17 +89,6 @@ Summary combine(Context& cx, const Summary& earlier, const Summary& later) {
   return out;
 }
 
-Value constant_gate(Tape& tape, const Value& x, std::span<const double> log_decay) {
-  const int64_t heads = x.size(2);
-  OG_CHECK(std::ssize(log_decay) == heads, "constant_gate: {} decays for {} heads", log_decay.size(), heads);
-  const Tensor g = tape.context().empty({x.size(0), x.size(1), heads}, x.dtype());
-  visit_real(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    for (int64_t i = 0; i < g.count(); ++i) g.data<T>()[i] = static_cast<T>(log_decay[static_cast<size_t>(i % heads)]);
-  });
-  return Value(g, x.place());
-}
-
 namespace {
 
 int64_t rows_of(const Tensor& x) { return x.count() / std::max<int64_t>(1, x.size(-1)); }

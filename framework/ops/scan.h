@@ -71,9 +71,6 @@ Summary combine(Context& cx, const Summary& earlier, const Summary& later);
 Tensor advance_state(Context& cx, const Summary& piece, const Tensor& state);
 Tensor retreat_state(Context& cx, const Summary& piece, const Tensor& state);
 
-// A gate that depends on the head alone: log_decay[h] <= 0 for every token, [B,T,H], a constant of x's rows and place.
-Value constant_gate(Tape& tape, const Value& x_BTHD, std::span<const double> log_decay);
-
 // Normalised linear attention: v has a last column of ones (append_ones), so the last column of o is the sum of
 // weights: o_j / (o_last + eps), [.., V + 1] -> [.., V]. Only for non-negative feature maps.
 Value normalise_by_last(Tape& tape, const Value& o, double eps);

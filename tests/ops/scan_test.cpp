@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "framework/autograd/check.h"
+#include "framework/ops/gates.h"
 #include "framework/ops/shape.h"
 #include "parallel/sequence/scan.h"
 #include "tests/tensors.h"

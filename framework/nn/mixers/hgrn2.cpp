@@ -8,7 +8,7 @@
 #include "framework/nn/parts/linear.h"
 #include "framework/nn/parts/mixer_options.h"
 #include "framework/nn/parts/output.h"
-#include "framework/ops/bounded_gate.h"
+#include "framework/ops/gates.h"
 #include "framework/ops/pointwise.h"
 #include "parallel/sequence/scan.h"
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "framework/ops/gates.h"
 #include "parallel/sequence/scan.h"
 
 namespace og {

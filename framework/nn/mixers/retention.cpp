@@ -4,6 +4,7 @@
 
 #include "framework/nn/mixers/mixers.h"
 #include "framework/nn/mixers/scan_mixer.h"
+#include "framework/ops/gates.h"
 #include "framework/ops/rope.h"
 
 namespace og {
