@@ -72,7 +72,7 @@ TEST_F(TextFormat, TextStaysText) {
   // A list and a tree of JSON under names that promise nothing.
   EXPECT_EQ(texts(write("a.txt", "[\n{\"text\": \"a\"}\n]\n")).size(), 1U);
   EXPECT_EQ(texts(write("a.txt", "{\n\"text\": \"a\"\n}\n")).size(), 1U);
-  EXPECT_EQ(texts(write("blank.txt", std::string(10000, ' ') + "x")).size(), 1U);
+  EXPECT_EQ(texts(write("blank.txt", std::string(10000, ' ').append("x"))).size(), 1U);
 }
 
 TEST_F(TextFormat, JsonThatIsNoLinesIsRefusedWithTheCommandThatMakesThem) {
