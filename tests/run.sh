@@ -52,14 +52,7 @@ step() {
   if group "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); return 1; fi
 }
 
-configure_and_build() { # FOLDER TARGETS -- CMAKE OPTIONS
-  local folder=$1
-  local targets=()
-  shift
-  while [ $# -gt 0 ] && [ "$1" != -- ]; do targets+=("$1"); shift; done
-  shift
-  cmake -G Ninja -S . -B "$folder" "$@" && ninja -C "$folder" -j "$jobs" "${targets[@]}"
-}
+configure_and_build() { cmake --preset "$1" && cmake --build --preset "$1" -j "$jobs"; } # PRESET of CMakePresets.json
 
 summary() {
   for note in "${notes[@]:-}"; do [ -n "$note" ] && echo "not run: $note"; done
@@ -67,7 +60,7 @@ summary() {
   [ "$failed" -eq 0 ]
 }
 
-step build configure_and_build build all -- -DCMAKE_BUILD_TYPE=Release || { summary; exit 1; }
+step build configure_and_build release || { summary; exit 1; }
 step guards tests/guards.sh $([ $full -eq 1 ] && echo --full)
 group unit ctest --test-dir build --timeout 300 --output-on-failure -j "$jobs"
 count unit
@@ -90,22 +83,12 @@ if [ $full -eq 1 ]; then
       -R '^(norm|pointwise|conv|rope|attention|linear|optim|vocabulary|scan_kernel|scan|moe_op|golden|literals|unary_literals)_test$'
     count "unit-$isa"
   done
-  # Address and undefined behaviour: the unit tests.
-  if step asan-build configure_and_build build-asan all -- -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 \
-    -DOG_SANITIZE=address,undefined; then
-    group asan env ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-      ctest --test-dir build-asan --timeout 600 --output-on-failure -j "$jobs" -E '^mpi_|cli_test'
-    count asan
-  fi
-  # Threads: ranks as threads, parallel_for a plain loop, no oneDNN.
-  threads=(comm_test collectives_test gradients_test zero_test mesh_test agreement_test sequence_test
-    zigzag_test pipeline_test sequence_attention_test attention_methods_test vocabulary_test tape_test train_step_test moe_test)
-  if step tsan-build configure_and_build build-tsan "${threads[@]}" -- -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 \
-    -DOG_SANITIZE=thread -DOG_OPENMP=OFF -DOG_ONEDNN=OFF -DOG_MPI=OFF; then
-    group tsan env TSAN_OPTIONS=halt_on_error=1 ctest --test-dir build-tsan --timeout 600 --output-on-failure -j "$jobs" \
-      -R "^($(IFS='|'; echo "${threads[*]}"))\$"
-    count tsan
-  fi
+  # Address and undefined behaviour: the unit tests. Threads: ranks as threads, parallel_for a plain loop, no oneDNN.
+  for sanitizer in asan tsan; do
+    step $sanitizer-build configure_and_build $sanitizer || continue
+    group $sanitizer ctest --preset $sanitizer -j "$jobs"
+    count $sanitizer
+  done
 else
   notes+=("sanitizer builds, slow cases, format: give --full")
 fi
