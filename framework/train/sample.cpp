@@ -1,5 +1,7 @@
 #include "framework/train/sample.h"
 
+#include <cstdlib>
+
 #include "framework/core/finite.h"
 
 namespace og {
@@ -12,6 +14,11 @@ void refuse_bad_logits(const Tensor& logits, int64_t read) {
   fail(Status::numbers,
        "after {} token{} the logit of token {} is {}: the weights are out of range; take an earlier checkpoint", read,
        read == 1 ? "" : "s", bad, logits.at(bad));
+}
+
+int64_t sample_tokens() {
+  const char* text = std::getenv("ONEGATHER_TEST_SAMPLE");
+  return text ? std::atoll(text) : 240;
 }
 
 }  // namespace
@@ -36,7 +43,8 @@ int64_t generate_text(Decoder& decoder, const Tokenizer& tokenizer, const std::s
 }
 
 std::string sample_after_training(Session& session, const Tokenizer& tokenizer, const Loader& data) {
-  constexpr int64_t kSamples = 2, kPromptTokens = 24, kTokens = 240;
+  constexpr int64_t kSamples = 2, kPromptTokens = 24;
+  const int64_t tokens = sample_tokens();
   const CommPhase phase(session.world().counters(), "sampling");
   // The same ranks with the sequence axis folded into data: experts and tensor parts stay where they are.
   Degrees degrees = session.mesh().degrees();
@@ -54,7 +62,7 @@ std::string sample_after_training(Session& session, const Tokenizer& tokenizer, 
     const std::string prompt = tokenizer.decode({row.tokens_BT.data<const int32_t>(), static_cast<size_t>(length)});
     Decoder decoder(session.context(), mesh, session.model());
     std::string continuation;
-    generate_text(decoder, tokenizer, prompt, kTokens,
+    generate_text(decoder, tokenizer, prompt, tokens,
                   {.temperature = 0.7, .top_p = 0.95, .seed = static_cast<uint64_t>(s) + 1},
                   [&](const std::string& piece) { continuation += piece; });
     text += fmt::format("--- sample {}: the prompt, then >>> and what the model wrote\n{}>>>{}\n\n", s + 1, prompt,

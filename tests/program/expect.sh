@@ -10,6 +10,8 @@ passed=0 failed=0
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
 export OMP_NUM_THREADS=1
+# The sample at the end of a run takes longer than the steps of most: a short one here, a whole one at every layout of layouts.sh.
+export ONEGATHER_TEST_SAMPLE=${ONEGATHER_TEST_SAMPLE:-8}
 
 pass() { passed=$((passed + 1)); printf 'ok   %s\n' "$1"; }
 fail() {

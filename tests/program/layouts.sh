@@ -18,6 +18,8 @@ layouts=(
   "4 parallel.sequence=4 train.recompute=block" "4 parallel.data=4 parallel.expert=4 train.micro_batch_size=2"
 )
 
+short=$ONEGATHER_TEST_SAMPLE
+unset ONEGATHER_TEST_SAMPLE
 train one 1
 for layout in "${layouts[@]}"; do
   read -r n keys <<<"$layout"
@@ -37,6 +39,7 @@ for name in one f64-2-sequence-2 f64-2-data-2 f64-2-tensor-2; do
   fi
 done
 
+export ONEGATHER_TEST_SAMPLE=$short
 train single 1 train.precision=f32
 for layout in "${layouts[@]}"; do
   read -r n keys <<<"$layout"
