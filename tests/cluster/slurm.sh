@@ -45,8 +45,17 @@ ends() {
   if [ "$now" = "$2" ]; then pass "$1: $2 after $((SECONDS - begin)) s"; else fail "$1" "$now after $((SECONDS - begin)) s, expected $2" "$(tail -n 5 ./*.txt)"; fi
 }
 same() { close "$1: the losses of one rank that was never stopped" loss 1e-9 one/metrics.jsonl "$2/metrics.jsonl"; }
-steps=200
+steps=120
 expect "one rank, never stopped" 0 'done' build/onegather train tiny.yaml train.num_steps=$steps run.dir=one
+
+# An array whose tasks end differently: the number of a task is that of its steps. The last one, whose job number is the array's too, is over its time
+# limit before it is done; Slurm warns it within its first minute, in which it pauses and the next jobs run beside it.
+two=(tiny.yaml parallel.sequence=2 checkpoint.every=0 run.log_every=1)
+ENVIRONMENT='ONEGATHER_TEST_PAUSE=10'
+array=$(h1 sbatch --parsable --nodes 1 --nodelist h1 --ntasks 2 --cpus-per-task 1 --array=5,90000 --time=2 --signal=B:USR1@60 --output='array-%a.txt' \
+  launch/slurm.sbatch "${two[@]}" 'train.num_steps={task}' run.dir=array)
+h1 scontrol update "jobid=${array}_5" timelimit=9
+ENVIRONMENT=''
 
 submit plain train.num_steps=$steps
 ends "from submission to the end" COMPLETED 120
@@ -56,33 +65,6 @@ said "the exact command is printed" '^\+ OMP_NUM_THREADS=1 .*srun --mpi=pmix --n
 h1 launch/slurm.sbatch tiny.yaml >alone.txt 2>&1
 status "outside a job: 2" 2 $? alone.txt
 said "outside a job: how to submit" '^sbatch \[sbatch options\]' alone.txt
-
-# An array whose tasks end differently: the number of a task is that of its steps. The last one, whose job number is the array's too, is over its time
-# limit before it is done; Slurm warns it within its first minute.
-two=(tiny.yaml parallel.sequence=2 checkpoint.every=0 run.log_every=1)
-array=$(h1 sbatch --parsable --nodes 1 --ntasks 2 --cpus-per-task 1 --array=5,90000 --time=2 --signal=B:USR1@60 --output='array-%a.txt' \
-  launch/slurm.sbatch "${two[@]}" 'train.num_steps={task}' run.dir=array)
-h1 scontrol update "jobid=${array}_5" timelimit=9
-for _ in $(seq 600); do grep -qs 'resumed' array-90000.txt && break; sleep 0.5; done
-stopped=$(sed -n 's/.*resumed from .* at step \([0-9]*\).*/\1/p' array-90000.txt | head -n 1)
-after array-90000/metrics.jsonl $((${stopped:-0} + 10))
-said "array: warned" 'the time limit is near: saving' array-90000.txt
-said "array: it queues again by itself" 'stopped before the time limit: queueing again' array-90000.txt
-said "array: the next start" 'start 2, on' array-90000.txt
-said "array: from the saved step" "resumed from .*step-0*$stopped at step $stopped" array-90000.txt
-said "array: the other task has its own folder, and is done" 'done: 5 steps' array-5.txt
-if grep -q 'start 2' array-5.txt; then fail "array: and was started once" "$(cat array-5.txt)"; else pass "array: and was started once"; fi
-job=${array}_90000
-h1 scancel "$job"
-ends "array: scancel" CANCELLED 30
-steps_of_task=$((${stopped:-0} + 10))
-launch/mpirun.sh "${two[@]}" --ranks 2 train.num_steps=90000 run.dir=long >long.txt 2>&1 &
-child=$!
-after long/metrics.jsonl $steps_of_task
-kill -TERM $child
-wait $child
-child=''
-close "array: the losses of a run that was never stopped, bit for bit" loss 0 long/metrics.jsonl array-90000/metrics.jsonl $steps_of_task
 
 node_dies() {
   local pid
@@ -95,6 +77,28 @@ sleep 1
 "$cluster/slurm_up.sh" "$slurm" --node 2
 ends "a node's slurmd alone dies and comes back" COMPLETED 120
 same "daemon" daemon
+
+# The array, whose pause is over by now or soon.
+for _ in $(seq 600); do grep -qs 'resumed' array-90000.txt && break; sleep 0.5; done
+stopped=$(sed -n 's/.*resumed from .* at step \([0-9]*\).*/\1/p' array-90000.txt | head -n 1)
+steps_of_task=$((${stopped:-0} < 10 ? 10 : stopped + 10)) # warned before step 10, it pauses there now
+after array-90000/metrics.jsonl $steps_of_task
+said "array: warned" 'the time limit is near: saving' array-90000.txt
+said "array: it queues again by itself" 'stopped before the time limit: queueing again' array-90000.txt
+said "array: the next start" 'start 2, on' array-90000.txt
+said "array: from the saved step" "resumed from .*step-0*$stopped at step $stopped" array-90000.txt
+said "array: the other task has its own folder, and is done" 'done: 5 steps' array-5.txt
+if grep -q 'start 2' array-5.txt; then fail "array: and was started once" "$(cat array-5.txt)"; else pass "array: and was started once"; fi
+job=${array}_90000
+h1 scancel "$job"
+ends "array: scancel" CANCELLED 30
+launch/mpirun.sh "${two[@]}" --ranks 2 train.num_steps=90000 run.dir=long >long.txt 2>&1 &
+child=$!
+after long/metrics.jsonl $steps_of_task
+kill -TERM $child
+wait $child
+child=''
+close "array: the losses of a run that was never stopped, bit for bit" loss 0 long/metrics.jsonl array-90000/metrics.jsonl $steps_of_task
 
 ENVIRONMENT='ONEGATHER_REQUEUE_SECONDS=2'
 submit dead train.num_steps=$steps
