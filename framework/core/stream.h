@@ -6,7 +6,8 @@
 
 namespace og {
 
-// Which implementation of a kernel may be taken. `cpu` falls back to `ref` where it has none; `ref` never leaves ref.
+// Which implementation of a kernel may be taken. `cpu` falls back to `ref` where it has none; `ref` never leaves ref;
+// `cuda` is refused until something is built for it.
 enum class Backend : unsigned char { ref, cpu, cuda };
 
 // How products of matrices are computed: f32 as they are, or with inputs rounded to bf16 and sums in f32. none: not at

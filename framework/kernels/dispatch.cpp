@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "framework/core/error.h"
+
 namespace og {
 
 namespace {
@@ -33,5 +35,10 @@ Isa best_isa() {
 }
 
 const char* name_of(Isa isa) { return isa == Isa::avx512 ? "avx512" : isa == Isa::avx2 ? "avx2" : "base"; }
+
+void check_built(Backend backend) {
+  if (backend == Backend::cuda)
+    fail(Status::usage, "kernels: back end cuda: this program was built without CUDA; there are ref and cpu");
+}
 
 }  // namespace og

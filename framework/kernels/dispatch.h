@@ -20,11 +20,22 @@ const char* name_of(Isa isa);
   const Kernels& table();            \
   }
 
-// The float table for a stream: ref, or what kernels/cpu has for this processor.
+// Refuses Backend::cuda (status 2): no kernel is built for it, and none of another back end may run in its place.
+void check_built(Backend backend);
+
+// A family's table for a stream, as framework/kernels/<family>.cpp picks it: ref, or what kernels/cpu has for this
+// processor.
 template <class Kernels>
 const Kernels& choose(const Stream& stream, const Kernels& ref, const Kernels& (*avx2)(), const Kernels& (*avx512)()) {
+  check_built(stream.backend);
   const Isa isa = stream.backend == Backend::ref ? Isa::base : best_isa();
   return isa == Isa::avx512 ? avx512() : isa == Isa::avx2 ? avx2() : ref;
+}
+// Where there is only ref: all families in double.
+template <class Kernels>
+const Kernels& choose(const Stream& stream, const Kernels& ref) {
+  check_built(stream.backend);
+  return ref;
 }
 
 }  // namespace og

@@ -119,13 +119,4 @@ const AttentionKernels<T>& attention_ref() {
 template const AttentionKernels<float>& attention_ref<float>();
 template const AttentionKernels<double>& attention_ref<double>();
 
-template <>
-const AttentionKernels<float>& attention_kernels<float>(const Stream& stream) {
-  return choose(stream, attention_ref<float>(), avx2::attention_table, avx512::attention_table);
-}
-template <>
-const AttentionKernels<double>& attention_kernels<double>(const Stream&) {
-  return attention_ref<double>();
-}
-
 }  // namespace og

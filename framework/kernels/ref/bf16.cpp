@@ -17,8 +17,4 @@ const Bf16Kernels& bf16_ref() {
   return table;
 }
 
-const Bf16Kernels& bf16_kernels(const Stream& stream) {
-  return choose(stream, bf16_ref(), avx2::bf16_table, avx512::bf16_table);
-}
-
 }  // namespace og

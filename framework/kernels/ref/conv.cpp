@@ -85,13 +85,4 @@ const ConvKernels<T>& conv_ref() {
 template const ConvKernels<float>& conv_ref<float>();
 template const ConvKernels<double>& conv_ref<double>();
 
-template <>
-const ConvKernels<float>& conv_kernels<float>(const Stream& stream) {
-  return choose(stream, conv_ref<float>(), avx2::conv_table, avx512::conv_table);
-}
-template <>
-const ConvKernels<double>& conv_kernels<double>(const Stream&) {
-  return conv_ref<double>();
-}
-
 }  // namespace og

@@ -21,13 +21,4 @@ const LossKernels<T>& loss_ref() {
 template const LossKernels<float>& loss_ref<float>();
 template const LossKernels<double>& loss_ref<double>();
 
-template <>
-const LossKernels<float>& loss_kernels<float>(const Stream& stream) {
-  return choose(stream, loss_ref<float>(), avx2::loss_table, avx512::loss_table);
-}
-template <>
-const LossKernels<double>& loss_kernels<double>(const Stream&) {
-  return loss_ref<double>();
-}
-
 }  // namespace og

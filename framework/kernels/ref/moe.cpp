@@ -171,13 +171,4 @@ const MoeKernels<T>& moe_ref() {
 template const MoeKernels<float>& moe_ref<float>();
 template const MoeKernels<double>& moe_ref<double>();
 
-template <>
-const MoeKernels<float>& moe_kernels<float>(const Stream& stream) {
-  return choose(stream, moe_ref<float>(), avx2::moe_table, avx512::moe_table);
-}
-template <>
-const MoeKernels<double>& moe_kernels<double>(const Stream&) {
-  return moe_ref<double>();
-}
-
 }  // namespace og

@@ -47,13 +47,4 @@ const NormKernels<T>& norm_ref() {
 template const NormKernels<float>& norm_ref<float>();
 template const NormKernels<double>& norm_ref<double>();
 
-template <>
-const NormKernels<float>& norm_kernels<float>(const Stream& stream) {
-  return choose(stream, norm_ref<float>(), avx2::norm_table, avx512::norm_table);
-}
-template <>
-const NormKernels<double>& norm_kernels<double>(const Stream&) {
-  return norm_ref<double>();
-}
-
 }  // namespace og

@@ -36,13 +36,4 @@ const OptimKernels<T>& optim_ref() {
 template const OptimKernels<float>& optim_ref<float>();
 template const OptimKernels<double>& optim_ref<double>();
 
-template <>
-const OptimKernels<float>& optim_kernels<float>(const Stream& stream) {
-  return choose(stream, optim_ref<float>(), avx2::optim_table, avx512::optim_table);
-}
-template <>
-const OptimKernels<double>& optim_kernels<double>(const Stream&) {
-  return optim_ref<double>();
-}
-
 }  // namespace og

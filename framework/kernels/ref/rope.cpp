@@ -37,13 +37,4 @@ const RopeKernels<T>& rope_ref() {
 template const RopeKernels<float>& rope_ref<float>();
 template const RopeKernels<double>& rope_ref<double>();
 
-template <>
-const RopeKernels<float>& rope_kernels<float>(const Stream& stream) {
-  return choose(stream, rope_ref<float>(), avx2::rope_table, avx512::rope_table);
-}
-template <>
-const RopeKernels<double>& rope_kernels<double>(const Stream&) {
-  return rope_ref<double>();
-}
-
 }  // namespace og

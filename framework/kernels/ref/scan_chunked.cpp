@@ -84,15 +84,4 @@ const ScanKernels<T>& scan_chunked() {
 template const ScanKernels<float>& scan_chunked<float>();
 template const ScanKernels<double>& scan_chunked<double>();
 
-template <>
-const ScanKernels<float>& scan_kernels<float>(const Stream& stream, ScanForm form) {
-  if (form == ScanForm::recurrent) return scan_ref<float>();
-  const ScanKernels<float>& plain = form == ScanForm::chunked ? scan_chunked<float>() : scan_ref<float>();
-  return choose(stream, plain, avx2::scan_table, avx512::scan_table);
-}
-template <>
-const ScanKernels<double>& scan_kernels<double>(const Stream&, ScanForm form) {
-  return form == ScanForm::chunked ? scan_chunked<double>() : scan_ref<double>();
-}
-
 }  // namespace og
