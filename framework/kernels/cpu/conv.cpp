@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "framework/kernels/cpu/block_product.h"
+#include "framework/kernels/cpu/simd.h"
 
 namespace og::OG_ISA {
 

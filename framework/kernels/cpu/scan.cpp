@@ -1,40 +1,18 @@
 // The chunked passes for OG_ISA: products in register tiles of 4 rows by 4 vectors, rows padded to 16 floats.
-#include <bit>
 #include <cstring>
 
+#include "framework/kernels/cpu/simd.h"
 #include "framework/kernels/loops/scan_pass.h"
 
 namespace og::OG_ISA {
 
 namespace {
 
-#ifdef __AVX512F__
-constexpr int kLanes = 16;
-#else
-constexpr int kLanes = 8;
-#endif
-using Vector = float __attribute__((vector_size(kLanes * 4)));
-using Mask = int32_t __attribute__((vector_size(kLanes * 4)));
-
-Vector load(const float* p) {
-  Vector v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-void store(float* p, Vector v) { std::memcpy(p, &v, sizeof v); }
-
 template <int kRows, int kColumns>
 void tile(int64_t k, const float* a, int64_t row, int64_t column, const float* b, int64_t ldb, float* c, int64_t ldc,
           Sum sum) {
-  Vector acc[kRows][kColumns] = {};
-  for (int64_t p = 0; p < k; ++p) {
-    Vector x[kColumns];
-    for (int j = 0; j < kColumns; ++j) x[j] = load(b + p * ldb + j * kLanes);
-    for (int i = 0; i < kRows; ++i) {
-      const float f = a[i * row + p * column];
-      for (int j = 0; j < kColumns; ++j) acc[i][j] += f * x[j];
-    }
-  }
+  Vec acc[kRows][kColumns] = {};
+  add_products(acc, k, a, row, column, b, ldb);
   for (int i = 0; i < kRows; ++i)
     for (int j = 0; j < kColumns; ++j) {
       float* to = c + i * ldc + j * kLanes;
@@ -51,11 +29,11 @@ void column_of_tiles(int64_t m, int64_t k, const float* a, int64_t row, int64_t 
 }
 
 // The lanes from `first` on; all of them if first <= 0.
-Mask lanes_from(int64_t first) {
+IntVec lanes_from(int64_t first) {
 #ifdef __AVX512F__
-  const Mask lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  const IntVec lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 #else
-  const Mask lane = {0, 1, 2, 3, 4, 5, 6, 7};
+  const IntVec lane = {0, 1, 2, 3, 4, 5, 6, 7};
 #endif
   return lane >= static_cast<int32_t>(first);
 }
@@ -88,24 +66,9 @@ struct VectorMath {
       }
   }
 
-  // exp(x) for x <= 0, 2 ulp: x = n log 2 + r, a polynomial in r; below -87 it is 0.
   static void exp(float* x, int64_t n) {
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) {
-      const float v = x[i] < -87.0F ? -87.0F : x[i];
-      const float shifted = v * 1.44269504F + 12582912.0F;  // 1.5 * 2^23: the sum rounds to an integer
-      const float whole = shifted - 12582912.0F;
-      const float r = (v - whole * 0.693359375F) + whole * 2.12194440e-4F;
-      float p = 1.9875691500e-4F;
-      p = p * r + 1.3981999507e-3F;
-      p = p * r + 8.3334519073e-3F;
-      p = p * r + 4.1665795894e-2F;
-      p = p * r + 1.6666665459e-1F;
-      p = p * r + 5.0000001201e-1F;
-      p = p * r * r + r + 1.0F;
-      const float scale = std::bit_cast<float>((std::bit_cast<int32_t>(shifted) << 23) + 0x3f800000);
-      x[i] = x[i] < -87.0F ? 0.0F : p * scale;
-    }
+    for (int64_t i = 0; i < n; ++i) x[i] = exponential_of_gate(x[i]);
   }
 
   // Tokens i in the lanes: for each channel the readers of all i walk to the left together; a lane joins at its own
@@ -114,12 +77,12 @@ struct VectorMath {
                            int64_t rows) {
     for (int64_t i0 = 0; i0 < rows; i0 += kLanes) {
       const int64_t end = std::min(rows, i0 + kLanes);
-      Vector acc[16] = {};
+      Vec acc[16] = {};
       float turned[16 * 16];
       for (int64_t c0 = 0; c0 < width; c0 += 16) {
         transpose(turned, 16, x + i0 * width + c0, width, end - i0, 16, 16);
         for (int64_t c = 0; c < 16; ++c) {
-          Vector reader = load(turned + c * 16);
+          Vec reader = load(turned + c * 16);
           const float* yc = y + c0 + c;
           const float* ac = decay + c0 + c;
           for (int64_t j = end - 1; j >= i0; --j) {
@@ -141,7 +104,7 @@ struct VectorMath {
                          int64_t rows) {
     for (int64_t c = 0; c < width; c += kLanes)
       for (int64_t i = 0; i < rows; ++i) {
-        Vector sum = {};
+        Vec sum = {};
         for (int64_t j = 0; j <= i; ++j)
           sum = sum * load(decay + j * width + c) + X[i * ldx + j] * load(y + j * width + c);
         store(out + i * width + c, load(out + i * width + c) + sum);
@@ -152,7 +115,7 @@ struct VectorMath {
                             int64_t rows) {
     for (int64_t c = 0; c < width; c += kLanes)
       for (int64_t j = 0; j < rows; ++j) {
-        Vector sum = X[(rows - 1) * ldx + j] * load(y + (rows - 1) * width + c);
+        Vec sum = X[(rows - 1) * ldx + j] * load(y + (rows - 1) * width + c);
         for (int64_t i = rows - 2; i >= j; --i)
           sum = sum * load(decay + (i + 1) * width + c) + X[i * ldx + j] * load(y + i * width + c);
         store(out + j * width + c, load(out + j * width + c) + sum);
