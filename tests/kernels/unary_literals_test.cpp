@@ -1,5 +1,8 @@
 // Every unary function and its derivative against numbers from outside the project (tests/literals.h), at ordinary and
 // extreme arguments. With ONEGATHER_ISA = avx2 or base as other processors choose.
+#include <algorithm>
+
+#include "framework/kernels/moe.h"
 #include "framework/kernels/pointwise.h"
 #include "tests/literals.h"
 #include "tests/tensors.h"
@@ -206,6 +209,31 @@ TEST(Literals, UnaryFunctionsAndTheirDerivatives) {
         expect_near(dx[i], -2 * p.df, 16 * kU<T> * (std::abs(p.df) + std::abs(p.x * p.ddf)) + of_silu,
                     "derivative: " + what);
       }
+    }
+  });
+}
+
+// The scores of experts by sigmoid are held to the same numbers, one expert a point.
+TEST(Literals, SigmoidScoresOfExperts) {
+  const auto row =
+      std::find_if(kUnary.begin(), kUnary.end(), [](const UnaryRow& r) { return r.function == Unary::sigmoid; });
+  on_every_kernel([&](auto zero, const Stream& stream, const std::string& name) {
+    using T = decltype(zero);
+    std::vector<double> arguments;
+    for (const Point& p : row->points) arguments.push_back(p.x);
+    const std::vector<T> logits = times<T>(arguments, kCopies), ds(logits.size(), T{-2});
+    std::vector<T> scores(logits.size()), dlogits(logits.size()), lse(1);
+    const auto n = static_cast<int64_t>(logits.size());
+    const auto& kernels = moe_kernels<T>(stream);
+    kernels.score_forward(stream, {scores.data(), {1, n}}, {lse.data(), {1}}, {logits.data(), {1, n}},
+                          Scoring::sigmoid);
+    kernels.score_backward(stream, {dlogits.data(), {1, n}}, Put::write, {ds.data(), {1, n}}, {},
+                           {scores.data(), {1, n}}, {logits.data(), {1, n}}, {lse.data(), {1}}, Scoring::sigmoid);
+    for (size_t i = 0; i < logits.size(); ++i) {
+      const Point& p = row->points[i % row->points.size()];
+      const std::string what = fmt::format("{} score of {}", name, p.x);
+      expect_near(scores[i], p.f, 8 * kU<T> * (std::abs(p.f) + std::abs(p.x * p.df)), what);
+      expect_near(dlogits[i], -2 * p.df, 16 * kU<T> * (std::abs(p.df) + std::abs(p.x * p.ddf)), "derivative: " + what);
     }
   });
 }

@@ -59,7 +59,10 @@ void score_backward(const Stream& stream, View<float, 2> dlogits, Put put, View<
         for (int64_t e = 0; e < num_experts; ++e) dl[e] += s[e] * (ds[e] - dot);
       } else if (ds != nullptr) {
 #pragma omp simd
-        for (int64_t e = 0; e < num_experts; ++e) dl[e] += ds[e] * s[e] * (1.0F - s[e]);
+        for (int64_t e = 0; e < num_experts; ++e) {
+          const float u = VectorMath::exp(-std::abs(l[e]));  // s (1 - s) loses its digits where s is near 1
+          dl[e] += ds[e] * u / ((1.0F + u) * (1.0F + u));
+        }
       }
       if (!dlse) continue;
       const float d = dlse(n), shift = lse(n);

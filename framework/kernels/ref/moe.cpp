@@ -35,9 +35,14 @@ void score_backward(const Stream&, View<T, 2> dlogits, Put put, View<const T, 2>
     if (dscores && scoring == Scoring::softmax)
       for (int64_t e = 0; e < num_experts; ++e) dot += scores(n, e) * dscores(n, e);
     for (int64_t e = 0; e < num_experts; ++e) {
-      const T s = scores(n, e);
       T d = 0;
-      if (dscores) d += scoring == Scoring::softmax ? s * (dscores(n, e) - dot) : dscores(n, e) * s * (1 - s);
+      if (dscores && scoring == Scoring::softmax) {
+        d += scores(n, e) * (dscores(n, e) - dot);
+      } else if (dscores) {
+        // Not s (1 - s), which loses its digits where s is near 1.
+        const T u = std::exp(-std::abs(logits(n, e)));
+        d += dscores(n, e) * u / ((1 + u) * (1 + u));
+      }
       if (dlse) d += dlse(n) * std::exp(logits(n, e) - lse(n));
       store(dlogits(n, e), put, d);
     }
