@@ -18,10 +18,8 @@ struct WeightedSum final : Function {
     visit_real(dx.dtype(), [&, dx = dx, put = put](auto zero) {
       using T = decltype(zero);
       auto out = dx.template flat<T>();
-      for (int64_t i = 0; i < out.size(); ++i) {
-        const auto g = static_cast<T>(dy * random_normal(key, static_cast<uint64_t>(i)));
-        out(i) = put == Put::add ? out(i) + g : g;
-      }
+      for (int64_t i = 0; i < out.size(); ++i)
+        store(out(i), put, static_cast<T>(dy * random_normal(key, static_cast<uint64_t>(i))));
     });
   }
 };

@@ -50,11 +50,6 @@ void open_file(const std::string& path) {
   state().file = State::make("file", std::move(sink), "%Y-%m-%d %H:%M:%S.%e %l %v");
 }
 
-void close_file() {
-  std::lock_guard lock(state().mutex);
-  state().file.reset();
-}
-
 void write(Level level, const std::string& line) {
   std::lock_guard lock(state().mutex);
   if (state().rank != 0 && level != Level::error) return;

@@ -15,7 +15,6 @@ enum class Level { info, warning, error };
 void write(Level level, const std::string& line);
 void set_rank(int rank, int num_ranks);   // ranks other than 0 drop info and warning lines
 void open_file(const std::string& path);  // also append to this file, flushed line by line
-void close_file();
 
 template <class... A>
 void info(fmt::format_string<A...> f, A&&... a) {

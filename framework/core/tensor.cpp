@@ -5,27 +5,8 @@
 
 namespace og {
 
-namespace {
-template <class F>
-decltype(auto) visit_any(DType t, F&& f) {
-  switch (t) {
-    case DType::f32:
-      return f(float{});
-    case DType::f64:
-      return f(double{});
-    case DType::i32:
-      return f(int32_t{});
-    case DType::i64:
-      return f(int64_t{});
-  }
-  OG_CHECK(false, "unknown element type");
-}
-}  // namespace
-
 Tensor Tensor::empty(Pool& pool, const Shape& shape, DType dtype) {
-  Tensor t;
-  t.shape_ = shape;
-  t.dtype_ = dtype;
+  Tensor t = shape_only(shape, dtype);
   t.block_ = pool.allocate(t.bytes());
   return t;
 }
@@ -37,9 +18,7 @@ Tensor Tensor::zeros(Pool& pool, const Shape& shape, DType dtype) {
 }
 
 Tensor Tensor::reserved_zeros(Pool& pool, const Shape& shape, DType dtype) {
-  Tensor t;
-  t.shape_ = shape;
-  t.dtype_ = dtype;
+  Tensor t = shape_only(shape, dtype);
   t.block_ = pool.reserve_zeros(t.bytes());
   return t;
 }

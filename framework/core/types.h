@@ -77,4 +77,11 @@ decltype(auto) visit_real(DType t, F&& f) {
   return t == DType::f32 ? f(float{}) : f(double{});
 }
 
+// visit_any: the same for every element type.
+template <class F>
+decltype(auto) visit_any(DType t, F&& f) {
+  if (t == DType::i32) return f(int32_t{});
+  return t == DType::i64 ? f(int64_t{}) : visit_real(t, f);
+}
+
 }  // namespace og

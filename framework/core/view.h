@@ -14,23 +14,23 @@ struct View {
   T* data = nullptr;
   std::array<int64_t, N> shape{};
 
-  View() = default;
-  View(T* d, std::array<int64_t, N> s) : data(d), shape(s) {}
+  constexpr View() = default;
+  constexpr View(T* d, std::array<int64_t, N> s) : data(d), shape(s) {}
   // View<float, N> converts to View<const float, N>.
   template <class U>
-  requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>) View(const View<U, N>& other)
+  requires(std::is_same_v<const U, T> && !std::is_same_v<U, T>) constexpr View(const View<U, N>& other)
       : data(other.data), shape(other.shape) {}
 
-  int64_t size() const {
+  constexpr int64_t size() const {
     int64_t n = 1;
     for (int64_t e : shape) n *= e;
     return n;
   }
-  explicit operator bool() const { return data != nullptr; }  // an absent optional argument is a null view
+  constexpr explicit operator bool() const { return data != nullptr; }  // an absent optional argument is a null view
 
   // v(i, j, ...): with N indices the element, with fewer the address of that sub-block's first element as a reference.
   template <class... I>
-  T& operator()(I... index) const {
+  constexpr T& operator()(I... index) const {
     static_assert(sizeof...(I) <= N);
     int64_t offset = 0;
     int dim = 0;
@@ -42,5 +42,10 @@ struct View {
 
 // How a backward kernel stores an output: overwrite it, or add to what is there.
 enum class Put : uint8_t { write, add };
+
+template <class T>
+constexpr void store(T& target, Put put, T value) {
+  target = put == Put::add ? target + value : value;
+}
 
 }  // namespace og

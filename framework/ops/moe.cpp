@@ -74,11 +74,7 @@ struct ZLoss final : Function {
     visit_real(lse.dtype(), [&, dx = dx, put = put](auto zero) {
       using T = decltype(zero);
       const T factor = static_cast<T>(2 * c) * dy.data<const T>()[0];
-      for (int64_t n = 0; n < lse.count(); ++n) {
-        const T d = factor * lse.data<const T>()[n];
-        T& target = dx.template data<T>()[n];
-        target = put == Put::add ? target + d : d;
-      }
+      for (int64_t n = 0; n < lse.count(); ++n) store(dx.template data<T>()[n], put, factor * lse.data<const T>()[n]);
     });
   }
 };

@@ -70,7 +70,7 @@ struct InverseRoot final : Function {
       const auto out = dx.template flat<T>();
       for (int64_t i = 0; i < out.size(); ++i) {
         const T value = T(-0.5) * g(i) * r(i) * r(i) * r(i);
-        out(i) = put == Put::add ? out(i) + value : value;
+        store(out(i), put, value);
       }
     });
   }

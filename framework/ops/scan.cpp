@@ -111,9 +111,9 @@ struct NormaliseByLast final : Function {
         T last = 0;
         for (int64_t j = 0; j < width; ++j) {
           last -= d[j] * x[j] * inverse * inverse;
-          out[j] = put == Put::add ? out[j] + d[j] * inverse : d[j] * inverse;
+          store(out[j], put, d[j] * inverse);
         }
-        out[width] = put == Put::add ? out[width] + last : last;
+        store(out[width], put, last);
       }
     });
   }

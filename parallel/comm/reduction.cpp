@@ -23,25 +23,14 @@ void reduce(T* to, const T* from, int64_t n, Reduce op) {
   }
 }
 
-template <class T>
-void reduce_block(const Tensor& to, int64_t to_begin, const Tensor& from, int64_t from_begin, int64_t n, Reduce op) {
-  reduce(to.data<T>() + to_begin, from.data<const T>() + from_begin, n, op);
-}
-
 }  // namespace
 
 void reduce_into(const Tensor& to, int64_t to_begin, const Tensor& from, int64_t from_begin, int64_t n, Reduce op) {
   OG_CHECK(to.dtype() == from.dtype(), "reduction of {} into {}", name_of(from.dtype()), name_of(to.dtype()));
-  switch (to.dtype()) {
-    case DType::f32:
-      return reduce_block<float>(to, to_begin, from, from_begin, n, op);
-    case DType::f64:
-      return reduce_block<double>(to, to_begin, from, from_begin, n, op);
-    case DType::i32:
-      return reduce_block<int32_t>(to, to_begin, from, from_begin, n, op);
-    case DType::i64:
-      return reduce_block<int64_t>(to, to_begin, from, from_begin, n, op);
-  }
+  visit_any(to.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    reduce(to.data<T>() + to_begin, from.data<const T>() + from_begin, n, op);
+  });
 }
 
 void copy_bytes(const Tensor& to, int64_t to_begin, const Tensor& from, int64_t from_begin, int64_t bytes) {

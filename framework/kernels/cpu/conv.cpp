@@ -204,11 +204,10 @@ struct BackwardStrip {
   }
 
   void put_parameters() const {
-    const auto put = [](float& to, Put how, float value) { to = how == Put::add ? to + value : value; };
     for (int64_t c = 0; c < strip.count; ++c) {
-      if (out.dbias) put(out.dbias(strip.first + c), out.put_dbias, dbias[c]);
+      if (out.dbias) og::store(out.dbias(strip.first + c), out.put_dbias, dbias[c]);
       for (int64_t i = 0; out.dweight && i < strip.taps; ++i)
-        put(out.dweight(strip.first + c, i), out.put_dweight, dweight[i][c]);
+        og::store(out.dweight(strip.first + c, i), out.put_dweight, dweight[i][c]);
     }
   }
 };

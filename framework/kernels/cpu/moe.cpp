@@ -141,7 +141,7 @@ void combine_backward(const Stream& stream, View<float, 2> dx, Put put_dx, View<
 #pragma omp simd reduction(+ : dot)
           for (int64_t d = 0; d < width; ++d) dot += from[d] * row[d];
         }
-        dweights(n, j) = put_dweights == Put::add ? dweights(n, j) + dot : dot;
+        store(dweights(n, j), put_dweights, dot);
       }
   });
 }

@@ -12,11 +12,6 @@
 
 namespace og {
 
-template <class T>
-inline void store(T& target, Put put, T value) {
-  target = put == Put::add ? target + value : value;
-}
-
 template <class T, class Math>
 struct Elements {
   static T sigmoid(T x) { return T{1} / (T{1} + Math::exp(-x)); }

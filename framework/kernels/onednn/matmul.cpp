@@ -144,8 +144,7 @@ void multiply(const Stream& stream, Transpose transpose, View<float, 2> c, Put p
     const float* in = padded(w.rows, &a(main), rest, k, rows);
     w.out.resize(std::max(w.out.size(), static_cast<size_t>(rows * n)));
     execute(stream, w, {transpose, rows, n, k, in, b.data, w.out.data()}, Put::write);
-    for (int64_t i = 0; i < rest * n; ++i)
-      tail[i] = put == Put::add ? tail[i] + w.out[static_cast<size_t>(i)] : w.out[static_cast<size_t>(i)];
+    for (int64_t i = 0; i < rest * n; ++i) store(tail[i], put, w.out[static_cast<size_t>(i)]);
     return;
   }
   // The contraction is over the rows that change.

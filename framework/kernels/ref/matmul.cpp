@@ -32,7 +32,7 @@ void matmul_ref(Transpose transpose, View<T, 2> c, Put put, View<const T, 2> a, 
       for (int64_t j = 0; j < n; ++j) {
         T sum = 0;
         for (int64_t p = 0; p < k; ++p) sum += a(i, p) * b(j, p);
-        c(i, j) = put == Put::add ? c(i, j) + sum : sum;
+        store(c(i, j), put, sum);
       }
     return;
   }

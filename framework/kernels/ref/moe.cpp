@@ -8,11 +8,6 @@ namespace og {
 namespace {
 
 template <class T>
-void store(T& target, Put put, T value) {
-  target = put == Put::add ? target + value : value;
-}
-
-template <class T>
 void score_forward(const Stream&, View<T, 2> scores, View<T, 1> lse, View<const T, 2> logits, Scoring scoring) {
   const int64_t num_experts = logits.shape[1];
   for (int64_t n = 0; n < logits.shape[0]; ++n) {

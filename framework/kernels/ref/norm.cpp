@@ -30,7 +30,7 @@ void rms_backward(const Stream&, View<T, 2> dx, Put put_dx, View<T, 2> dw, Put p
     for (int64_t d = 0; d < width; ++d) {
       if (dx) {
         const T value = rstd(r) * (dy(r, d) * w(r % groups, d) - x(r, d) * mean);
-        dx(r, d) = put_dx == Put::add ? dx(r, d) + value : value;
+        store(dx(r, d), put_dx, value);
       }
       if (dw) dw(r % groups, d) += dy(r, d) * x(r, d) * rstd(r);
     }

@@ -19,8 +19,8 @@ void rotate(const Stream&, View<T, 4> y, Put put, View<const T, 4> x, View<const
         for (int64_t h = 0; h < heads; ++h) {
           const T low = x(b, t, h, i), high = x(b, t, h, i + half);
           const T first = low * c - high * s, second = high * c + low * s;
-          y(b, t, h, i) = put == Put::add ? y(b, t, h, i) + first : first;
-          y(b, t, h, i + half) = put == Put::add ? y(b, t, h, i + half) + second : second;
+          store(y(b, t, h, i), put, first);
+          store(y(b, t, h, i + half), put, second);
         }
       }
     }

@@ -155,11 +155,6 @@ void finish(const Stream& stream, View<T, 4> o, View<T, 1> work, const ScanInput
   run<T>(stream, o, {}, work, in, entry, ScanCall::phases);
 }
 
-template <class T>
-void put(T& out, Put how, T value) {
-  out = how == Put::add ? out + value : value;
-}
-
 // Gradients of token t. D: gradient of S_t with its own read; S, S_prev: states after and before.
 template <class T>
 void gradients_of_token(const Row<T>& row, int64_t t, const ScanGradients<T>& grad, const T* D, const T* S,
@@ -179,7 +174,7 @@ void gradients_of_token(const Row<T>& row, int64_t t, const ScanGradients<T>& gr
     }
   }
   if (grad.v)
-    for (int64_t j = 0; j < V; ++j) put(grad.v(b, t, h, j), grad.put.v, de[j]);
+    for (int64_t j = 0; j < V; ++j) store(grad.v(b, t, h, j), grad.put.v, de[j]);
   T dbeta = 0, dg_sum = 0;
   for (int64_t c = 0; c < K; ++c) {
     const T a = row.begins(t) ? T{0} : row.decay(t, c);
@@ -193,12 +188,12 @@ void gradients_of_token(const Row<T>& row, int64_t t, const ScanGradients<T>& gr
     }
     dbeta += k[c] * write;
     dg_sum += dg;
-    if (grad.q) put(grad.q(b, t, h, c), grad.put.q, in.scale * dq);
-    if (grad.k) put(grad.k(b, t, h, c), grad.put.k, dk + beta * write);
-    if (grad.g && grad.g.shape[3] != 1) put(grad.g(b, t, h, c), grad.put.g, dg);
+    if (grad.q) store(grad.q(b, t, h, c), grad.put.q, in.scale * dq);
+    if (grad.k) store(grad.k(b, t, h, c), grad.put.k, dk + beta * write);
+    if (grad.g && grad.g.shape[3] != 1) store(grad.g(b, t, h, c), grad.put.g, dg);
   }
-  if (grad.g && grad.g.shape[3] == 1) put(grad.g(b, t, h, int64_t{0}), grad.put.g, dg_sum);
-  if (grad.beta) put(grad.beta(b, t, h), grad.put.beta, dbeta);
+  if (grad.g && grad.g.shape[3] == 1) store(grad.g(b, t, h, int64_t{0}), grad.put.g, dg_sum);
+  if (grad.beta) store(grad.beta(b, t, h), grad.put.beta, dbeta);
 }
 
 template <class T>
