@@ -9,6 +9,13 @@ Slot::Target Slot::open(Context& cx) {
   return {gradient_, Put::write};
 }
 
+bool Slot::take(const Tensor& gradient) {
+  if (written_ || leaf_) return false;
+  gradient_ = gradient.reshape(shape_);
+  written_ = true;
+  return true;
+}
+
 Tensor Slot::gradient_or_zero(Context& cx) {
   if (!written_) open(cx).tensor.fill(0);
   return gradient_;

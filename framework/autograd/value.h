@@ -22,6 +22,9 @@ class Slot {
   };
   // Opens the slot for one contribution of exactly the value's shape.
   Target open(Context& cx);
+  // Takes over a gradient that its own slot gives up now, as memory instead of a copy. False, and nothing done: there
+  // is a gradient already, or this is a leaf, which keeps its memory.
+  bool take(const Tensor& gradient);
   // The sum so far. Only the walker and optimizers look at it.
   const Tensor& gradient() const { return gradient_; }
   bool has_gradient() const { return written_; }

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "framework/kernels/matmul.h"
 #include "framework/ops/pointwise.h"
+#include "framework/ops/ranges.h"
 #include "framework/ops/shape.h"
 
 namespace og {
@@ -30,31 +30,13 @@ struct SoftmaxLast final : Function {
           for (int64_t d = 0; d < p.shape[1]; ++d) dot += p(r, d) * g(r, d);
           for (int64_t d = 0; d < p.shape[1]; ++d) {
             const T value = p(r, d) * (g(r, d) - dot);
-            out(r, d) = put == Put::add ? out(r, d) + value : value;
+            store(out(r, d), put, value);
           }
         }
       });
     });
   }
 };
-
-// Rows of one head between [B, T, H, D] and a contiguous [B T, D].
-template <class T>
-void take_head(const Tensor& x, int64_t head, const Tensor& rows) {
-  const int64_t heads = x.size(2), width = x.size(3), count = x.size(0) * x.size(1);
-  for (int64_t r = 0; r < count; ++r)
-    std::copy_n(x.data<const T>() + (r * heads + head) * width, width, rows.data<T>() + r * width);
-}
-
-template <class T>
-void give_head(const Tensor& rows, int64_t head, const Tensor& x, Put put) {
-  const int64_t heads = x.size(2), width = x.size(3), count = x.size(0) * x.size(1);
-  for (int64_t r = 0; r < count; ++r) {
-    T* to = x.data<T>() + (r * heads + head) * width;
-    const T* from = rows.data<const T>() + r * width;
-    for (int64_t d = 0; d < width; ++d) to[d] = put == Put::add ? to[d] + from[d] : from[d];
-  }
-}
 
 struct HeadLinear final : Function {
   Tensor x, w;
@@ -69,17 +51,16 @@ struct HeadLinear final : Function {
     const int64_t rows = x.size(0) * x.size(1), in = w.size(2), out = w.size(1);
     visit_real(x.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const Tensor xs = cx.empty({rows, in}, x.dtype()), gs = cx.empty({rows, out}, x.dtype()),
-                   ds = cx.empty({rows, in}, x.dtype());
+      const Tensor ds = cx.empty({rows, in}, x.dtype());
       for (int64_t h = 0; h < w.size(0); ++h) {
         const Tensor wh = w.slice(h, h + 1).reshape({out, in});
-        take_head<T>(dy, h, gs);
+        const Tensor gs = copy_range(cx, 2, dy, h, h + 1).reshape({rows, out});
         if (dx.tensor.defined()) {
           matmul<T>(cx.stream, Transpose::nn, ds.rows<T>(), Put::write, gs.rows<const T>(), wh.rows<const T>());
-          give_head<T>(ds, h, dx.tensor, dx.put);
+          move_range(cx.stream, 2, dx.tensor, h, dx.put, ds.reshape({x.size(0), x.size(1), 1, in}), 0, 1);
         }
         if (dw.tensor.defined()) {
-          take_head<T>(x, h, xs);
+          const Tensor xs = copy_range(cx, 2, x, h, h + 1).reshape({rows, in});
           matmul<T>(cx.stream, Transpose::tn, dw.tensor.slice(h, h + 1).reshape({out, in}).template rows<T>(), dw.put,
                     gs.rows<const T>(), xs.rows<const T>());
         }
@@ -133,12 +114,12 @@ Value head_linear(Tape& tape, const Value& x_BTHI, const Value& w_HOI) {
                         place_elementwise("head_linear", {x_BTHI.place(), w_HOI.place()}), {x_BTHI, w_HOI});
   visit_real(x_BTHI.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const Tensor xs = cx.empty({rows, in}, x_BTHI.dtype()), ys = cx.empty({rows, out}, x_BTHI.dtype());
+    const Tensor ys = cx.empty({rows, out}, x_BTHI.dtype());
     for (int64_t h = 0; h < w_HOI.size(0); ++h) {
-      take_head<T>(x_BTHI.tensor(), h, xs);
+      const Tensor xs = copy_range(cx, 2, x_BTHI.tensor(), h, h + 1).reshape({rows, in});
       matmul<T>(cx.stream, Transpose::nt, ys.rows<T>(), Put::write, xs.rows<const T>(),
                 w_HOI.tensor().slice(h, h + 1).reshape({out, in}).template rows<const T>());
-      give_head<T>(ys, h, y.tensor(), Put::write);
+      move_range(cx.stream, 2, y.tensor(), h, Put::write, ys.reshape({x_BTHI.size(0), x_BTHI.size(1), 1, out}), 0, 1);
     }
   });
   auto function = std::make_unique<HeadLinear>();

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "framework/ops/ranges.h"
 #include "framework/ops/shape.h"
 
 namespace og {
@@ -35,14 +36,7 @@ struct Add final : Function {
     for (size_t i : {size_t{0}, size_t{1}}) {
       if (!input(i)) continue;
       auto [dx, put] = input(i)->open(cx);
-      if (put == Put::write) {
-        dx.copy_from(dy);
-        continue;
-      }
-      visit_real(dy.dtype(), [&, dx = dx](auto zero) {
-        using T = decltype(zero);
-        kernels<T>(cx).scale(cx.stream, dx.template flat<T>(), Put::add, dy.flat<const T>(), T{1});
-      });
+      move_into(cx.stream, dx, put, dy);
     }
   }
 };

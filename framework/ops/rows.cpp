@@ -1,20 +1,13 @@
 #include "framework/ops/rows.h"
 
-#include <cstring>
+#include "framework/ops/ranges.h"
 
 namespace og {
 
 namespace {
 
-// f(element offset in a [B, part, ..], element offset in the whole [B, whole, ..], elements) for each of B rows.
-template <class F>
-void for_each_row(const Shape& part, int64_t whole, int64_t begin, F&& f) {
-  const int64_t inner = part.count_from(2);
-  for (int64_t b = 0; b < part[0]; ++b) f(b * part[1] * inner, (b * whole + begin) * inner, part[1] * inner);
-}
-
 struct ConcatRows final : Function {
-  Shape shapes[2];
+  int64_t first_length = 0;  // rows of the first input
 
   const char* name() const override { return "concat_rows"; }
 
@@ -23,14 +16,7 @@ struct ConcatRows final : Function {
     for (size_t i = 0; i < 2; ++i) {
       if (!input(i)) continue;
       const auto [dx, put] = input(i)->open(cx);
-      visit_real(dy.dtype(), [&, dx = dx, put = put](auto zero) {
-        using T = decltype(zero);
-        for_each_row(shapes[i], dy.size(1), i == 0 ? 0 : shapes[0][1], [&](int64_t to, int64_t from, int64_t count) {
-          T* out = dx.template data<T>() + to;
-          const T* in = dy.data<const T>() + from;
-          for (int64_t k = 0; k < count; ++k) out[k] = put == Put::add ? out[k] + in[k] : in[k];
-        });
-      });
+      move_range(cx.stream, 1, dx, 0, put, dy, i == 0 ? 0 : first_length, dx.size(1));
     }
   }
 };
@@ -44,11 +30,7 @@ struct OwnSlice final : Function {
     const Tensor dy = gradient(cx);
     const auto [dx, put] = input(0)->open(cx);
     if (put == Put::write) dx.fill(0);
-    const Tensor target = dx.slice(begin, begin + dy.size(0));
-    visit_real(dy.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      for (int64_t i = 0; i < dy.count(); ++i) target.data<T>()[i] += dy.data<const T>()[i];
-    });
+    move_range(cx.stream, 0, dx, begin, Put::add, dy, 0, dy.size(0));
   }
 };
 
@@ -61,17 +43,10 @@ Value concat_rows(Tape& tape, const Value& a, const Value& b) {
   Shape shape = b.shape();
   shape.set(1, a.size(1) + b.size(1));
   Value y = tape.output(shape, b.dtype(), place_elementwise("concat_rows", {a.place(), b.place()}), {a, b});
+  move_range(tape.stream(), 1, y.tensor(), 0, Put::write, a.tensor(), 0, a.size(1));
+  move_range(tape.stream(), 1, y.tensor(), a.size(1), Put::write, b.tensor(), 0, b.size(1));
   auto function = std::make_unique<ConcatRows>();
-  const Value* parts[] = {&a, &b};
-  for (size_t i = 0; i < 2; ++i) {
-    function->shapes[i] = parts[i]->shape();
-    const int64_t unit = size_of(y.dtype());
-    for_each_row(parts[i]->shape(), shape[1], i == 0 ? 0 : a.size(1), [&](int64_t from, int64_t to, int64_t count) {
-      if (count > 0)
-        std::memcpy(y.tensor().raw() + to * unit, parts[i]->tensor().raw() + from * unit,
-                    static_cast<size_t>(count * unit));
-    });
-  }
+  function->first_length = a.size(1);
   tape.record(std::move(function), {a, b}, {y});
   return y;
 }

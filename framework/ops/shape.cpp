@@ -3,29 +3,11 @@
 #include <algorithm>
 #include <numeric>
 
+#include "framework/ops/ranges.h"
+
 namespace og {
 
 namespace {
-
-// Copies, or adds, columns: dst[r, to + i] (+)= src[r, from + i], i < count, for all rows.
-void move_columns(Context& cx, const Tensor& dst, int64_t to, Put put, const Tensor& src, int64_t from, int64_t count) {
-  visit_real(dst.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const auto d = dst.rows<T>();
-    const auto s = src.rows<const T>();
-    cx.stream.parallel_for(d.shape[0], (1 << 14) / (count + 1) + 1, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        T* dr = &d(r) + to;
-        const T* sr = &s(r) + from;
-        if (put == Put::write) {
-          std::copy_n(sr, count, dr);
-        } else {
-          for (int64_t i = 0; i < count; ++i) dr[i] += sr[i];
-        }
-      }
-    });
-  });
-}
 
 Shape with_last(const Shape& shape, int64_t last) {
   Shape s = shape;
@@ -37,8 +19,9 @@ struct Reshape final : Function {
   const char* name() const override { return "reshape"; }
   void backward(Context& cx) override {
     const Tensor dy = gradient(cx);
+    if (input(0)->take(dy)) return;
     auto [dx, put] = input(0)->open(cx);
-    move_columns(cx, dx.reshape({1, dx.count()}), 0, put, dy.reshape({1, dy.count()}), 0, dy.count());
+    move_into(cx.stream, dx, put, dy);
   }
 };
 
@@ -49,7 +32,7 @@ struct Split final : Function {
     auto [dx, put] = input(0)->open(cx);
     int64_t from = 0;
     for (size_t i = 0; i < sizes.size(); ++i) {
-      move_columns(cx, dx, from, put, gradient(cx, i), 0, sizes[i]);
+      move_range(cx.stream, -1, dx, from, put, gradient(cx, i), 0, sizes[i]);
       from += sizes[i];
     }
   }
@@ -64,7 +47,7 @@ struct Concat final : Function {
     for (size_t i = 0; i < sizes.size(); ++i) {
       if (input(i)) {
         auto [dx, put] = input(i)->open(cx);
-        move_columns(cx, dx, 0, put, dy, from, sizes[i]);
+        move_range(cx.stream, -1, dx, 0, put, dy, from, sizes[i]);
       }
       from += sizes[i];
     }
@@ -87,7 +70,7 @@ struct Repeat final : Function {
           for (int64_t d = 0; d < width; ++d) {
             T sum = 0;
             for (int64_t i = 0; i < n; ++i) sum += from[(r * n + i) * width + d];
-            to[r * width + d] = put == Put::add ? to[r * width + d] + sum : sum;
+            store(to[r * width + d], put, sum);
           }
       });
     });
@@ -96,15 +79,9 @@ struct Repeat final : Function {
 
 Value repeat(Tape& tape, const Value& x, const Shape& shape, int64_t n, int64_t width) {
   Value y = tape.output(shape, x.dtype(), x.place(), {x});
-  visit_real(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T* from = x.tensor().data<const T>();
-    T* to = y.tensor().template data<T>();
-    tape.stream().parallel_for(x.shape().count() / std::max<int64_t>(1, width), 64, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r)
-        for (int64_t i = 0; i < n; ++i) std::copy_n(from + r * width, width, to + (r * n + i) * width);
-    });
-  });
+  const int64_t rows = x.shape().count() / std::max<int64_t>(1, width);
+  const Tensor from = x.tensor().reshape({rows, 1, width}), to = y.tensor().reshape({rows, n, width});
+  for (int64_t i = 0; i < n; ++i) move_range(tape.stream(), 1, to, i, Put::write, from, 0, 1);
   auto function = std::make_unique<Repeat>();
   function->n = n;
   function->width = width;
@@ -118,10 +95,8 @@ struct SliceHeads final : Function {
   void backward(Context& cx) override {
     const Tensor dy = gradient(cx);
     auto [dx, put] = input(0)->open(cx);
-    const int64_t rows = dx.size(0) * dx.size(1), width = dx.size(3);
-    const Tensor flat = dx.reshape({rows, dx.size(2) * width});
-    if (put == Put::write) flat.fill(0);
-    move_columns(cx, flat, first * width, Put::add, dy.reshape({rows, count * width}), 0, count * width);
+    if (put == Put::write) dx.fill(0);
+    move_range(cx.stream, 2, dx, first, Put::add, dy, 0, count);
   }
 };
 
@@ -130,7 +105,7 @@ struct AppendOnes final : Function {
   void backward(Context& cx) override {
     const Tensor dy = gradient(cx);
     auto [dx, put] = input(0)->open(cx);
-    move_columns(cx, dx, 0, put, dy, 0, dx.size(-1));
+    move_range(cx.stream, -1, dx, 0, put, dy, 0, dx.size(-1));
   }
 };
 
@@ -150,7 +125,7 @@ std::vector<Value> split_last(Tape& tape, const Value& x, const std::vector<int6
   int64_t from = 0;
   for (int64_t size : sizes) {
     parts.push_back(tape.output(with_last(x.shape(), size), x.dtype(), x.place(), {x}));
-    move_columns(tape.context(), parts.back().tensor(), 0, Put::write, x.tensor(), from, size);
+    move_range(tape.stream(), -1, parts.back().tensor(), 0, Put::write, x.tensor(), from, size);
     from += size;
   }
   auto function = std::make_unique<Split>();
@@ -173,7 +148,7 @@ Value concat_last(Tape& tape, const std::vector<Value>& parts) {
   Value y = tape.output(with_last(parts[0].shape(), width), parts[0].dtype(), parts[0].place(), parts);
   int64_t to = 0;
   for (const Value& p : parts) {
-    move_columns(tape.context(), y.tensor(), to, Put::write, p.tensor(), 0, p.size(-1));
+    move_range(tape.stream(), -1, y.tensor(), to, Put::write, p.tensor(), 0, p.size(-1));
     to += p.size(-1);
   }
   const Value outputs[] = {y};
@@ -190,9 +165,7 @@ Value slice_heads(Tape& tape, const Value& x, int64_t first, int64_t count) {
   OG_CHECK(x.rank() == 4 && first >= 0 && first + count <= x.size(2), "slice_heads: [{}, {}) of {}", first,
            first + count, x.shape().str());
   Value y = tape.output({x.size(0), x.size(1), count, x.size(3)}, x.dtype(), x.place(), {x});
-  const int64_t rows = x.size(0) * x.size(1), width = x.size(3);
-  move_columns(tape.context(), y.tensor().reshape({rows, count * width}), 0, Put::write,
-               x.tensor().reshape({rows, x.size(2) * width}), first * width, count * width);
+  move_range(tape.stream(), 2, y.tensor(), 0, Put::write, x.tensor(), first, count);
   auto function = std::make_unique<SliceHeads>();
   function->first = first;
   function->count = count;
@@ -208,7 +181,7 @@ Value repeat_elements(Tape& tape, const Value& x, int64_t n) {
 Value append_ones(Tape& tape, const Value& x) {
   const int64_t width = x.size(-1);
   Value y = tape.output(with_last(x.shape(), width + 1), x.dtype(), x.place(), {x});
-  move_columns(tape.context(), y.tensor(), 0, Put::write, x.tensor(), 0, width);
+  move_range(tape.stream(), -1, y.tensor(), 0, Put::write, x.tensor(), 0, width);
   visit_real(x.dtype(), [&](auto zero) {
     const auto rows = y.tensor().template rows<decltype(zero)>();
     for (int64_t r = 0; r < rows.shape[0]; ++r) rows(r, width) = 1;

@@ -1,8 +1,11 @@
 #include "framework/program/mixer_run.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
+#include "framework/ops/ranges.h"
 #include "framework/ops/shape.h"
 
 namespace og {
@@ -31,10 +34,9 @@ struct Problem {
 };
 
 std::string shape_text(const Problem& p, const std::string& dims) {
-  std::string text;
-  for (char d : dims)
-    text += (text.empty() ? "" : ", ") + (d == 'G' ? fmt::format("a divisor of {}", p.H) : std::to_string(p.extent(d)));
-  return "[" + text + "]";
+  std::vector<std::string> extents;
+  for (char d : dims) extents.push_back(d == 'G' ? fmt::format("a divisor of {}", p.H) : std::to_string(p.extent(d)));
+  return fmt::format("[{}]", fmt::join(extents, ", "));
 }
 
 void check_shape(const Problem& p, const char* name, const Tensor& t, const Shape& expected) {
@@ -119,24 +121,14 @@ Tensor cut(Pool& pool, const Tensor& x, int64_t begin, int64_t end) {
   Shape shape = x.shape();
   shape.set(1, end - begin);
   const Tensor out = Tensor::empty(pool, shape, x.dtype());
-  const int64_t token = x.shape().count_from(2) * size_of(x.dtype());
-  for (int64_t b = 0; b < x.size(0); ++b)
-    std::copy_n(x.raw() + (b * x.size(1) + begin) * token, (end - begin) * token,
-                out.raw() + b * (end - begin) * token);
+  move_range({}, 1, out, 0, Put::write, x, begin, end - begin);
   return out;
 }
 void paste(const Tensor& x, int64_t begin, const Tensor& part) {
-  const int64_t token = x.shape().count_from(2) * size_of(x.dtype()), count = part.size(1);
-  for (int64_t b = 0; b < x.size(0); ++b)
-    std::copy_n(part.raw() + b * count * token, count * token, x.raw() + (b * x.size(1) + begin) * token);
+  move_range({}, 1, x, begin, Put::write, part, 0, part.size(1));
 }
 
-void add_to(const Tensor& sum, const Tensor& x) {
-  visit_real(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    for (int64_t i = 0; i < x.count(); ++i) sum.data<T>()[i] += x.data<const T>()[i];
-  });
-}
+void add_to(const Tensor& sum, const Tensor& x) { move_into({}, sum, Put::add, x); }
 
 // This rank's tokens of one piece of the sequence: the leaves and what came out.
 struct Piece {

@@ -1,7 +1,8 @@
 #include "framework/train/segments.h"
 
+#include "framework/ops/ranges.h"
+
 #include <algorithm>
-#include <cstring>
 
 namespace og {
 
@@ -131,15 +132,10 @@ States SegmentedRows::leaves(int64_t s) {
 
 // [B, S, ..] -> [B, count, ..].
 Tensor SegmentedRows::first_rows(const Tensor& x, int64_t count) const {
+  if (x.size(0) > 1) return copy_range(cx_, 1, x, 0, count);
   Shape shape = x.shape();
   shape.set(1, count);
-  const int64_t batch = x.size(0), rows = x.size(1), inner = x.shape().count_from(2);
-  if (batch == 1) return x.reshape({rows, inner}).slice(0, count).reshape(shape);
-  const Tensor out = cx_.empty(shape, x.dtype());
-  const int64_t row = inner * size_of(x.dtype());
-  for (int64_t b = 0; b < batch; ++b)
-    std::memcpy(out.raw() + b * count * row, x.raw() + b * rows * row, static_cast<size_t>(count * row));
-  return out;
+  return x.reshape({x.size(1), x.shape().count_from(2)}).slice(0, count).reshape(shape);
 }
 
 double forward_rows(Context& cx, Mesh& mesh, HybridLM& model, const Batch& batch, const RowsOptions& options,

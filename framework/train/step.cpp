@@ -6,6 +6,7 @@
 
 #include "framework/core/finite.h"
 #include "framework/core/profile.h"
+#include "framework/ops/ranges.h"
 #include "framework/train/pipeline.h"
 
 namespace og {
@@ -24,11 +25,9 @@ bool is_finite(const Tensor& t) { return first_not_finite(t.dtype(), {t.raw(), s
 // The first tokens of every row, as a batch of its own.
 Batch beginning_of(Pool& pool, const Batch& rows, int64_t length) {
   Batch cut;
-  const int64_t num_rows = rows.tokens_BT.size(0), whole = rows.tokens_BT.size(1);
   const auto copy = [&](const Tensor& from) {
-    const Tensor to = Tensor::empty(pool, {num_rows, length}, DType::i32);
-    for (int64_t b = 0; b < num_rows; ++b)
-      std::copy_n(from.data<const int32_t>() + b * whole, length, to.data<int32_t>() + b * length);
+    const Tensor to = Tensor::empty(pool, {from.size(0), length}, DType::i32);
+    move_range({}, 1, to, 0, Put::write, from, 0, length);
     return to;
   };
   cut.tokens_BT = copy(rows.tokens_BT);

@@ -8,6 +8,7 @@
 #include "framework/kernels/pointwise.h"
 #include "framework/ops/embed.h"
 #include "framework/ops/linear.h"
+#include "framework/ops/ranges.h"
 #include "parallel/mesh/collectives.h"
 
 namespace og {
@@ -162,15 +163,7 @@ Tensor vocabulary_logits(Tape& tape, Mesh& mesh, const Value& hidden_ND, const V
   const std::vector<int64_t> extents(static_cast<size_t>(mesh.tensor().size()), weight_VD.size(0));
   const Value whole =
       all_gather_to_invariant(tape, part, 1, extents, Axis::tensor, mesh.tensor(), Sites::tensor_forward);
-  Context& cx = tape.context();
-  const int64_t rows = whole.size(0);
-  const Tensor logits = cx.empty({rows, vocab_size}, whole.dtype());
-  visit_real(whole.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    for (int64_t r = 0; r < rows; ++r)
-      std::copy_n(&whole.tensor().rows<const T>()(r), vocab_size, &logits.rows<T>()(r));
-  });
-  return logits;
+  return copy_range(tape.context(), 1, whole.tensor(), 0, vocab_size);
 }
 
 }  // namespace og

@@ -2,7 +2,7 @@
 
 #include <numeric>
 
-#include "parallel/comm/reduction.h"
+#include "framework/ops/ranges.h"
 #include "parallel/mesh/rank_blocks.h"
 
 namespace og {
@@ -31,7 +31,7 @@ void contribute(Context& cx, Slot* slot, Fill&& fill) {
   if (put == Put::write) return fill(target);
   const Tensor temporary = cx.empty(target.shape(), target.dtype());
   fill(temporary);
-  reduce_into(target, 0, temporary, 0, target.count(), Reduce::sum);
+  move_into(cx.stream, target, Put::add, temporary);
 }
 
 void gather(Context& cx, const Tensor& whole, const Tensor& part, const RankBlocks& blocks, Comm& comm, Site site) {
@@ -39,14 +39,14 @@ void gather(Context& cx, const Tensor& whole, const Tensor& part, const RankBloc
   if (blocks.same_order()) return comm.all_gather(rows, blocks.as_rows(part), blocks.rows(), site).wait();
   const Tensor by_rank = cx.empty(rows.shape(), rows.dtype());
   comm.all_gather(by_rank, blocks.as_rows(part), blocks.rows(), site).wait();
-  blocks.ranks_to_whole(whole, by_rank);
+  blocks.ranks_to_whole(cx.stream, whole, by_rank);
 }
 
 void scatter(Context& cx, const Tensor& part, const Tensor& whole, const RankBlocks& blocks, Comm& comm, Site site) {
   Tensor rows = blocks.as_rows(whole);
   if (!blocks.same_order()) {
     rows = cx.empty(rows.shape(), rows.dtype());
-    blocks.whole_to_ranks(rows, whole);
+    blocks.whole_to_ranks(cx.stream, rows, whole);
   }
   comm.reduce_scatter(blocks.as_rows(part), rows, blocks.rows(), site).wait();
 }
@@ -100,7 +100,7 @@ struct CutBackward final : DimFunction {
   using DimFunction::DimFunction;
   const char* name() const override { return "all_gather_to_invariant"; }
   void backward(Context& cx) override {
-    contribute(cx, input(0), [&](const Tensor& dx) { blocks.cut(dx, gradient(cx), comm->rank()); });
+    contribute(cx, input(0), [&](const Tensor& dx) { blocks.cut(cx.stream, dx, gradient(cx), comm->rank()); });
   }
 };
 
@@ -222,7 +222,7 @@ Value slice_to_varying(Tape& tape, const Value& x, int dim, std::span<const int6
   RankBlocks blocks = blocks_of("slice_to_varying", x, dim, extents, false, comm, site);
   const Placement place = convert("slice_to_varying", x, axes, Place::invariant, Place::varying, site);
   const Value y = tape.output(blocks.part_shape(comm.rank()), x.dtype(), place, {x});
-  blocks.cut(y.tensor(), x.tensor(), comm.rank());
+  blocks.cut(tape.stream(), y.tensor(), x.tensor(), comm.rank());
   record<GatherBackward>(tape, x, y, std::move(blocks), comm, site);
   return y;
 }

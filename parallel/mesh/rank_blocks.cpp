@@ -1,6 +1,6 @@
 #include "parallel/mesh/rank_blocks.h"
 
-#include "parallel/comm/reduction.h"
+#include "framework/ops/ranges.h"
 
 namespace og {
 
@@ -23,34 +23,26 @@ Shape RankBlocks::with_dim(int64_t extent) const {
 
 Tensor RankBlocks::as_rows(const Tensor& t) const { return t.reshape({outer_ * t.size(dim_), inner_}); }
 
-// f(offset in whole, offset in the part, count), in elements.
-template <class F>
-void RankBlocks::for_each_run(size_t rank, F&& f) const {
-  const int64_t n = extents_[rank] * inner_;
-  for (int64_t o = 0; o < outer_; ++o) f((o * first_.back() + first_[rank]) * inner_, o * n, n);
+Tensor RankBlocks::piece(const Tensor& by_rank, size_t rank) const {
+  const int64_t begin = outer_ * first_[rank];
+  return by_rank.reshape({outer_ * first_.back(), inner_})
+      .slice(begin, begin + rows_[rank])
+      .reshape(part_shape(static_cast<int>(rank)));
 }
 
-void RankBlocks::whole_to_ranks(const Tensor& by_rank, const Tensor& whole) const {
-  const int64_t size = size_of(whole.dtype());
+void RankBlocks::whole_to_ranks(const Stream& stream, const Tensor& by_rank, const Tensor& whole) const {
   for (size_t r = 0; r < extents_.size(); ++r)
-    for_each_run(r, [&, begin = outer_ * first_[r] * inner_](int64_t in_whole, int64_t in_part, int64_t n) {
-      copy_bytes(by_rank, (begin + in_part) * size, whole, in_whole * size, n * size);
-    });
+    move_range(stream, dim_, piece(by_rank, r), 0, Put::write, whole, first_[r], extents_[r]);
 }
 
-void RankBlocks::ranks_to_whole(const Tensor& whole, const Tensor& by_rank) const {
-  const int64_t size = size_of(whole.dtype());
+void RankBlocks::ranks_to_whole(const Stream& stream, const Tensor& whole, const Tensor& by_rank) const {
   for (size_t r = 0; r < extents_.size(); ++r)
-    for_each_run(r, [&, begin = outer_ * first_[r] * inner_](int64_t in_whole, int64_t in_part, int64_t n) {
-      copy_bytes(whole, in_whole * size, by_rank, (begin + in_part) * size, n * size);
-    });
+    move_range(stream, dim_, whole, first_[r], Put::write, piece(by_rank, r), 0, extents_[r]);
 }
 
-void RankBlocks::cut(const Tensor& part, const Tensor& whole, int rank) const {
-  const int64_t size = size_of(whole.dtype());
-  for_each_run(static_cast<size_t>(rank), [&](int64_t in_whole, int64_t in_part, int64_t n) {
-    copy_bytes(part, in_part * size, whole, in_whole * size, n * size);
-  });
+void RankBlocks::cut(const Stream& stream, const Tensor& part, const Tensor& whole, int rank) const {
+  const auto r = static_cast<size_t>(rank);
+  move_range(stream, dim_, part, 0, Put::write, whole, first_[r], extents_[r]);
 }
 
 }  // namespace og

@@ -21,14 +21,14 @@ class RankBlocks {
   Tensor as_rows(const Tensor& t) const;
 
   bool same_order() const { return outer_ == 1; }
-  void whole_to_ranks(const Tensor& by_rank, const Tensor& whole) const;
-  void ranks_to_whole(const Tensor& whole, const Tensor& by_rank) const;
-  void cut(const Tensor& part, const Tensor& whole, int rank) const;  // part = the rank's piece of whole
+  void whole_to_ranks(const Stream& stream, const Tensor& by_rank, const Tensor& whole) const;
+  void ranks_to_whole(const Stream& stream, const Tensor& whole, const Tensor& by_rank) const;
+  // part = the rank's piece of whole
+  void cut(const Stream& stream, const Tensor& part, const Tensor& whole, int rank) const;
 
  private:
   Shape with_dim(int64_t extent) const;
-  template <class F>
-  void for_each_run(size_t rank, F&& f) const;
+  Tensor piece(const Tensor& by_rank, size_t rank) const;  // a rank's piece where all lie rank by rank
   Shape shape_;
   int dim_;
   int64_t outer_ = 1, inner_ = 1;

@@ -1,9 +1,9 @@
 #include "parallel/sequence/attention.h"
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 
+#include "framework/ops/ranges.h"
 #include "framework/ops/rows.h"
 #include "parallel/mesh/collectives.h"
 #include "parallel/sequence/attention_methods.h"
@@ -121,8 +121,8 @@ struct SequenceAttention final : Function {
       if (dv.tensor.defined()) dv_sum.emplace(cx, dv_earlier, seq, Sites::attention_backward);
       const auto collect = [&](const Slot::Target& target, const Tensor& own, std::optional<SumToOwners>& others) {
         if (!others) return;
-        put_heads(target.tensor, g, own, target.put);
-        put_heads(target.tensor, g, others->finish(), Put::add);
+        move_range(cx.stream, 2, target.tensor, g, target.put, own, 0, own.size(2));
+        move_range(cx.stream, 2, target.tensor, g, Put::add, others->finish(), 0, own.size(2));
       };
       collect(dk, dk_own, dk_sum);
       collect(dv, dv_own, dv_sum);

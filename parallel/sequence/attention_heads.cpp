@@ -3,6 +3,7 @@
 // takes the key heads that its query heads read; with fewer key heads than ranks several ranks take the same one.
 #include <algorithm>
 
+#include "framework/ops/ranges.h"
 #include "parallel/mesh/collectives.h"
 #include "parallel/sequence/attention_methods.h"
 #include "parallel/sequence/head_transport.h"
@@ -74,7 +75,7 @@ struct HeadsAttention final : Function {
     for (const Group& g : shards.groups)
       attend(cx, x, Put::write, take_heads(cx, k, g.keys.begin, g.keys.end),
              take_heads(cx, v, g.keys.begin, g.keys.end), piece(g));
-    ToTokens(cx, x.o, shards.queries, seq, site).finish(o_local, Put::write);
+    ToTokens(cx, x.o, shards.queries, seq, site).finish(cx, o_local, Put::write);
   }
 
   void backward(Context& cx) override {
@@ -91,8 +92,12 @@ struct HeadsAttention final : Function {
       differentiate(cx, x, d_o, keys, values, piece(g), {dq, Put::write}, {dk_group, Put::write},
                     {dv_group, Put::write});
       if (all) continue;
-      if (dk.defined()) put_heads(dk, g.keys.begin, dk_group, Put::write);
-      if (dv.defined()) put_heads(dv, g.keys.begin, dv_group, Put::write);
+      const auto put_group = [&](const Tensor& all_keys, const Tensor& of_group) {
+        if (all_keys.defined())
+          move_range(cx.stream, 2, all_keys, g.keys.begin, Put::write, of_group, 0, g.keys.count());
+      };
+      put_group(dk, dk_group);
+      put_group(dv, dv_group);
     }
     const Tensor* gradients[] = {&dq, &dk, &dv};
     std::vector<std::pair<size_t, ToTokens>> started;
@@ -102,7 +107,7 @@ struct HeadsAttention final : Function {
             i, ToTokens(cx, *gradients[i], i == 0 ? shards.queries : shards.keys, seq, Sites::attention_backward));
     for (auto& [i, exchange] : started) {
       const auto [target, put] = input(i)->open(cx);
-      exchange.finish(target, put);
+      exchange.finish(cx, target, put);
     }
   }
 };

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "framework/ops/ranges.h"
 #include "parallel/mesh/collectives.h"
 #include "parallel/sequence/attention_methods.h"
 
@@ -143,8 +144,8 @@ struct RingAttention final : Function {
         if (step > 0) {
           gradients.wait();
           if (part.defined()) {
-            add(part.k, gradients.block.k);
-            add(part.v, gradients.block.v);
+            if (part.k.defined()) move_into(cx.stream, part.k, Put::add, gradients.block.k);
+            if (part.v.defined()) move_into(cx.stream, part.v, Put::add, gradients.block.v);
           } else {
             part = gradients.block;
           }
@@ -159,24 +160,8 @@ struct RingAttention final : Function {
     }
     if (!wants_block) return;
     if (size > 1) gradients.wait();
-    put(dk, gradients.block.k);
-    put(dv, gradients.block.v);
-  }
-
- private:
-  // sum += term
-  static void add(const Tensor& sum, const Tensor& term) {
-    if (sum.defined()) put({sum, Put::add}, term);
-  }
-  static void put(const Slot::Target& to, const Tensor& from) {
-    if (!to.tensor.defined()) return;
-    if (to.put == Put::write) return to.tensor.copy_from(from);
-    visit_real(from.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      T* sum = to.tensor.data<T>();
-      const T* term = from.data<const T>();
-      for (int64_t i = 0; i < from.count(); ++i) sum[i] += term[i];
-    });
+    if (dk.tensor.defined()) move_into(cx.stream, dk.tensor, dk.put, gradients.block.k);
+    if (dv.tensor.defined()) move_into(cx.stream, dv.tensor, dv.put, gradients.block.v);
   }
 };
 

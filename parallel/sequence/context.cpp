@@ -1,17 +1,16 @@
 #include "parallel/sequence/context.h"
 
+#include "framework/ops/ranges.h"
+
 #include <algorithm>
 
 namespace og {
 
 Tensor own_columns(Pool& pool, const SeqContext& seq, const Tensor& x) {
-  const int64_t local = seq.local_length(), length = x.size(1);
-  const Tensor out = Tensor::empty(pool, {seq.num_rows, local}, DType::i32);
-  for (int64_t row = 0; row < seq.num_rows; ++row) {
-    const int32_t* from = x.data<const int32_t>() + row / seq.shards_of_rank() * length + seq.begin(row);
-    std::copy(from, from + local, out.data<int32_t>() + row * local);
-  }
-  return out;
+  const int64_t local = seq.local_length(), shards = seq.shards_of_rank();
+  const Tensor out = Tensor::empty(pool, {x.size(0), shards * local}, DType::i32);
+  for (int64_t s = 0; s < shards; ++s) move_range({}, 1, out, s * local, Put::write, x, seq.begin(s), local);
+  return out.reshape({seq.num_rows, local});
 }
 
 SeqContext make_seq_context(Pool& pool, Comm& comm, int64_t num_rows, int64_t length, const Tensor& row_starts,

@@ -1,7 +1,8 @@
 #include "parallel/sequence/gather.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "framework/ops/ranges.h"
 
 namespace og {
 
@@ -17,19 +18,24 @@ std::vector<int64_t> tokens_of_ranks(const SeqContext& seq) {
   return tokens;
 }
 
-// The same tokens in two orders: flat (rank by rank, in each the rows that it holds) and rows of the batch [B, end,
-// ..]. f(flat offset, offset, count), all in tokens, for the runs of tokens < end.
+// The same tokens in two orders: flat [tokens, inner], rank by rank, in each the rows that it holds; and rows of the
+// batch [B, end, inner]. f(a rank's piece as [B, its shards, inner], where its shard begins there, where in the rows,
+// tokens of it before `end`), shard by shard.
 template <class F>
-void for_each_run(const SeqContext& seq, int64_t end, F&& f) {
-  int64_t flat = 0;
-  for (int rank = 0; rank < seq.comm->size(); ++rank)
-    for (int64_t row = 0; row < seq.num_rows; ++row) {
-      const auto shard = static_cast<size_t>(seq.shard_of(row, rank));
-      const int64_t begin = seq.first[shard], length = seq.first[shard + 1] - begin;
+void for_each_shard(const SeqContext& seq, const Tensor& flat, int64_t end, F&& f) {
+  const int64_t shards = seq.shards_of_rank(), batch = seq.num_rows / shards;
+  int64_t at = 0;
+  for (int rank = 0; rank < seq.comm->size(); ++rank) {
+    const auto own = static_cast<size_t>(rank);
+    const int64_t length = seq.first[own + 1] - seq.first[own], rows = seq.num_rows * length;
+    const Tensor piece = flat.slice(at, at + rows).reshape({batch, shards * length, flat.size(1)});
+    at += rows;
+    for (int64_t shard = 0; shard < shards; ++shard) {
+      const int64_t begin = seq.first[static_cast<size_t>(seq.shard_of(shard, rank))];
       const int64_t count = std::min(end - begin, length);
-      if (count > 0) f(flat, row / seq.shards_of_rank() * end + begin, count);
-      flat += length;
+      if (count > 0) f(piece, shard * length, begin, count);
     }
+  }
 }
 
 Shape with_rows(Shape shape, int64_t rows) {
@@ -57,23 +63,23 @@ Tensor SequenceGather::rows(Context& cx, int64_t end) {
   transfer_.wait();
   if (flat_is_rows(seq_)) return flat_.slice(0, end).reshape(with_rows(shape_, end));
   const Tensor out = cx.empty(with_rows(shape_, end), flat_.dtype());
-  const int64_t token = shape_.count_from(2) * size_of(flat_.dtype());
-  for_each_run(seq_, end, [&](int64_t from, int64_t to, int64_t count) {
-    std::memcpy(out.raw() + to * token, flat_.raw() + from * token, static_cast<size_t>(count * token));
+  const Tensor rows = out.reshape({shape_[0], end, flat_.size(1)});
+  for_each_shard(seq_, flat_, end, [&](const Tensor& piece, int64_t from, int64_t to, int64_t count) {
+    move_range(cx.stream, 1, rows, to, Put::write, piece, from, count);
   });
   return out;
 }
 
 SumToOwners::SumToOwners(Context& cx, const Tensor& part, const SeqContext& seq, Site site) {
   const int64_t end = part.size(1), inner = part.shape().count_from(2);
-  const int64_t token = inner * size_of(part.dtype());
   Tensor flat;
   if (flat_is_rows(seq) && end == seq.length) {
     flat = part.reshape({end, inner});
   } else {
     flat = cx.zeros({part.size(0) * seq.length, inner}, part.dtype());
-    for_each_run(seq, end, [&](int64_t to, int64_t from, int64_t count) {
-      std::memcpy(flat.raw() + to * token, part.raw() + from * token, static_cast<size_t>(count * token));
+    const Tensor rows = part.reshape({part.size(0), end, inner});
+    for_each_shard(seq, flat, end, [&](const Tensor& piece, int64_t to, int64_t from, int64_t count) {
+      move_range(cx.stream, 1, piece, to, Put::write, rows, from, count);
     });
   }
   Shape shape = with_rows(part.shape(), seq.local_length());

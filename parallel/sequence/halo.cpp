@@ -1,9 +1,9 @@
 #include "parallel/sequence/halo.h"
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 
+#include "framework/ops/ranges.h"
 #include "parallel/mesh/collectives.h"
 
 namespace og {
@@ -35,43 +35,10 @@ struct Exchange {
   int64_t half(int s) const { return s < seq.comm->size() ? 0 : 1; }
 };
 
-// Rows [begin, end) of dim 1 of x [B, T, ..] as bytes: f(batch row, address, bytes).
-template <class F>
-void for_each_block(const Tensor& x, int64_t begin, int64_t end, F&& f) {
-  const int64_t row = x.shape().count_from(2) * size_of(x.dtype());
-  if (begin >= end) return;
-  for (int64_t b = 0; b < x.size(0); ++b) f(b, x.raw() + (b * x.size(1) + begin) * row, (end - begin) * row);
-}
-
 Shape with_rows(const Tensor& x, int64_t rows) {
   Shape shape = x.shape();
   shape.set(1, rows);
   return shape;
-}
-
-Tensor copy_rows(Context& cx, const Tensor& x, int64_t begin, int64_t end) {
-  const Tensor out = cx.empty(with_rows(x, end - begin), x.dtype());
-  for_each_block(x, begin, end, [&](int64_t b, const std::byte* from, int64_t bytes) {
-    std::memcpy(out.raw() + b * bytes, from, static_cast<size_t>(bytes));
-  });
-  return out;
-}
-
-// Rows [begin, end) of x become (or grow by) those of y [B, end - begin, ..].
-void put_rows(const Tensor& x, int64_t begin, int64_t end, const Tensor& y, Put put) {
-  for_each_block(x, begin, end, [&](int64_t b, std::byte* to, int64_t bytes) {
-    const std::byte* from = y.raw() + b * bytes;
-    if (put == Put::write) {
-      std::memcpy(to, from, static_cast<size_t>(bytes));
-      return;
-    }
-    visit_real(x.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      auto* sum = reinterpret_cast<T*>(to);
-      const auto* term = reinterpret_cast<const T*>(from);
-      for (int64_t i = 0; i < bytes / size_of(x.dtype()); ++i) sum[i] += term[i];
-    });
-  });
 }
 
 // Rows that go from the shard that has them to one that wants them.
@@ -112,8 +79,8 @@ struct SequenceRows final : Function {
       const int own = x.seq.comm->rank();
       const Rows rows = x.wanted_by(own).with({-target.size(1), 0});
       if (rows.count() > 0)
-        put_rows(target, rows.begin + target.size(1), rows.end + target.size(1),
-                 copy_rows(cx, dy, rows.begin + x.in_y(own), rows.end + x.in_y(own)), Put::add);
+        move_range(cx.stream, 1, target, rows.begin + target.size(1), Put::add, dy, rows.begin + x.in_y(own),
+                   rows.count());
     }
   }
 
@@ -133,11 +100,10 @@ struct SequenceRows final : Function {
     const auto [target, put] = input(0)->open(cx);
     const Tensor dx = paired(target, x.seq);
     if (put == Put::write) dx.fill(0);
-    const auto wanted = [&](const Move& m) {
-      return copy_rows(cx, dy, m.rows.begin + x.in_y(m.to), m.rows.end + x.in_y(m.to));
-    };
     for (const Move& m : moves) {
-      if (x.mine(m.to) && !x.mine(m.from)) sends.push_back({x.seq.owner(m.from), wanted(m)});
+      const int64_t begin = m.rows.begin + x.in_y(m.to);
+      if (x.mine(m.to) && !x.mine(m.from))
+        sends.push_back({x.seq.owner(m.from), copy_range(cx, 1, dy, begin, begin + m.rows.count())});
       if (x.mine(m.from) && !x.mine(m.to))
         receives.push_back({x.seq.owner(m.to), cx.empty(with_rows(dy, m.rows.count()), dtype)});
     }
@@ -146,8 +112,9 @@ struct SequenceRows final : Function {
     size_t next = 0;
     for (const Move& m : moves) {
       if (!x.mine(m.from)) continue;
-      put_rows(dx, m.rows.begin + x.in_x(m.from), m.rows.end + x.in_x(m.from),
-               x.mine(m.to) ? wanted(m) : received[next++].tensor, Put::add);
+      const bool here = x.mine(m.to);
+      move_range(cx.stream, 1, dx, m.rows.begin + x.in_x(m.from), Put::add, here ? dy : received[next++].tensor,
+                 here ? m.rows.begin + x.in_y(m.to) : 0, m.rows.count());
     }
   }
 };
@@ -166,11 +133,10 @@ Value sequence_rows(Tape& tape, const Value& x_value, const Value& before, Excha
   const Tensor x = SequenceRows::paired(x_value.tensor(), seq), y = SequenceRows::paired(y_value.tensor(), seq);
   const std::vector<Move> moves = moves_of(exchange);
   std::vector<Message> sends, receives;
-  const auto owned = [&](const Move& m) {
-    return copy_rows(cx, x, m.rows.begin + exchange.in_x(m.from), m.rows.end + exchange.in_x(m.from));
-  };
   for (const Move& m : moves) {
-    if (exchange.mine(m.from) && !exchange.mine(m.to)) sends.push_back({seq.owner(m.to), owned(m)});
+    const int64_t begin = m.rows.begin + exchange.in_x(m.from);
+    if (exchange.mine(m.from) && !exchange.mine(m.to))
+      sends.push_back({seq.owner(m.to), copy_range(cx, 1, x, begin, begin + m.rows.count())});
     if (exchange.mine(m.to) && !exchange.mine(m.from))
       receives.push_back({seq.owner(m.from), cx.empty(with_rows(x, m.rows.count()), x.dtype())});
   }
@@ -182,18 +148,18 @@ Value sequence_rows(Tape& tape, const Value& x_value, const Value& before, Excha
     if (!exchange.mine(s)) continue;
     const Rows wanted = exchange.wanted_by(s);
     const Rows unknown = wanted.with({wanted.begin, -kept}), earlier = wanted.with({-kept, 0});
-    const auto place_rows = [&](Rows rows, const Tensor& values) {
-      put_rows(y, rows.begin + exchange.in_y(s), rows.end + exchange.in_y(s), values, Put::write);
+    const auto place_rows = [&](Rows rows, const Tensor& values, int64_t from) {
+      move_range(cx.stream, 1, y, rows.begin + exchange.in_y(s), Put::write, values, from, rows.count());
     };
-    if (unknown.count() > 0) place_rows(unknown, cx.zeros(with_rows(x, unknown.count()), x.dtype()));
-    if (earlier.count() > 0)
-      place_rows(earlier, copy_rows(cx, before.tensor(), earlier.begin + kept, earlier.end + kept));
+    if (unknown.count() > 0) place_rows(unknown, cx.zeros(with_rows(x, unknown.count()), x.dtype()), 0);
+    if (earlier.count() > 0) place_rows(earlier, before.tensor(), earlier.begin + kept);
   }
   size_t next = 0;
   for (const Move& m : moves) {
     if (!exchange.mine(m.to)) continue;
-    put_rows(y, m.rows.begin + exchange.in_y(m.to), m.rows.end + exchange.in_y(m.to),
-             exchange.mine(m.from) ? owned(m) : received[next++].tensor, Put::write);
+    const bool here = exchange.mine(m.from);
+    move_range(cx.stream, 1, y, m.rows.begin + exchange.in_y(m.to), Put::write, here ? x : received[next++].tensor,
+               here ? m.rows.begin + exchange.in_x(m.from) : 0, m.rows.count());
   }
 
   auto function = std::make_unique<SequenceRows>();

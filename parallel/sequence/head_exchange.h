@@ -17,8 +17,6 @@ struct HeadRange {
 
 // Heads [begin, end) of x [B, T, G, D]; all of them: x itself.
 Tensor take_heads(Context& cx, const Tensor& x, int64_t begin, int64_t end);
-// Heads [begin, ..) of x become, or grow by, those of y [B, T, n, D].
-void put_heads(const Tensor& x, int64_t begin, const Tensor& y, Put put);
 
 // A started all-to-all; finish once.
 class HeadExchange {
@@ -31,16 +29,12 @@ class HeadExchange {
   // y [B, T, heads[rank], D] -> into x [B, T local, H, D]. Put::write: what no rank has becomes zero.
   static HeadExchange to_tokens(Context& cx, const Tensor& y, const std::vector<HeadRange>& heads,
                                 const SeqContext& seq, Site site);
-  void finish_tokens(const Tensor& x, Put put);
+  void finish_tokens(Context& cx, const Tensor& x, Put put);
 
  private:
-  // What one rank is sent of x: tokens [begin, end) of the heads.
-  struct Slice {
-    int64_t begin, end;
-    HeadRange heads;
-  };
-  HeadExchange(Context& cx, const Tensor& x, const std::vector<HeadRange>& heads, const SeqContext& seq,
-               const std::vector<Slice>& sent, const std::vector<int64_t>& received, Site site);
+  // sent: the range of dim `dim` of x, tokens or heads, that each rank is sent.
+  HeadExchange(Context& cx, const Tensor& x, const std::vector<HeadRange>& heads, const SeqContext& seq, int dim,
+               const std::vector<HeadRange>& sent, const std::vector<int64_t>& received, Site site);
 
   std::vector<HeadRange> heads_;
   std::vector<int64_t> first_;

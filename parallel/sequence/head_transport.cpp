@@ -1,5 +1,7 @@
 #include "parallel/sequence/head_transport.h"
 
+#include "framework/ops/ranges.h"
+
 namespace og {
 
 HeadTransport transport_of(LinearMethod method) {
@@ -35,15 +37,16 @@ ToTokens::ToTokens(Context& cx, const Tensor& y, const HeadPlan& heads, const Se
     return;
   }
   const Tensor whole = cx.zeros({y.size(0), y.size(1), heads.count, y.size(3)}, y.dtype());
-  if (y.count() > 0) put_heads(whole, heads.of[static_cast<size_t>(seq.comm->rank())].begin, y, Put::write);
+  const HeadRange& own = heads.of[static_cast<size_t>(seq.comm->rank())];
+  if (y.count() > 0) move_range(cx.stream, 2, whole, own.begin, Put::write, y, 0, own.count());
   sum_.emplace(cx, whole, seq, site);
 }
 
-void ToTokens::finish(const Tensor& x, Put put) {
+void ToTokens::finish(Context& cx, const Tensor& x, Put put) {
   if (exchange_)
-    exchange_->finish_tokens(x, put);
+    exchange_->finish_tokens(cx, x, put);
   else
-    put_heads(x, 0, sum_->finish(), put);
+    move_into(cx.stream, x, put, sum_->finish());
 }
 
 }  // namespace og

@@ -42,7 +42,7 @@ class ToHeads {
 class ToTokens {
  public:
   ToTokens(Context& cx, const Tensor& y, const HeadPlan& heads, const SeqContext& seq, Site site);
-  void finish(const Tensor& x, Put put);
+  void finish(Context& cx, const Tensor& x, Put put);
 
  private:
   std::optional<HeadExchange> exchange_;

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "framework/ops/ranges.h"
 #include "framework/ops/scan_piece.h"
 #include "parallel/mesh/collectives.h"
-#include "parallel/sequence/head_exchange.h"
 #include "parallel/sequence/scan_heads.h"
 #include "parallel/sequence/states.h"
 
@@ -62,7 +62,7 @@ struct Scan final : Function {
         seq.comm->size() == 1 ? backward_whole(cx, d_o, d_final, site) : backward_split(cx, d_o, d_final, site);
     if (!input(kInitialState)) return;
     const auto [target, put] = input(kInitialState)->open(cx);
-    put_heads(target, 0, d_initial, put);
+    move_into(cx.stream, target, put, d_initial);
   }
 
   // Both give the gradient of the initial state, absent where it is not wanted.

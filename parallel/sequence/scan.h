@@ -1,10 +1,9 @@
 // The scan over a split sequence, for every recurrence.
 //
 // Algebra. A piece of the sequence maps the state before it, E, to the state after it, A E + B. A and B are the piece's
-// summary. Its size is fixed, and it does not depend on E. Two neighbours are a piece again: (A1, B1), then (A2, B2) have
-// the summary (A2 A1, A2 B1 + B2), `combine` in framework/ops/scan.h.
-// Rank r holds piece r of P (in zigzag order it holds two of 2 P). Its entry state E_r comes from the summaries of the
-// pieces before it:
+// summary. Its size is fixed, and it does not depend on E. Two neighbours are a piece again: (A1, B1), then (A2, B2)
+// have the summary (A2 A1, A2 B1 + B2), `combine` in framework/ops/scan.h. Rank r holds piece r of P (in zigzag order
+// it holds two of 2 P). Its entry state E_r comes from the summaries of the pieces before it:
 //   E_0 = initial state,   E_{r+1} = A_r E_r + B_r,   final state = E_P
 // The outputs of a piece are a sum: what its own tokens give, which needs no E, and what E gives.
 // Backward, D_r is the gradient of the loss with respect to the state after piece r, and C_r the part of the gradient

@@ -1,5 +1,6 @@
 #include "parallel/sequence/scan_heads.h"
 
+#include "framework/ops/ranges.h"
 #include "framework/ops/scan_piece.h"
 #include "parallel/mesh/collectives.h"
 #include "parallel/sequence/gather.h"
@@ -26,19 +27,15 @@ struct ScanByHeads final : Function {
     shape.set(1, own().count());
     return shape;
   }
-  // A state's heads where streams have theirs: [B,1,H,K V].
-  static Tensor by_head(const Tensor& state) {
-    return state.reshape({state.size(0), 1, state.size(1), state.shape().count_from(2)});
-  }
 
   // This rank's heads of a state, and a state of all heads from every rank's own.
   Tensor own_of(Context& cx, const Tensor& state) const {
     if (!state.defined()) return {};
-    return take_heads(cx, by_head(state), own().begin, own().end).reshape(own_heads());
+    return own().count() == all_heads[1] ? state : copy_range(cx, 1, state, own().begin, own().end);
   }
-  void share(const Tensor& all, const Tensor& mine, Site site) const {
+  void share(const Context& cx, const Tensor& all, const Tensor& mine, Site site) const {
     all.fill(0);
-    if (mine.count() > 0) put_heads(by_head(all), own().begin, by_head(mine), Put::write);
+    if (mine.count() > 0) move_range(cx.stream, 1, all, own().begin, Put::write, mine, 0, own().count());
     seq.comm->all_reduce(all, Reduce::sum, site).wait();
   }
 
@@ -56,8 +53,8 @@ struct ScanByHeads final : Function {
     const Tensor o = cx.empty(streams.v.shape(), streams.v.dtype());
     const Tensor exit = final_state.defined() ? cx.empty(own_heads(), o.dtype()) : Tensor();
     if (own().count() > 0) ScanPiece(cx, recurrence, streams, ScanCall::forward).forward(o, exit, entry);
-    ToTokens(cx, o, heads, seq, site).finish(o_local, Put::write);
-    if (final_state.defined()) share(final_state, exit, site);
+    ToTokens(cx, o, heads, seq, site).finish(cx, o_local, Put::write);
+    if (final_state.defined()) share(cx, final_state, exit, site);
   }
 
   void backward(Context& cx) override {
@@ -76,13 +73,13 @@ struct ScanByHeads final : Function {
       if (input(i)) back.emplace_back(i, ToTokens(cx, gradients.all()[i]->tensor, heads, seq, site));
     for (auto& [i, exchange] : back) {
       const auto [target, put] = input(i)->open(cx);
-      exchange.finish(as_stream(target), put);
+      exchange.finish(cx, as_stream(target), put);
     }
     if (!input(kInitialState)) return;
     const Tensor all = cx.empty(all_heads, d_o.dtype());
-    share(all, d_entry, site);
+    share(cx, all, d_entry, site);
     const auto [target, put] = input(kInitialState)->open(cx);
-    put_heads(by_head(target), 0, by_head(all), put);
+    move_into(cx.stream, target, put, all);
   }
 };
 

@@ -1,22 +1,18 @@
 #include <algorithm>
 
-#include "parallel/sequence/head_exchange.h"
+#include "framework/ops/ranges.h"
 #include "parallel/sequence/states.h"
 
 namespace og {
 
 namespace {
 
-// Columns of a state [B,H,K,V] are heads of [B, H K, V, 1].
+// Columns of a state [B,H,K,V]; all of them: the state itself.
 Tensor columns(Context& cx, const Tensor& state, int64_t begin, int64_t end) {
-  const Shape& s = state.shape();
-  return take_heads(cx, state.reshape({s[0], s[1] * s[2], s[3], 1}), begin, end)
-      .reshape({s[0], s[1], s[2], end - begin});
+  return begin == 0 && end == state.size(3) ? state : copy_range(cx, 3, state, begin, end);
 }
-void put_columns(const Tensor& state, const Tensor& block, int64_t begin) {
-  const Shape& s = state.shape();
-  put_heads(state.reshape({s[0], s[1] * s[2], s[3], 1}), begin, block.reshape({s[0], s[1] * s[2], block.size(3), 1}),
-            Put::write);
+void put_columns(Context& cx, const Tensor& state, const Tensor& block, int64_t begin) {
+  move_range(cx.stream, 3, state, begin, Put::write, block, 0, block.size(3));
 }
 
 class StateChain final : public StateExchange {
@@ -49,13 +45,13 @@ class StateChain final : public StateExchange {
     Result result{call_.outside, {}};
     if (place() > 0) result.entry = state();
     for (size_t j = 0; j < arriving_.size(); ++j)
-      put_columns(result.entry, arriving_[j], begin_of(static_cast<int64_t>(j)));
+      put_columns(call_.cx, result.entry, arriving_[j], begin_of(static_cast<int64_t>(j)));
     for (Pending& sent : sent_) sent.wait();
     if (!call_.wants_total) return result;
     Tensor total;
     if (last()) {
       total = state();
-      for (int64_t j = 0; j < blocks_; ++j) put_columns(total, passed_[static_cast<size_t>(j)], begin_of(j));
+      for (int64_t j = 0; j < blocks_; ++j) put_columns(call_.cx, total, passed_[static_cast<size_t>(j)], begin_of(j));
     }
     result.total = from_last(total);
     return result;

@@ -1,5 +1,4 @@
-#include <cstring>
-
+#include "framework/ops/ranges.h"
 #include "parallel/sequence/states.h"
 
 namespace og {
@@ -53,10 +52,9 @@ class StateGather final : public StateExchange {
   }
 
   // Rows 2 b + half of x [2 B, ..] are the rows of y [B, ..].
-  static void put_half(const Tensor& x, int half, const Tensor& y) {
-    const int64_t bytes = y.bytes() / y.size(0);
-    for (int64_t b = 0; b < y.size(0); ++b)
-      std::memcpy(x.raw() + (2 * b + half) * bytes, y.raw() + b * bytes, static_cast<size_t>(bytes));
+  void put_half(const Tensor& x, int half, const Tensor& y) const {
+    const int64_t B = y.size(0), inner = y.shape().count_from(1);
+    move_range(call_.cx.stream, 1, x.reshape({B, 2, inner}), half, Put::write, y.reshape({B, 1, inner}), 0, 1);
   }
   Summary half_of(const Summary& both, int half) const {
     Shape shape = both.b.shape();
@@ -64,9 +62,8 @@ class StateGather final : public StateExchange {
     const int64_t n = both.a.size(2);
     const Summary out = Summary::empty(call_.cx, shape, n, both.b.dtype());
     for (const auto& [to, from] : {std::pair{out.a, both.a}, std::pair{out.b, both.b}}) {
-      const int64_t bytes = to.bytes() / to.size(0);
-      for (int64_t b = 0; b < to.size(0); ++b)
-        std::memcpy(to.raw() + b * bytes, from.raw() + (2 * b + half) * bytes, static_cast<size_t>(bytes));
+      const int64_t B = to.size(0), inner = to.shape().count_from(1);
+      move_range(call_.cx.stream, 1, to.reshape({B, 1, inner}), 0, Put::write, from.reshape({B, 2, inner}), half, 1);
     }
     return out;
   }

@@ -6,6 +6,7 @@
 #include "framework/core/error.h"
 #include "framework/kernels/attention.h"
 #include "framework/kernels/bf16.h"
+#include "framework/kernels/blocks.h"
 #include "framework/kernels/conv.h"
 #include "framework/kernels/loss.h"
 #include "framework/kernels/matmul.h"
@@ -34,6 +35,7 @@ template <class T>
 void expect_families_refused() {
   const Stream s{.backend = Backend::cuda};
   expect_refused("attention", [&] { attention_kernels<T>(s); });
+  expect_refused("blocks", [&] { block_kernels<T>(s); });
   expect_refused("conv", [&] { conv_kernels<T>(s); });
   expect_refused("loss", [&] { loss_kernels<T>(s); });
   expect_refused("matmul", [&] { matmul<T>(s, Transpose::nt, {}, Put::write, {}, {}); });
