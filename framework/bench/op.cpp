@@ -1,12 +1,14 @@
 #include "framework/bench/op.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cmath>
 #include <functional>
 
 #include "framework/core/number.h"
 #include "framework/core/rng.h"
 #include "framework/core/text.h"
+#include "framework/measure/compare.h"
 #include "framework/measure/machine.h"
 #include "framework/nn/registry.h"
 #include "framework/ops/attention.h"
@@ -114,16 +116,6 @@ std::vector<Op> ops() {
   return all;
 }
 
-double difference(const Tensor& a, const Tensor& b) {
-  double largest = 0, scale = 1e-30;
-  for (int64_t i = 0; i < a.count(); ++i) {
-    largest = std::max(largest, std::abs(a.at(i) - b.at(i)));
-    scale = std::max(scale, std::abs(b.at(i)));
-    if (std::isnan(a.at(i))) return HUGE_VAL;
-  }
-  return largest / scale;
-}
-
 struct Pass {
   double forward = 0, backward = 0;  // seconds
   std::vector<Tensor> results;       // output, then gradients
@@ -177,7 +169,8 @@ OpBenchResult bench_ops(const std::string& filter, int threads) {
     cx.stream = measured;
     double error = 0;
     for (size_t i = 0; i < own.results.size(); ++i)
-      error = std::max(error, difference(own.results[i], truth.results[i]));
+      error = std::max(error, largest_difference(own.results[i], truth.results[i]) /
+                                  std::max(largest_magnitude(truth.results[i]), 1e-30));
     OG_CHECK(error <= op.bound, "bench op {}: differs from the reference by {}, allowed {}: no figures", op.name, error,
              op.bound);
     const auto out = static_cast<double>(own.results[0].bytes());
@@ -210,9 +203,9 @@ OpBenchResult bench_ops(const std::string& filter, int threads) {
     cx.stream = kept;
   }
   if (result.rows.empty()) {
-    std::string names;
-    for (const Op& op : ops()) names += (names.empty() ? "" : ", ") + op.name;
-    fail(Status::usage, "bench op: no op is called {}; there are {}", filter, names);
+    std::vector<std::string> names;
+    for (const Op& op : ops()) names.push_back(op.name);
+    fail(Status::usage, "bench op: no op is called {}; there are {}", filter, fmt::join(names, ", "));
   }
   return result;
 }

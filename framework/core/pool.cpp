@@ -13,6 +13,7 @@
 
 #include "framework/core/error.h"
 #include "framework/core/memory_margin.h"
+#include "framework/core/text.h"
 
 namespace og {
 
@@ -20,7 +21,7 @@ namespace {
 constexpr int64_t kAlignment = 64;
 constexpr int64_t kReuse = 8;  // a settled pool serves a request from a block up to this many times larger
 constexpr int64_t kAskedFor = int64_t{1} << 16;
-double mebibytes(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+std::string text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
 }  // namespace
 
 struct Pool::Lists {
@@ -84,9 +85,8 @@ std::shared_ptr<std::byte> Pool::allocate(int64_t bytes) {
     if (block == nullptr) {
       stats.live_bytes -= size;
       stats.held_bytes -= size;
-      throw OutOfMemory(fmt::format(
-          "out of memory: no {:.1f} MiB for a tensor; {:.1f} MiB are in tensors now and {:.1f} MiB held in all",
-          mebibytes(size), mebibytes(stats.live_bytes), mebibytes(stats.held_bytes)));
+      throw OutOfMemory(fmt::format("out of memory: no {} for a tensor; {} are in tensors now and {} held in all",
+                                    text(size), text(stats.live_bytes), text(stats.held_bytes)));
     }
     stats.peak_bytes = std::max(stats.peak_bytes, stats.live_bytes);
   }
@@ -98,8 +98,7 @@ std::shared_ptr<std::byte> Pool::reserve_zeros(int64_t bytes) {
   const int64_t size = size_class(bytes);
   void* block = mmap(nullptr, static_cast<size_t>(size), PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (block == MAP_FAILED)
-    throw OutOfMemory(fmt::format("out of memory: no {:.1f} MiB of address space", mebibytes(size)));
+  if (block == MAP_FAILED) throw OutOfMemory(fmt::format("out of memory: no {} of address space", text(size)));
   const std::lock_guard lock(lists_->mutex);
   PoolStats& stats = lists_->stats;
   stats.system_calls += 1;

@@ -1,5 +1,7 @@
 #include "framework/data/json_lines.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "framework/core/error.h"
@@ -23,11 +25,11 @@ BadLine not_json(std::string_view problem) {
 
 std::string names_in(const Json& object) {
   constexpr size_t kShown = 8;
-  std::string names;
+  std::vector<std::string> names;
   for (size_t i = 0; i < std::min(kShown, object.members().size()); ++i)
-    names += fmt::format("{}\"{}\"", i == 0 ? "" : ", ", object.members()[i].first.substr(0, 40));
-  if (object.members().size() > kShown) names += " and others";
-  return names.empty() ? "no members" : "the members " + names;
+    names.push_back(fmt::format("\"{}\"", object.members()[i].first.substr(0, 40)));
+  if (names.empty()) return "no members";
+  return fmt::format("the members {}{}", fmt::join(names, ", "), object.members().size() > kShown ? " and others" : "");
 }
 
 std::string with(const std::string& what, const std::string& detail) {
@@ -88,11 +90,11 @@ void JsonLines::skip(const BadLine& bad) {
 
 std::string JsonLines::skipped_text() const {
   if (skipped_ == 0) return {};
-  std::string reasons;
+  std::vector<std::string> reasons;
   for (const auto& [what, s] : reasons_)
-    reasons += fmt::format("{}{} x {}, first in line {}", reasons.empty() ? "" : "; ", s.count,
-                           with(what, s.first_detail), s.first_line);
-  return fmt::format("{} of {} lines left out (data.bad_lines: skip): {}", skipped_, skipped_ + texts_, reasons);
+    reasons.push_back(fmt::format("{} x {}, first in line {}", s.count, with(what, s.first_detail), s.first_line));
+  return fmt::format("{} of {} lines left out (data.bad_lines: skip): {}", skipped_, skipped_ + texts_,
+                     fmt::join(reasons, "; "));
 }
 
 }  // namespace og

@@ -6,11 +6,11 @@
 #include "framework/core/error.h"
 #include "framework/core/log.h"
 #include "framework/core/number.h"
+#include "framework/core/utf8.h"
 #include "framework/data/document_encoder.h"
 #include "framework/data/json_lines.h"
 #include "framework/data/text_reader.h"
 #include "framework/data/token_file.h"
-#include "framework/data/utf8.h"
 #include "framework/io/checksum.h"
 
 namespace og {

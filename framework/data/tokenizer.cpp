@@ -6,8 +6,8 @@
 #include <algorithm>
 
 #include "framework/core/error.h"
+#include "framework/core/utf8.h"
 #include "framework/data/piece_cuts.h"
-#include "framework/data/utf8.h"
 #include "framework/io/file.h"
 
 namespace og {

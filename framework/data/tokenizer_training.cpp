@@ -12,7 +12,7 @@
 
 #include "framework/core/error.h"
 #include "framework/core/log.h"
-#include "framework/data/utf8.h"
+#include "framework/core/utf8.h"
 #include "framework/io/file.h"
 
 namespace og {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "framework/core/error.h"
+#include "framework/core/utf8.h"
 
 namespace og {
 
@@ -18,30 +19,16 @@ constexpr const char* kKindNames[] = {"null",     "a boolean", "an integer", "a 
   fail(Status::data, "JSON: expected {}, found {}", kKindNames[static_cast<size_t>(expected)], found.kind_name());
 }
 
-// Length of the UTF-8 character that starts at s[i], 0 if there is none.
-size_t utf8_length(std::string_view s, size_t i) {
-  const auto byte = [&](size_t k) { return static_cast<unsigned char>(s[k]); };
-  const unsigned char c = byte(i);
-  const size_t n = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
-  if (n == 0 || i + n > s.size()) return 0;
-  for (size_t k = 1; k < n; ++k)
-    if ((byte(i + k) & 0xC0) != 0x80) return 0;
-  if ((c == 0xE0 && byte(i + 1) < 0xA0) || (c == 0xED && byte(i + 1) >= 0xA0) || (c == 0xF0 && byte(i + 1) < 0x90) ||
-      (c == 0xF4 && byte(i + 1) >= 0x90))
-    return 0;
-  return n;
-}
-
 // U+EF80 to U+EFFF, three bytes EE BE 80 to EE BF BF: what escaped_bytes makes of single bytes.
 bool is_escape(std::string_view s, size_t i) {
-  return i + 2 < s.size() && s[i] == '\xee' && (s[i + 1] == '\xbe' || s[i + 1] == '\xbf') && utf8_length(s, i) == 3;
+  return i + 2 < s.size() && s[i] == '\xee' && (s[i + 1] == '\xbe' || s[i + 1] == '\xbf') && character_at(s, i) == 3;
 }
 
 // Bytes that are not UTF-8 become the replacement character, so that every line is JSON.
 void write_string(std::string& out, std::string_view s) {
   out += '"';
   for (size_t i = 0; i < s.size();) {
-    const size_t n = utf8_length(s, i);
+    const size_t n = character_at(s, i);
     if (n == 0) {
       out += "\xef\xbf\xbd";
       ++i;
@@ -281,7 +268,7 @@ Json Json::parse(std::string_view text, const std::string& where) {
 std::string escaped_bytes(std::string_view bytes) {
   std::string text;
   for (size_t i = 0; i < bytes.size();) {
-    const size_t n = is_escape(bytes, i) ? 0 : utf8_length(bytes, i);
+    const size_t n = is_escape(bytes, i) ? 0 : character_at(bytes, i);
     if (n > 0) {
       text += bytes.substr(i, n);
     } else {

@@ -1,5 +1,7 @@
 #include "framework/plan/cluster.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -49,10 +51,9 @@ class Reader {
 
   Cluster read() {
     visit(read_yaml(path_), "");
-    std::string missing;
-    for (const std::string& name : names())
-      if (!found(name)) missing += fmt::format("{}{}", missing.empty() ? "" : ", ", name);
-    if (!missing.empty()) fail(Status::usage, "{}: missing {}", path_, missing);
+    std::vector<std::string> missing = names();
+    std::erase_if(missing, [&](const std::string& name) { return found(name); });
+    if (!missing.empty()) fail(Status::usage, "{}: missing {}", path_, fmt::join(missing, ", "));
     if (cluster_.nodes > kMostDevices / cluster_.devices_per_node)
       fail(Status::usage, "{}: nodes x devices_per_node: expected at most {} devices, found {} x {}", path_,
            kMostDevices, cluster_.nodes, cluster_.devices_per_node);

@@ -1,5 +1,7 @@
 #include "framework/plan/layout_search.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
@@ -82,17 +84,16 @@ Config with_layout(Config config, const Layout& layout) {
 
 std::string layout_name(const Layout& layout) {
   const Degrees& d = layout.degrees;
-  std::string text;
-  const auto add = [&](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
+  std::vector<std::string> parts;
   for (const auto& [axis, degree] : {std::pair<const char*, int>{"data", d.data},
                                      {"sequence", d.sequence},
                                      {"tensor", d.tensor},
                                      {"expert", d.expert},
                                      {"pipeline", d.pipeline}})
-    if (degree > 1) add(fmt::format("{} {}", axis, degree));
-  if (layout.virtual_stages > 1) add(fmt::format("{} chunks a stage", layout.virtual_stages));
-  if (layout.zero > 0) add("ZeRO-1");
-  return text.empty() ? "one rank" : text;
+    if (degree > 1) parts.push_back(fmt::format("{} {}", axis, degree));
+  if (layout.virtual_stages > 1) parts.push_back(fmt::format("{} chunks a stage", layout.virtual_stages));
+  if (layout.zero > 0) parts.push_back("ZeRO-1");
+  return parts.empty() ? "one rank" : fmt::format("{}", fmt::join(parts, ", "));
 }
 
 }  // namespace og

@@ -1,5 +1,7 @@
 #include "framework/train/memory_limit.h"
 
+#include <fmt/format.h>
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,6 +9,7 @@
 #include <sstream>
 
 #include "framework/core/error.h"
+#include "framework/core/number.h"
 #include "framework/core/text.h"
 #include "framework/measure/host_memory.h"
 #include "framework/train/session.h"
@@ -30,23 +33,22 @@ std::string table(const MemoryNeed& need) {
 
 // Keys that lower it, those of what takes most first.
 std::string advice(const MemoryNeed& need, const Config& config, int ranks) {
-  std::string model, batch;
-  const auto add = [](std::string& list, const std::string& key) { list += (list.empty() ? "" : ", ") + key; };
+  std::vector<const char*> model, batch;
   if (ranks == 1) {
-    add(model, "more ranks with parallel.tensor, parallel.pipeline or parallel.expert");
+    model.push_back("more ranks with parallel.tensor, parallel.pipeline or parallel.expert");
   } else {
-    if (config.parallel.zero == 0) add(model, "parallel.zero: 1");
-    add(model, "higher parallel.tensor, parallel.pipeline or parallel.expert");
+    if (config.parallel.zero == 0) model.push_back("parallel.zero: 1");
+    model.push_back("higher parallel.tensor, parallel.pipeline or parallel.expert");
   }
-  add(model, "lower model.hidden_size or model.num_hidden_layers");
-  if (config.train.precision == "f64") add(model, "train.precision: f32");
-  if (config.train.micro_batch_size > 1) add(batch, "lower train.micro_batch_size");
-  if (config.train.recompute == "none" && config.train.segment_length == 0) add(batch, "train.recompute: block");
-  if (config.train.segment_length == 0) add(batch, "train.segment_length");
-  add(batch, "lower data.sequence_length");
+  model.push_back("lower model.hidden_size or model.num_hidden_layers");
+  if (config.train.precision == "f64") model.push_back("train.precision: f32");
+  if (config.train.micro_batch_size > 1) batch.push_back("lower train.micro_batch_size");
+  if (config.train.recompute == "none" && config.train.segment_length == 0) batch.push_back("train.recompute: block");
+  if (config.train.segment_length == 0) batch.push_back("train.segment_length");
+  batch.push_back("lower data.sequence_length");
   const bool model_first = need.total() - need.activations > need.activations;
   return fmt::format("What lowers it: {}; {}. `onegather plan` shows what each layout takes",
-                     model_first ? model : batch, model_first ? batch : model);
+                     fmt::join(model_first ? model : batch, ", "), fmt::join(model_first ? batch : model, ", "));
 }
 
 }  // namespace
@@ -106,7 +108,7 @@ void check_memory(const MemoryNeed& need, const MemoryBounds& bounds, Comm& worl
   std::string problem;
   const auto hold = [&](double wanted, double allowed, int ranks, const char* what) {
     if (wanted <= allowed || !problem.empty()) return;
-    problem = fmt::format("{} rank{} {} take at least {}, and {} leaves {}", ranks, ranks == 1 ? "" : "s",
+    problem = fmt::format("{} {} take at least {}, and {} leaves {}", counted(ranks, "rank"),
                           ranks == 1 ? "would" : "of this host would together", human_bytes(wanted), what,
                           human_bytes(allowed));
   };

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "framework/core/finite.h"
+#include "framework/core/number.h"
 
 namespace og {
 
@@ -12,8 +13,8 @@ void refuse_bad_logits(const Tensor& logits, int64_t read) {
   const int64_t bad = first_not_finite(logits.dtype(), {logits.raw(), static_cast<size_t>(logits.bytes())});
   if (bad < 0) return;
   fail(Status::numbers,
-       "after {} token{} the logit of token {} is {}: the weights are out of range; take an earlier checkpoint", read,
-       read == 1 ? "" : "s", bad, logits.at(bad));
+       "after {} the logit of token {} is {}: the weights are out of range; take an earlier checkpoint",
+       counted(read, "token"), bad, logits.at(bad));
 }
 
 int64_t sample_tokens() {

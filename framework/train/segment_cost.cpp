@@ -1,5 +1,6 @@
 #include "framework/train/segment_cost.h"
 
+#include "framework/core/number.h"
 #include "framework/core/text.h"
 #include "framework/nn/mixers/attention.h"
 
@@ -23,9 +24,10 @@ std::string describe_segments(const Config& config, const Degrees& degrees, int6
   if (layers == 0) return text;
   const auto bytes = static_cast<double>(numbers * length * config.train.micro_batch_size * element);
   return text + fmt::format(
-                    "\n{} full softmax layer{} keep{} K and V of the whole row on every sequence rank, {} in all, as "
+                    "\n{} keep{} K and V of the whole row on every sequence rank, {} in all, as "
                     "much for their gradients, and gather{} each segment's twice",
-                    layers, layers == 1 ? "" : "s", layers == 1 ? "s" : "", human_bytes(bytes), layers == 1 ? "s" : "");
+                    counted(layers, "full softmax layer"), layers == 1 ? "s" : "", human_bytes(bytes),
+                    layers == 1 ? "s" : "");
 }
 
 }  // namespace og

@@ -119,8 +119,8 @@ void Trainer::leave_other_branch() {
     const std::string folder = set_aside_checkpoints(config_.run.dir, start_.left_behind, at_.step);
     std::error_code none;  // there may be no metrics
     std::filesystem::copy_file(in_run("metrics.jsonl"), folder + "/metrics.jsonl", none);
-    log::info("set aside: {} checkpoint{} of another branch, {} the newest, and its metrics -> {}",
-              start_.left_behind.size(), start_.left_behind.size() == 1 ? "" : "s",
+    log::info("set aside: {} of another branch, {} the newest, and its metrics -> {}",
+              counted(std::ssize(start_.left_behind), "checkpoint"),
               std::filesystem::path(start_.left_behind.back()).filename().string(), folder);
   }
   metrics_.emplace(in_run("metrics.jsonl"), kept_steps);

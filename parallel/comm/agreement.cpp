@@ -34,14 +34,12 @@ void check_agreement(Comm& world, const std::string& what, const std::string& te
   const auto hashes = world.gather(static_cast<int64_t>(random_key(std::size(text), text)), site);
   if (std::all_of(hashes.begin(), hashes.end(), [&](int64_t h) { return h == hashes[0]; })) return;
   const std::vector<std::string> texts = world.gather_text(text, site);
-  std::map<std::string, std::string> differing;  // difference -> ranks
-  for (size_t r = 1; r < texts.size(); ++r) {
-    if (texts[r] == texts[0]) continue;
-    std::string& ranks = differing[first_difference(texts[0], texts[r])];
-    ranks += fmt::format("{}{}", ranks.empty() ? "" : ", ", r);
-  }
+  std::map<std::string, std::vector<int>> differing;  // difference -> ranks
+  for (size_t r = 1; r < texts.size(); ++r)
+    if (texts[r] != texts[0]) differing[first_difference(texts[0], texts[r])].push_back(static_cast<int>(r));
   std::string message = fmt::format("{} is not the same on all ranks", what);
-  for (const auto& [difference, ranks] : differing) message += fmt::format("; ranks {}: {}", ranks, difference);
+  for (const auto& [difference, ranks] : differing)
+    message += fmt::format("; ranks {}: {}", list_of(ranks), difference);
   fail(Status::rank, "{}. Start the same program with the same files and arguments on every rank", message);
 }
 

@@ -1,5 +1,7 @@
 #include "parallel/comm/comm.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <exception>
@@ -15,11 +17,7 @@ const char* name_of(Verb verb) {
   return kNames[static_cast<size_t>(verb)];
 }
 
-std::string list_of(const std::vector<int>& ranks) {
-  std::string s;
-  for (int r : ranks) s += fmt::format("{}{}", s.empty() ? "" : ", ", r);
-  return s;
-}
+std::string list_of(const std::vector<int>& ranks) { return fmt::format("{}", fmt::join(ranks, ", ")); }
 
 void CommCounters::add(const CollectiveCount& calls) {
   auto row = std::find_if(rows_.begin(), rows_.end(), [&](const CollectiveCount& r) {

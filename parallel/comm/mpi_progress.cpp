@@ -1,5 +1,7 @@
 #include "parallel/comm/mpi_progress.h"
 
+#include <fmt/format.h>
+
 #include <sched.h>
 
 #include <algorithm>
@@ -138,12 +140,11 @@ std::string MpiTask::late(double seconds, const std::map<int, RankReport>& repor
         report == reports.end() || number_ < 0 ? has(met, r) && !has(open, r) : report->second.started > number_;
     (r == rank_ || here ? arrived : missing).push_back(r);
   }
-  std::string others;
+  std::vector<std::string> others;
   for (int r : missing.empty() ? open : missing)
-    others +=
-        fmt::format("{}{} ({})", others.empty() ? "" : ", ", r, reports.contains(r) ? reports.at(r).doing : "silent");
+    others.push_back(fmt::format("{} ({})", r, reports.contains(r) ? reports.at(r).doing : "silent"));
   return fmt::format("{} waited {} s; arrived: {}; {}: {}", what(), rounded(seconds), list_of(arrived),
-                     missing.empty() ? "under way with" : "not arrived", others);
+                     missing.empty() ? "under way with" : "not arrived", fmt::join(others, ", "));
 }
 
 MpiProgress::MpiProgress(double timeout_seconds) : timeout_seconds_(timeout_seconds) {

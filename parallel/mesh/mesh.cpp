@@ -5,6 +5,8 @@
 #include <tuple>
 #include <vector>
 
+#include "framework/core/number.h"
+
 namespace og {
 
 namespace {
@@ -145,7 +147,7 @@ std::string check_degrees(const Degrees& degrees, int world_size) {
     wrong = fmt::format("parallel.expert: {} does not divide data x sequence x tensor = {}", degrees.expert,
                         tokens_and_tensor_ranks(degrees));
   if (wrong.empty()) return wrong;
-  return fmt::format("{}; the nearest that works on {} rank{}: {}", wrong, world_size, world_size == 1 ? "" : "s",
+  return fmt::format("{}; the nearest that works on {}: {}", wrong, counted(world_size, "rank"),
                      str(nearest(degrees, world_size)));
 }
 

@@ -5,11 +5,11 @@
 #include <filesystem>
 #include <set>
 
+#include "framework/core/utf8.h"
 #include "framework/data/loader.h"
 #include "framework/data/prepare.h"
 #include "framework/data/text_reader.h"
 #include "framework/data/tokenizer_training.h"
-#include "framework/data/utf8.h"
 #include "tests/files.h"
 
 namespace og {

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "framework/bench/size_range.h"
+#include "framework/core/number.h"
 #include "framework/core/profile.h"
 #include "framework/core/text.h"
 #include "framework/measure/host_memory.h"
@@ -86,8 +87,8 @@ std::string SequenceGroup::too_large(const PassCost& cost) {
   const double free = -comm_.max(-static_cast<double>(free_memory_bytes()), kSite);
   const double needed = cost.memory * neighbours_;
   if (needed <= free) return "";
-  return fmt::format("estimated memory {} for {} rank{}, free {}", human_bytes(needed), neighbours_,
-                     neighbours_ == 1 ? "" : "s", human_bytes(free));
+  return fmt::format("estimated memory {} for {}, free {}", human_bytes(needed), counted(neighbours_, "rank"),
+                     human_bytes(free));
 }
 std::string SequenceGroup::too_long(const PassCost& cost) const {
   if (2 * cost.seconds <= bench_.seconds_limit) return "";

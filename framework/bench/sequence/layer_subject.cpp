@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "framework/bench/sequence/methods.h"
 #include "framework/bench/sequence/step_subject.h"
@@ -9,8 +8,10 @@
 #include "framework/core/error.h"
 #include "framework/core/rng.h"
 #include "framework/core/threads.h"
+#include "framework/measure/compare.h"
 #include "framework/nn/registry.h"
 #include "framework/ops/norm.h"
+#include "framework/ops/ranges.h"
 #include "parallel/sequence/attention.h"
 #include "parallel/sequence/attention_methods.h"
 #include "parallel/sequence/scan.h"
@@ -50,13 +51,7 @@ class LayerSubject final : public SequenceSubject {
   SequenceResult run_and_keep() override {
     SequenceResult kept;
     pass(&kept);
-    for (const Tensor& part : kept.parts) {
-      double largest = 0;
-      const auto values = part.flat<const float>();
-      for (const float* x = values.data; x != values.data + values.size(); ++x)
-        largest = std::max(largest, std::abs(static_cast<double>(*x)));
-      kept.largest.push_back(comm_.max(largest, Sites::bench));
-    }
+    for (const Tensor& part : kept.parts) kept.largest.push_back(comm_.max(largest_magnitude(part), Sites::bench));
     return kept;
   }
 
@@ -66,10 +61,8 @@ class LayerSubject final : public SequenceSubject {
     for (const Tensor& all : whole.parts) {
       const int64_t width = all.count() / (seq_.num_rows * seq_.length);
       mine.parts.push_back(Tensor::empty(*kept_, {seq_.num_rows, local, width}, DType::f32));
-      for (int64_t row = 0; row < seq_.num_rows; ++row)
-        std::memcpy(mine.parts.back().data<float>() + row * local * width,
-                    all.data<float>() + (row * seq_.length + seq_.begin()) * width,
-                    static_cast<size_t>(local * width) * sizeof(float));
+      move_range({}, 1, mine.parts.back(), 0, Put::write, all.reshape({seq_.num_rows, seq_.length, width}),
+                 seq_.begin(), local);
     }
     return mine;
   }
@@ -150,17 +143,9 @@ const MixerType& subject_mixer(const std::string& name) {
 
 double difference(const SequenceResult& found, const SequenceResult& reference) {
   double worst = 0;
-  for (size_t i = 0; i < found.parts.size(); ++i) {
-    double most = 0;
-    visit_real(found.parts[i].dtype(), [&](auto zero) {
-      const auto a = found.parts[i].flat<const decltype(zero)>(), b = reference.parts[i].flat<const decltype(zero)>();
-      for (int64_t j = 0; j < a.size(); ++j) {
-        const double d = std::abs(static_cast<double>(a.data[j]) - static_cast<double>(b.data[j]));
-        if (!(d <= most)) most = std::isnan(d) ? HUGE_VAL : d;
-      }
-    });
-    worst = std::max(worst, most / std::max(reference.largest[i], 1e-30));
-  }
+  for (size_t i = 0; i < found.parts.size(); ++i)
+    worst =
+        std::max(worst, largest_difference(found.parts[i], reference.parts[i]) / std::max(reference.largest[i], 1e-30));
   return worst;
 }
 

@@ -1,5 +1,7 @@
 #include "framework/program/commands/mixer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdio>
 
@@ -14,12 +16,6 @@ namespace og {
 
 namespace {
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& w : words) text += (text.empty() ? "" : ", ") + w;
-  return text;
-}
-
 // The mixers that can be run alone.
 std::vector<std::string> names() {
   std::vector<std::string> all;
@@ -31,7 +27,7 @@ std::vector<std::string> names() {
 const MixerType& find_type(const std::string& name) {
   const MixerType* type = find_mixer_type(name);
   if (type && !type->recurrence.formula.empty()) return *type;
-  fail(Status::usage, "mixer: no mixer is called \"{}\"; there are {}", name, joined(names()));
+  fail(Status::usage, "mixer: no mixer is called \"{}\"; there are {}", name, fmt::join(names(), ", "));
 }
 
 std::string text_of(const OptionValue& v) {
@@ -71,7 +67,8 @@ Options parse_options(const MixerType& type, const std::vector<std::string>& wor
       std::vector<std::string> known;
       for (const OptionSpec& s : specs) known.push_back("--" + s.name);
       fail(Status::usage, "mixer {}: unknown argument {}; {}", type.name, words[i],
-           known.empty() ? "this mixer has no options of its own" : "its own options are " + joined(known));
+           known.empty() ? "this mixer has no options of its own"
+                         : fmt::format("its own options are {}", fmt::join(known, ", ")));
     }
     if (equals != std::string::npos) {
       options.values[name] = parse_value(*spec, word.substr(equals + 1));
@@ -112,7 +109,7 @@ void describe(const MixerType& type) {
   if (!type.recurrence.options.empty()) text += "\noptions\n";
   for (const OptionSpec& s : type.recurrence.options)
     text += fmt::format("  --{} (default {}) {}{}\n", s.name, text_of(s.fallback), s.help,
-                        s.choices.empty() ? "" : ": " + joined(s.choices));
+                        s.choices.empty() ? "" : fmt::format(": {}", fmt::join(s.choices, ", ")));
   std::fputs(text.c_str(), stdout);
 }
 
@@ -137,7 +134,7 @@ void run(const MixerRun& settings, const std::string& input, const std::string& 
 size_t choose(const char* option, const std::string& text, const std::vector<std::string>& words) {
   auto found = std::find(words.begin(), words.end(), text);
   if (found == words.end())
-    fail(Status::usage, "mixer: {}: expected one of {}, found \"{}\"", option, joined(words), text);
+    fail(Status::usage, "mixer: {}: expected one of {}, found \"{}\"", option, fmt::join(words, ", "), text);
   return static_cast<size_t>(found - words.begin());
 }
 

@@ -1,4 +1,4 @@
-#include "framework/data/utf8.h"
+#include "framework/core/utf8.h"
 
 #include <algorithm>
 
@@ -37,15 +37,18 @@ size_t fitting(std::string_view s, size_t i) {
   return length;
 }
 
-bool is_whole(std::string_view s, size_t i, size_t fit) { return fit > 0 && fit == announced(byte_at(s, i)); }
-
 }  // namespace
+
+size_t character_at(std::string_view text, size_t i) {
+  const size_t fit = fitting(text, i);
+  return fit == announced(byte_at(text, i)) ? fit : 0;
+}
 
 int64_t first_bad_utf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
-    const size_t fit = fitting(text, i);
-    if (!is_whole(text, i, fit)) return static_cast<int64_t>(i);
-    i += fit;
+    const size_t length = character_at(text, i);
+    if (length == 0) return static_cast<int64_t>(i);
+    i += length;
   }
   return -1;
 }
@@ -61,14 +64,9 @@ size_t whole_characters(std::string_view text) {
 std::string repaired_utf8(std::string_view text) {
   std::string out;
   for (size_t i = 0; i < text.size();) {
-    const size_t fit = fitting(text, i);
-    if (is_whole(text, i, fit)) {
-      out += text.substr(i, fit);
-      i += fit;
-    } else {
-      out += "\xEF\xBF\xBD";
-      ++i;
-    }
+    const size_t length = character_at(text, i);
+    out += length > 0 ? text.substr(i, length) : "\xEF\xBF\xBD";
+    i += std::max<size_t>(length, 1);
   }
   return out;
 }

@@ -7,6 +7,9 @@
 
 namespace og {
 
+// Bytes of the character that begins at text[i]; 0: none does.
+size_t character_at(std::string_view text, size_t i);
+
 // The place of the first byte that belongs to no valid character, or -1.
 int64_t first_bad_utf8(std::string_view text);
 
