@@ -8,6 +8,7 @@
 #include "framework/kernels/bf16.h"
 #include "framework/kernels/blocks.h"
 #include "framework/kernels/conv.h"
+#include "framework/kernels/gates.h"
 #include "framework/kernels/loss.h"
 #include "framework/kernels/matmul.h"
 #include "framework/kernels/moe.h"
@@ -37,6 +38,7 @@ void expect_families_refused() {
   expect_refused("attention", [&] { attention_kernels<T>(s); });
   expect_refused("blocks", [&] { block_kernels<T>(s); });
   expect_refused("conv", [&] { conv_kernels<T>(s); });
+  expect_refused("gates", [&] { gate_kernels<T>(s); });
   expect_refused("loss", [&] { loss_kernels<T>(s); });
   expect_refused("matmul", [&] { matmul<T>(s, Transpose::nt, {}, Put::write, {}, {}); });
   expect_refused("moe", [&] { moe_kernels<T>(s); });

@@ -22,13 +22,4 @@ const GateKernels<T>& gate_ref() {
 template const GateKernels<float>& gate_ref<float>();
 template const GateKernels<double>& gate_ref<double>();
 
-template <>
-const GateKernels<float>& gate_kernels<float>(const Stream& stream) {
-  return choose(stream, gate_ref<float>(), avx2::gate_table, avx512::gate_table);
-}
-template <>
-const GateKernels<double>& gate_kernels<double>(const Stream&) {
-  return gate_ref<double>();
-}
-
 }  // namespace og
