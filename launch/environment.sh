@@ -3,6 +3,9 @@
 export OMPI_MCA_btl_vader_single_copy_mechanism=${OMPI_MCA_btl_vader_single_copy_mechanism:-none}
 [ "$(id -u)" -ne 0 ] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
+# How a line begins in which the program tells a script, and not a person, where ONEGATHER_RUN is set; launch/README.md has the words.
+mark=$'\x1eonegather '
+
 # The processors that this script may use; nproc alone would say OMP_NUM_THREADS.
 processors=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 

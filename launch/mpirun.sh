@@ -85,9 +85,9 @@ if [ -t 2 ]; then
   [ "${columns:-0}" -gt 20 ] || columns=100
   export ONEGATHER_COLUMNS=$columns
 fi
-errors=$(mktemp) || refuse "no temporary file can be made: TMPDIR=${TMPDIR:-/tmp}"
-trap 'rm -f "$errors"' EXIT
-echo "+ $(print_command "${command[@]}")" | tee "$errors" >&2
+{ kept=$(mktemp) && news=$(mktemp); } || refuse "no temporary file can be made: TMPDIR=${TMPDIR:-/tmp}"
+trap 'rm -f "$kept" "$news"' EXIT
+echo "+ $(print_command "${command[@]}")" | tee "$kept" >&2
 
 started=$alone # no rank waits for another
 watch "${command[@]}"
@@ -99,18 +99,15 @@ if [ "$forced" -eq 1 ]; then
   status=$((interrupted && !started ? 130 : 5))
 elif [ "$status" -ge 6 ] && [ "$status" -ne 130 ]; then
   # mpirun's own number: a rank ended by a signal. It has said which.
-  rank=$(sed -n 's/.*process rank \([0-9]*\).*/\1/p' "$errors" | head -n 1)
-  host=$(sed -n 's/.*process rank [0-9]* with PID [0-9]* on node \([^ ]*\).*/\1/p' "$errors" | head -n 1)
-  if [ -n "$rank" ]; then
-    message="rank $rank died${hosts:+ on ${host:-some host}} (mpirun returned $status); the run resumes from its last checkpoint"
+  if [ -n "$dead_rank" ]; then
+    message="rank $dead_rank died${hosts:+ on $dead_host} (mpirun returned $status); the run resumes from its last checkpoint"
   else
     message="mpirun returned $status: what it says above is why"
   fi
-  echo "launch/mpirun.sh: $message" | tee -a "$errors" >&2
+  echo "launch/mpirun.sh: $message" | tee -a "$kept" >&2
   status=5
 fi
 [ "$status" -ne 130 ] || echo "stopped; the same command goes on from here" >&2
 # What was shown lies beside the run's other files too: every start's, without the progress bar.
-folder=$(sed -n 's/^run: .* -> //p' "$errors" | tail -n 1)
-[ ! -d "$folder" ] || sed 's/.*\r//' "$errors" >>"$folder/launch.log"
+[ ! -d "$folder" ] || cat "$kept" >>"$folder/launch.log"
 exit "$status"

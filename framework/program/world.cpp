@@ -37,6 +37,7 @@ std::unique_ptr<Comm> join_world(double timeout_seconds) {
   std::unique_ptr<Comm> world = make_mpi_comm(timeout_seconds);
   log::set_rank(world->rank(), world->size());
   log::info("{} over MPI", counted(world->size(), "rank"));
+  if (world->rank() == 0) tell_launcher("ranks", fmt::format("{}", world->size()));
   return world;
 }
 

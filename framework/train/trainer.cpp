@@ -26,6 +26,7 @@
 #include "framework/train/step.h"
 #include "framework/train/stop.h"
 #include "parallel/comm/agreement.h"
+#include "parallel/comm/launched.h"
 #include "parallel/comm/together.h"
 
 namespace og {
@@ -144,6 +145,7 @@ void Trainer::announce() {
   if (!segments.empty()) log::info("{}", segments);
   for (const std::string& note : config_notes(config_)) log::warning("{}", note);
   log::info("run: {} -> {}", start_.text, config_.run.dir);
+  if (leads()) tell_launcher("folder", config_.run.dir);
 }
 
 StepMetrics Trainer::measure(const StepResult& result, double begin) {

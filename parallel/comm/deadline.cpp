@@ -1,7 +1,6 @@
 #include "parallel/comm/deadline.h"
 
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 
 #include "framework/core/error.h"
@@ -13,10 +12,8 @@ Deadline::Deadline(std::string doing, double seconds) {
   thread_ = std::thread([this, doing = std::move(doing), seconds] {
     std::unique_lock lock(mutex_);
     if (done_.wait_for(lock, std::chrono::duration<double>(seconds), [this] { return over_; })) return;
-    std::fprintf(stderr,
-                 "onegather: rank %d of %d: %s: not done within %.6g s; a rank is missing, stopped or not reached\n",
-                 launched_rank(), launched_ranks(), doing.c_str(), seconds);
-    std::fflush(stderr);
+    tell_failure(fmt::format("rank {} of {}: {}: not done within {:g} s; a rank is missing, stopped or not reached",
+                             launched_rank(), launched_ranks(), doing, seconds));
     std::_Exit(static_cast<int>(Status::rank));
   });
 }

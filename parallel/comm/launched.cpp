@@ -1,5 +1,8 @@
 #include "parallel/comm/launched.h"
 
+#include <unistd.h>
+
+#include <cstdio>
 #include <cstdlib>
 
 #include "parallel/comm/comm.h"
@@ -27,6 +30,18 @@ int launched_rank() {
 }
 
 bool launched_by_srun() { return std::getenv("SLURM_STEP_NUM_TASKS") && !std::getenv("OMPI_COMM_WORLD_SIZE"); }
+
+void tell_launcher(const std::string& word, const std::string& text) {
+  if (!std::getenv("ONEGATHER_RUN") || text.find('\n') != std::string::npos) return;
+  const std::string line = fmt::format("\x1eonegather {}{}{}\n", word, text.empty() ? "" : " ", text);
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, line.data(), line.size());  // one write: lines stay whole
+}
+
+void tell_failure(const std::string& reason) {
+  tell_launcher("failed");
+  std::fprintf(stderr, "onegather: %s\n", reason.c_str());
+  std::fflush(stderr);
+}
 
 bool mpi_is_launched() { return launched_ranks() > 0; }
 

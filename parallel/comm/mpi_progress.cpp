@@ -6,13 +6,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <set>
 
 #include "framework/core/profile.h"
 #include "parallel/comm/comm.h"
 #include "parallel/comm/deadline.h"
+#include "parallel/comm/launched.h"
 
 namespace og {
 
@@ -171,7 +171,7 @@ MpiProgress::~MpiProgress() {
   if (!failed_) {
     const bool failing = std::uncaught_exceptions() > 0 || !active_.empty();
     if (!leave_together(failing ? kFarewellSeconds : timeout_seconds_)) {
-      std::fprintf(stderr, "onegather: a rank ends before the others\n");
+      tell_failure("a rank ends before the others");
       MPI_Abort(MPI_COMM_WORLD, static_cast<int>(Status::rank));
     }
   }
@@ -293,8 +293,7 @@ void MpiProgress::abort(const std::string& reason) {
   if (failed_) return;
   int rank = 0;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-  std::fprintf(stderr, "onegather: rank %d failed and stops the others: %s\n", rank, reason.c_str());
-  std::fflush(stderr);
+  tell_failure(fmt::format("rank {} failed and stops the others: {}", rank, reason));
   const Deadline deadline("MPI_Abort, which ends the others", kFarewellSeconds);
   MPI_Abort(MPI_COMM_WORLD, static_cast<int>(Status::rank));
   std::_Exit(static_cast<int>(Status::rank));

@@ -45,7 +45,8 @@ expect "nothing to do" 2 'launch/mpirun.sh CONFIG' "$launch"
 
 # Only mpirun's own lines are hidden, and only of statuses that the program has explained.
 rule=$(printf -- '-%.0s' $(seq 74))
-shown() { (. "$root/launch/watch.sh" && without_block); }
+# shown: what is shown of standard input; kept: what of it lies in the run folder; news: what the script is told.
+shown() { (. "$root/launch/environment.sh" && . "$root/launch/watch.sh" && rm -f kept news && kept=kept news=news && relay); }
 block() {
   printf '%s\n' "$rule" 'Primary job  terminated normally, but 1 process returned' 'a non-zero exit code. Per user-direction, the job has been aborted.' "$rule" "$rule" \
     'mpirun detected that one or more processes exited with non-zero status, thus causing' "$2" 'the job to be terminated. The first process to do so was:' '' \
@@ -65,6 +66,12 @@ same "a rank ended by a signal is shown"
 printf 'a bar 1/2\ra bar 2/2' >expected
 shown <expected >shown
 same "text without a newline at the end"
+# What the program tells the script is not shown, also where a bar stands before it.
+printf 'a bar 1/2\x1eonegather failed\n\ra bar 2/2\nnext\n\x1eonegather folder a b/x\n' | shown >shown
+printf 'a bar 1/2\ra bar 2/2\nnext\n' >expected
+same "what the script is told is not shown"
+printf 'failed\nfolder a b/x\n' | cmp -s - news && pass "it is told" || fail "it is told" "$(cat news)"
+printf 'a bar 2/2\nnext\n' | cmp -s - kept && pass "bars are not kept" || fail "bars are not kept" "$(cat kept)"
 # The bar does not wait for its newline.
 mkfifo bar
 (printf 'step 1'; sleep 3; printf '\rstep 2\n') >bar &
@@ -72,4 +79,50 @@ shown <bar >shown &
 for _ in $(seq 100); do [ -s shown ] && break; sleep 0.02; done
 if [ "$(cat shown)" = 'step 1' ]; then pass "the bar goes on at once"; else fail "the bar goes on at once" "$(cat shown)"; fi
 wait
+
+# The scripts are told by lines of their own: a program whose every log line reads otherwise is launched, watched and stopped as this one.
+cat >other-words <<'END'
+#!/usr/bin/env bash
+exec "$REAL" "$@" 2> >(trap '' USR1; exec sed -u '/^\x1e/!y/abcdefghijklmnopqrstuvwxyz/bcdefghijklmnopqrstuvwxyza/' >&2)
+END
+chmod +x other-words
+expect "told where a script listens" 0 $'^\x1eonegather folder run$' env ONEGATHER_RUN=1 "$ONEGATHER" train tiny.yaml --dry-run
+expect "not told to a person" 0 '^mesh' "$ONEGATHER" train tiny.yaml --dry-run
+if grep -q $'\x1e' out.txt; then fail "no line for scripts" "$(grep $'\x1e' out.txt)"; else pass "no line for scripts"; fi
+export REAL=$ONEGATHER
+ONEGATHER="$PWD/other-words" ONEGATHER_START_SECONDS=3 ONEGATHER_TEST_PAUSE=2 "$launch" tiny.yaml "$endless" run.dir=reworded >reworded.txt 2>&1 &
+child=$!
+after reworded/metrics.jsonl 2
+sleep 4
+kill -TERM $child
+wait $child
+status "other words: not ended at its start, 130 when stopped" 130 $? reworded.txt
+said "other words: what was shown lies in the run folder" '^tupqqfe bu tufq [0-9]+ ' reworded/launch.log
+child=''
+# An mpirun that does not end: because of a failure that was told, and where a person alone can read of one.
+mkdir stuck
+cat >stuck/mpirun <<'END'
+#!/usr/bin/env bash
+printf '\x1eonegather ranks 2\n%b' "$TELL" >&2
+exec sleep "$LASTS"
+END
+chmod +x stuck/mpirun
+PATH=$PWD/stuck:$PATH LASTS=60 TELL='\x1eonegather failed\n' "$launch" tiny.yaml >told.txt 2>&1 &
+told=$!
+PATH=$PWD/stuck:$PATH LASTS=8 TELL='onegather: rank 1 failed and stops the others: x\n2 ranks over MPI\n' "$launch" tiny.yaml >read.txt 2>&1
+status "what people read ends nothing" 0 $? read.txt
+wait $told
+status "a failure that is told ends mpirun" 5 $? told.txt
+said "and says so" 'mpirun does not end within 5 s of the failure' told.txt
+
+# Shared memory of a job is removed by the name that Open MPI gives it, with no zeros before the number.
+segments=(/dev/shm/vader_segment.test$$.$(id -u).{abcd.0,abcd.1,abcde.0,0000abcd.0})
+touch "${segments[@]}"
+(. "$root/launch/watch.sh" && job=$((0xabcd)) && remove_segments)
+if [ ! -e "${segments[0]}" ] && [ ! -e "${segments[1]}" ] && [ -e "${segments[2]}" ] && [ -e "${segments[3]}" ]; then
+  pass "shared memory of this job alone is removed"
+else
+  fail "shared memory of this job alone is removed" "left: $(ls "${segments[@]}" 2>/dev/null)"
+fi
+rm -f "${segments[@]}"
 finish

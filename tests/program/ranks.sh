@@ -70,11 +70,11 @@ same "the killed run's losses are the uninterrupted run's" whole/metrics.jsonl k
 # Four ranks over two axes, the third of them killed. Nothing stays behind in shared memory.
 four=("$root/launch/mpirun.sh" tiny.yaml --ranks 4 parallel.data=2 parallel.sequence=2 parallel.expert=4 "$endless" checkpoint.every=7)
 # Of another run, which lives: a file that is not ours to remove.
-other=/dev/shm/vader_segment.other$$.$(id -u).0000abcd.0
+other=/dev/shm/vader_segment.other$$.$(id -u).abcd.0
 touch "$other"
 # The run's own, which its ranks know by a number.
 job_of() { tr '\0' '\n' <"/proc/$1/environ" | sed -n 's/^OMPI_MCA_ess_base_jobid=//p'; }
-segments() { find /dev/shm -name "vader_segment.*.$(id -u).$(printf %08x "$job").*" 2>/dev/null | wc -l; }
+segments() { find /dev/shm -name "vader_segment.*.$(id -u).$(printf %x "$job").*" 2>/dev/null | wc -l; }
 "${four[@]}" "run.dir=$PWD/four" >four.txt 2>&1 &
 child=$!
 after four/metrics.jsonl 10

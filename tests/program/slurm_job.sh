@@ -30,6 +30,11 @@ case $1-$2 in
   show-config) echo "TaskPlugin              = task/affinity" ;;
 esac
 END
+# A program that tells the folder of a config as the real one does, among other words than its.
+cat >bin/onegather <<'END'
+#!/usr/bin/env bash
+[[ "${ONEGATHER_RUN:+listens} $*" != listens*--dry-run ]] || printf 'run:\n  dir: other\n\x1eonegather folder a folder\nnothing\n' | tee /dev/stderr
+END
 chmod +x bin/*
 unset OMP_NUM_THREADS
 export TREE="$PWD/a tree"
@@ -42,7 +47,7 @@ job() {
   while [ $# -gt 0 ] && [ "$1" != -- ]; do variables+=("$1"); shift; done
   rm -f stepping started requeued signalled
   env PATH="$PWD/bin:$PATH" ONEGATHER=/bin/true SLURM_JOB_ID=7 SLURM_JOB_NODELIST=h1 SLURM_JOB_NUM_NODES=1 SLURM_NTASKS=2 SLURM_CPUS_ON_NODE=2 \
-    SLURM_SUBMIT_DIR=/nowhere "${variables[@]}" bash "$root/launch/slurm.sbatch" tiny.yaml 'run.dir=x{task}' >job.txt 2>&1 &
+    SLURM_SUBMIT_DIR=/nowhere "${variables[@]}" bash "$root/launch/slurm.sbatch" "${arguments[@]}" >job.txt 2>&1 &
   child=$!
   if [ $# -gt 0 ]; then
     file=$2
@@ -55,6 +60,7 @@ job() {
   status "$name: $expected" "$expected" $? job.txt
   if [ "$(cat requeued 2>/dev/null)" = "$again" ]; then pass "$name: queued again: ${again:-no}"; else fail "$name: queued again" "$(cat requeued 2>/dev/null), expected ${again:-no}" "$(cat job.txt)"; fi
 }
+arguments=(tiny.yaml 'run.dir=x{task}')
 now=ONEGATHER_REQUEUE_SECONDS=0
 job "done" 0 ''
 said "srun's line can be pasted" '^\+ OMP_NUM_THREADS=1 .*srun --mpi=pmix --ntasks 2 --cpus-per-task 1 --cpu-bind=none .*/bin/true train tiny.yaml run.dir=x $' job.txt
@@ -72,6 +78,10 @@ job "a third is one too many" 5 '' SRUN_STATUS=5 $now SLURM_RESTART_COUNT=11 ONE
 said "and is counted" '3 times in this job; ONEGATHER_REQUEUES allows no more' job.txt
 job "an array's task" 0 5_3 SRUN_STATUS=5 $now SLURM_ARRAY_JOB_ID=5 SLURM_ARRAY_TASK_ID=3
 said "its number in the arguments" 'run.dir=x3' started
+arguments=(tiny.yaml)
+job "an array's task in the folder that the config names" 0 '' SLURM_ARRAY_JOB_ID=5 SLURM_ARRAY_TASK_ID=3 "ONEGATHER=$PWD/bin/onegather"
+arguments=(tiny.yaml 'run.dir=x{task}')
+said "and its number" 'run.dir=a folder-3$' started
 
 job "warned" 0 7 SRUN_SECONDS=600 -- started USR1
 job "warned while srun does not listen yet" 0 7 SRUN_SECONDS=600 SRUN_DEAF=1 -- started USR1

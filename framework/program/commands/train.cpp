@@ -33,7 +33,9 @@ int train_command(const std::vector<std::string>& args) {
     std::string start;
     together(world, Sites::startup, [&] { start = describe_start(config, options); });
     const std::string plan = describe_plan(config, world) + start;
-    if (world.rank() == 0) std::fputs(plan.c_str(), stdout);
+    if (world.rank() != 0) return 0;
+    tell_launcher("folder", config.run.dir);
+    std::fputs(plan.c_str(), stdout);
     return 0;
   });
 }
