@@ -14,7 +14,6 @@ namespace {
 struct State {
   std::mutex mutex;
   int rank = 0;
-  int num_ranks = 1;
   std::shared_ptr<spdlog::logger> screen = make("screen", std::make_shared<spdlog::sinks::stderr_sink_mt>(), "%v");
   std::shared_ptr<spdlog::logger> file;
 
@@ -25,6 +24,8 @@ struct State {
     return logger;
   }
 };
+
+thread_local int thread_rank = 0;
 
 State& state() {
   static State s;
@@ -38,11 +39,12 @@ spdlog::level::level_enum to_spdlog(Level level) {
 
 }  // namespace
 
-void set_rank(int rank, int num_ranks) {
+void set_rank(int rank) {
   std::lock_guard lock(state().mutex);
   state().rank = rank;
-  state().num_ranks = num_ranks;
 }
+
+void set_thread_rank(int rank) { thread_rank = rank; }
 
 void open_file(const std::string& path) {
   auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path, false);
@@ -52,9 +54,10 @@ void open_file(const std::string& path) {
 
 void write(Level level, const std::string& line) {
   std::lock_guard lock(state().mutex);
-  if (state().rank != 0 && level != Level::error) return;
+  const int rank = thread_rank != 0 ? thread_rank : state().rank;
+  if (rank != 0 && level != Level::error) return;
   std::string text = level == Level::warning ? "warning: " + line : level == Level::error ? "error: " + line : line;
-  if (level == Level::error && state().num_ranks > 1) text = fmt::format("[rank {}] {}", state().rank, text);
+  if (rank != 0) text = fmt::format("[rank {}] {}", rank, text);
   state().screen->log(to_spdlog(level), text);
   if (state().file) state().file->log(to_spdlog(level), line);
 }

@@ -1,6 +1,6 @@
 // Log lines of the program: to standard error, and to the run folder's log.txt once it is open. Only rank 0 speaks
-// unless a line is an error; error lines of other ranks carry "[rank r]". One log a process: ranks that are threads of
-// it all speak as rank 0. Thread safe. spdlog is behind log.cpp alone.
+// unless a line is an error; error lines of other ranks carry "[rank r]". A process has one log and one rank; a thread
+// that is a rank has a rank of its own. Thread safe. spdlog is behind log.cpp alone.
 #pragma once
 
 #include <fmt/core.h>
@@ -13,7 +13,8 @@ namespace og::log {
 enum class Level { info, warning, error };
 
 void write(Level level, const std::string& line);
-void set_rank(int rank, int num_ranks);   // ranks other than 0 drop info and warning lines
+void set_rank(int rank);                  // this process's; ranks other than 0 drop info and warning lines
+void set_thread_rank(int rank);           // this thread's, in a world of threads
 void open_file(const std::string& path);  // also append to this file, flushed line by line
 
 template <class... A>

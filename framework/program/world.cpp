@@ -35,7 +35,7 @@ std::unique_ptr<Comm> join_world(double timeout_seconds) {
     return make_self_comm();
   }
   std::unique_ptr<Comm> world = make_mpi_comm(timeout_seconds);
-  log::set_rank(world->rank(), world->size());
+  log::set_rank(world->rank());
   log::info("{} over MPI", counted(world->size(), "rank"));
   if (world->rank() == 0) tell_launcher("ranks", fmt::format("{}", world->size()));
   return world;
@@ -48,7 +48,7 @@ int run_in_world(double timeout_seconds, const std::function<int(Comm&)>& body) 
     return body(*world);
   } catch (const std::exception& e) {
     const std::string message = message_of(e);
-    world->abort(message);  // comes back if all ranks failed; else it prints the message and ends this process
+    world->abort(message);  // returns if all ranks failed; else it prints the message and ends this process
     if (world->rank() == 0) log::error("{}", message);
     return static_cast<int>(status_of(e));
   }
@@ -56,10 +56,10 @@ int run_in_world(double timeout_seconds, const std::function<int(Comm&)>& body) 
 
 int report_failure(const std::exception& error) {
   if (launched_ranks() > 1 && launched_rank() > 0) {
-    // The same mistake befalls every rank, and rank 0 tells it; the launcher then ends this process. If it is this
-    // rank's own, it is still here after a while.
+    // Rank 0 tells a mistake that all ranks have in common, and the launcher then ends this process. Where the mistake
+    // is this rank's own, the process is still here after a while, and tells it.
     std::this_thread::sleep_for(std::chrono::seconds(3));
-    log::set_rank(launched_rank(), launched_ranks());
+    log::set_rank(launched_rank());
   }
   log::error("{}", message_of(error));
   return static_cast<int>(status_of(error));

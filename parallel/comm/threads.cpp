@@ -12,6 +12,7 @@
 #include <thread>
 #include <tuple>
 
+#include "framework/core/log.h"
 #include "parallel/comm/comm.h"
 #include "parallel/comm/reduction.h"
 
@@ -398,6 +399,7 @@ void run_thread_world(int size, const std::function<void(Comm&)>& body, ThreadWo
       const std::lock_guard lock(mutex);
       if (!kept) kept = std::current_exception();
     };
+    log::set_thread_rank(rank);
     try {
       const int host = options.ranks_per_host > 0 ? rank / options.ranks_per_host : 0;
       ThreadComm comm(group, rank, std::make_shared<CommCounters>(), fmt::format("host {}", host));

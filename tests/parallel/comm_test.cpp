@@ -2,6 +2,7 @@
 
 #include <atomic>
 
+#include "framework/core/log.h"
 #include "tests/parallel/comm_verbs.h"
 #include "tests/world.h"
 
@@ -233,6 +234,22 @@ TEST(comm, a_pending_that_is_dropped_is_waited_for) {
     replaced = Pending();
     EXPECT_EQ(x.at(4), 4);
   });
+}
+
+TEST(comm, log_lines_of_a_thread_are_those_of_its_rank) {
+  testing::internal::CaptureStderr();
+  world(3, [](Comm& comm) {
+    log::info("by one, {} here", comm.rank());
+    log::warning("by one, {} here", comm.rank());
+    for (int r = 0; r < 3; ++r) {
+      if (r == comm.rank()) log::error("by each, {} here", r);
+      comm.barrier({"test"});
+    }
+  });
+  log::info("outside");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "by one, 0 here\nwarning: by one, 0 here\nerror: by each, 0 here\n[rank 1] error: by each, 1 here\n"
+            "[rank 2] error: by each, 2 here\noutside\n");
 }
 
 TEST(comm, a_nan_on_any_rank_is_seen_by_max_and_min_on_all) {
