@@ -105,9 +105,19 @@ std::vector<std::string> list_checkpoints(const std::string& run_folder) {
   return paths;
 }
 
+std::string did_you_mean_checkpoint(const std::string& path) {
+  std::string text = path, tail;
+  while (text.ends_with('/')) text.pop_back();
+  const int64_t step = step_of(fs::path(text).filename().string(), tail);
+  if (step < 0 || !tail.empty()) return "";
+  const std::string meant = (fs::path(text).parent_path() / fmt::format("step-{:08}", step)).string();
+  std::error_code error;
+  return fs::exists(meant + "/index.json", error) ? fmt::format("; did you mean {}?", meant) : "";
+}
+
 std::string find_checkpoint(const std::string& path) {
   std::error_code error;
-  if (!fs::exists(path, error)) fail(Status::data, "{}: no such folder", path);
+  if (!fs::exists(path, error)) fail(Status::data, "{}: no such folder{}", path, did_you_mean_checkpoint(path));
   if (fs::exists(path + "/index.json", error)) return path;
   const std::vector<std::string> all = list_checkpoints(path);
   if (all.empty())

@@ -91,6 +91,8 @@ void load_checkpoint(const Checkpoint& checkpoint, std::span<const CheckpointTen
 std::string checkpoint_folder(const std::string& run_folder, int64_t step);
 // The complete checkpoints of a run folder, oldest first; a folder without any: empty.
 std::vector<std::string> list_checkpoints(const std::string& run_folder);
+// "; did you mean run/checkpoints/step-00000090?" of run/checkpoints/step-90; "" where no such checkpoint is meant.
+std::string did_you_mean_checkpoint(const std::string& path);
 // path: a checkpoint folder, or a run folder, whose newest one is meant. Neither: Error(Status::data).
 std::string find_checkpoint(const std::string& path);
 // Counts `newest`, which was just saved, and the checkpoints of earlier steps, and removes the oldest until `keep` are

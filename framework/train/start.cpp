@@ -34,8 +34,8 @@ struct Named {
       }
     }
   }
-  // By content; by path only where the path was a run folder, which goes on, or is gone, since its own run removes old
-  // checkpoints.
+  // Compared by content. By path only where that was a run folder, whose newest checkpoint changes, or where the path
+  // is gone, since a run removes its old checkpoints.
   bool is(const SnapshotSource& source) const {
     if (std::find(ids.begin(), ids.end(), source.id) != ids.end()) return true;
     const bool below = fs::path(source.path).parent_path() == fs::path(path) / "checkpoints";
@@ -122,9 +122,11 @@ class Finder {
 
   std::string found(const char* option, const std::string& path) const {
     std::error_code error;
-    if (!fs::exists(path, error))
-      fail(Status::data, "{} {}: no such folder{}", option, path,
-           own_.empty() ? "" : fmt::format("; the newest checkpoint of run.dir is {}", own_.back()));
+    if (!fs::exists(path, error)) {
+      std::string hint = did_you_mean_checkpoint(path);
+      if (hint.empty() && !own_.empty()) hint = fmt::format("; the newest checkpoint of run.dir is {}", own_.back());
+      fail(Status::data, "{} {}: no such folder{}", option, path, hint);
+    }
     return find_checkpoint(path);
   }
 

@@ -100,7 +100,7 @@ TEST(cli, options_say_what_to_write_instead) {
   // These are values: what is missing is the checkpoint.
   for (const char* words : {"--prompt=--text", "--prompt=", "--prompt ''", "--prompt a --temperature 0 --tokens +7"})
     expect(fmt::format("PROGRAM generate nowhere {}", words), 3, {"nowhere"});
-  expect("PROGRAM generate --help", 0, {"stands in quotes: 'data.train=[\"a, b.txt\"]'"});
+  expect("PROGRAM generate --help", 0, {"'data.train=[\"a,b.txt\"]'"});
   expect("PROGRAM train train.num_steps=5", 2, {"train.num_steps=5: the config file comes before key=value"});
 }
 
@@ -147,7 +147,14 @@ TEST(cli, inspect_reads_every_kind_of_file_and_refuses_damage) {
   write_file(shard, bytes);
   expect("PROGRAM inspect " + run, 3, {"error: the checkpoint is damaged", "shard-", "optimizer.first.x"});
   write_file(folder / "text", "just a text that is no tensor file\n");
-  expect("PROGRAM inspect " + (folder / "text"), 3, {"error: not a token file", "not a safetensors file"});
+  expect("PROGRAM inspect " + (folder / "text"), 3,
+         {"text: neither a token file nor a safetensors file; inspect reads checkpoints"});
+  write_file(folder / "p.png", "\x89PNG\r\n\x1a\n\1\1\1\1");
+  expect("PROGRAM inspect " + (folder / "p.png"), 3, {"p.png: a picture (PNG); inspect reads checkpoints"});
+  write_file(folder / "t.model", "pieces of a tokenizer");
+  expect("PROGRAM inspect " + (folder / "t.model"), 3, {"t.model: a tokenizer's file by its name"});
+  write_file(folder / "cut.safetensors", "1234");
+  expect("PROGRAM inspect " + (folder / "cut.safetensors"), 3, {"cut.safetensors: not a safetensors file: 4 bytes"});
   write_file(folder / "c.yaml", "model: {hidden_size: 3}\n");
   expect("PROGRAM inspect " + (folder / "c.yaml"), 3,
          {"a config (YAML); onegather train ", "--dry-run shows every key"});
@@ -158,7 +165,10 @@ TEST(cli, inspect_reads_every_kind_of_file_and_refuses_damage) {
   write_file(folder / "f.txt", "x\n");
   expect("PROGRAM inspect " + (folder / "f.txt"), 3, {"text; onegather data inspect "});
   expect("PROGRAM inspect " + folder.path(), 3, {"neither a checkpoint"});
-  expect("PROGRAM inspect " + (folder / "absent"), 3, {"absent: no such file or folder"});
+  expect("PROGRAM inspect " + (folder / "absent"), 3, {"absent: no such file or folder\n"});
+  expect("PROGRAM inspect " + run + "/checkpoints/step-7/", 3,
+         {"step-7: no such file or folder; did you mean ", "run/checkpoints/step-00000007?"});
+  expect("PROGRAM generate " + run + "/checkpoints/step-7 --prompt a", 3, {"no such folder; did you mean "});
 }
 
 TEST(failure, a_bug_is_called_a_bug) {

@@ -114,6 +114,8 @@ for wrong in "--resume f64-1/checkpoints/step-5" "--init nowhere" "--resume nowh
   # shellcheck disable=SC2086
   expect "refused: $wrong" 3 '(--resume|--init) [^ ]+: no such folder$|train.seed' "${branch[@]}" run.dir=mistyped $wrong
 done
+expect "a step without its zeros: the name that is meant" 3 'step-8: no such folder; did you mean f64-1/checkpoints/step-00000008\?$' \
+  "${branch[@]}" run.dir=mistyped --resume f64-1/checkpoints/step-8
 if [ -e mistyped ]; then fail "and no folder is made" "$(ls mistyped)"; else pass "and no folder is made"; fi
 for none in '""' '"  "'; do expect "run.dir of no name: $none" 2 'run.dir: expected a folder' "${branch[@]}" run.dir="$none"; done
 strange=$(printf 'caf\351.txt')

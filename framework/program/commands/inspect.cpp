@@ -17,8 +17,9 @@ namespace fs = std::filesystem;
 
 constexpr const char* kHelp =
     "usage: onegather inspect PATH [--json]\n\n"
-    "PATH: a checkpoint, a run folder (its newest checkpoint is verified), a token file or a safetensors file.\n"
-    "Every byte is read and compared with its checksum where there is one. Exit status 3: damaged or something else.\n";
+    "PATH: a checkpoint, a run folder (its newest checkpoint is verified), a token\n"
+    "file or a safetensors file. Every byte that has a checksum is compared with it.\n"
+    "--json: the same as one line of JSON. Exit status 3: damaged, or something else.\n";
 
 Json shape_of(const Shape& shape) {
   Json list = Json::array();
@@ -109,12 +110,20 @@ std::string other_kind(const std::string& path) {
   }
   for (const char* text : {".txt", ".jsonl", ".json", ".ndjson", ".gz", ".zst"})
     if (name == text) return fmt::format("text; onegather data inspect {} shows the documents in it", path);
-  return "";
+  const MappedFile file(path);
+  const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  // Safetensors begin with eight bytes, the length of the header, which is JSON.
+  if (name == ".safetensors" || (bytes.size() > 8 && bytes[8] == '{')) return "";
+  const char* what = bytes.starts_with("\x89PNG") ? "a picture (PNG)"
+                     : name == ".model"
+                         ? "a tokenizer's file by its name; data.tokenizer: sentencepiece:PATH reads those"
+                         : "neither a token file nor a safetensors file";
+  return fmt::format("{}; inspect reads checkpoints, run folders, token files and safetensors files", what);
 }
 
 Json inspect(const std::string& path) {
   std::error_code error;
-  if (!fs::exists(path, error)) fail(Status::data, "{}: no such file or folder", path);
+  if (!fs::exists(path, error)) fail(Status::data, "{}: no such file or folder{}", path, did_you_mean_checkpoint(path));
   if (fs::is_directory(path)) {
     if (fs::exists(path + "/index.json")) return inspect_checkpoint(path);
     for (const char* name : {"/config.yaml", "/metrics.jsonl", "/checkpoints"})
@@ -123,11 +132,7 @@ Json inspect(const std::string& path) {
   }
   if (TokenFile::is_token_file(path)) return inspect_tokens(path);
   if (const std::string what = other_kind(path); !what.empty()) fail(Status::data, "{}: {}", path, what);
-  try {
-    return inspect_tensors(path);
-  } catch (const Error& e) {
-    fail(Status::data, "not a token file, and as a tensor file refused: {}", e.what());
-  }
+  return inspect_tensors(path);
 }
 
 std::string indented(const std::string& text, const std::string& margin) {
