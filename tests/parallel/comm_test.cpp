@@ -243,7 +243,7 @@ TEST(comm, log_lines_of_a_thread_are_those_of_its_rank) {
     log::warning("by one, {} here", comm.rank());
     for (int r = 0; r < 3; ++r) {
       if (r == comm.rank()) log::error("by each, {} here", r);
-      comm.barrier({"test"});
+      comm.barrier(Sites::test);
     }
   });
   log::info("outside");

@@ -23,7 +23,7 @@ SequenceChecks::SequenceChecks(const SubjectOptions& subject, Comm& comm, int ra
       alive_(std::move(alive)),
       one_(subject_estimates(subject)) {}
 
-// A multiple of the shards of head-tail order, so that what is legal at the wanted length is so here.
+// A multiple of the shards of zigzag order: a method that is legal at the wanted length is then legal at this one.
 Extent SequenceChecks::least(const Extent& wanted) const {
   const int64_t shards = 2 * int64_t{comm_.size()}, most = subject_.config.empty() ? kLayerLength : kStepLength;
   return {std::min(wanted.length, (most + shards - 1) / shards * shards), 1};

@@ -1,6 +1,6 @@
-// The checks of `bench sequence`: is what a method computes over a group of ranks what one rank alone computes? Made at
-// the point's own length and rows while one rank's pass is affordable (seconds and memory), else at the longest that
-// is; the point's own result is then held against that of the first method measured there.
+// The checks of `bench sequence`: does a method over a group of ranks compute what one rank alone computes? A point is
+// checked at its own length and rows while one rank's pass is affordable (seconds and memory), else at the longest
+// length that is. Its own result is then compared with that of the first method measured there.
 #pragma once
 
 #include <functional>
@@ -13,7 +13,7 @@
 namespace og {
 
 struct CheckOutcome {
-  double error = 0;  // the worst rank's, relative
+  double error = 0;  // largest relative difference of any rank
   Extent at;
 };
 

@@ -6,7 +6,7 @@
 namespace og {
 
 namespace {
-constexpr double kCaches = 0.05;  // added to an exponent: half as much again over 4096 times the length
+constexpr double kCaches = 0.05;  // added to the exponent for work that leaves the caches: half as much again at 4096 times the length
 }  // namespace
 
 Extent longer(const Extent& from, const Extent& wanted, int64_t factor) {
@@ -38,8 +38,8 @@ double PassEstimates::at_once(const Extent& extent) const {
   return most_at_once_ == 0 ? extent.tokens() : std::min(extent.tokens(), static_cast<double>(most_at_once_));
 }
 
-// A straight line: what does not depend on the tokens (weights) and a part for each of them. Of one pass alone no line
-// is known, and all of it counts as the tokens'.
+// Memory is a straight line over the tokens: a constant, such as weights, and a part for each token. One pass alone
+// does not tell the line; all of its memory then counts as the tokens'.
 double PassEstimates::memory(const Pass& from, const Extent& extent) const {
   const double tokens = at_once(from.extent);
   double slope = from.cost.memory / tokens;
@@ -50,8 +50,8 @@ double PassEstimates::memory(const Pass& from, const Extent& extent) const {
   return from.cost.memory + slope * (at_once(extent) - tokens);
 }
 
-// Seconds a token grow as a power of the length, as they did between the pass that the estimate starts from and a
-// clearly shorter one, within what the kind of work allows; bytes likewise.
+// Seconds a token grow as a power of the length. The exponent is the one between two passes, the pass that the estimate
+// starts from and a clearly shorter one, clamped to what the kind of work allows. Bytes grow likewise.
 PassCost PassEstimates::of(const Extent& extent) const {
   const size_t at = base(extent);
   const Pass& from = passes_[at];

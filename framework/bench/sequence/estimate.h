@@ -17,8 +17,8 @@ struct PassCost {
   double seconds = 0, bytes = 0, memory = 0;  // for one pass: seconds, bytes that a rank receives, its peak of memory
 };
 
-// How seconds a token grow with the length L: linear layers, not (a little for caches); softmax attention and left
-// products, as L; a model with both, by what two lengths show.
+// How the seconds of one token grow with the length L. linear: not at all, but for caches (linear layers). quadratic:
+// as L (softmax attention, left products). mixed: as two measured lengths show (a model with both).
 enum class Growth : uint8_t { linear, mixed, quadratic };
 
 // `from` with up to `factor` times the tokens: longer first, then more rows, nothing beyond `wanted`.

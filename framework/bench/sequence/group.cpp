@@ -14,10 +14,10 @@ namespace og {
 namespace {
 
 constexpr Site kSite = Sites::bench;
-constexpr int64_t kProbeFactor = 8;  // an estimate reaches at most this far; longer: shorter passes on the way
-constexpr int64_t kSecond = 4;  // the second pass, with which the first shows what memory does not depend on tokens
-// A point is not given up for the noise of one pass: within this factor of the limit it is timed again, where that
-// takes less than this share of the limit.
+constexpr int64_t kProbeFactor = 8;  // an estimate is for at most so many times the tokens of a measured pass
+constexpr int64_t kSecond = 4;  // tokens of the second pass over those of the first: two passes give memory's line
+// Noise of one pass must not rule a point out: an estimate within this factor of the limit is made again from a new
+// pass, where that pass takes less than this share of the limit.
 constexpr double kNoise = 2, kAgainShare = 0.05;
 
 // The most ranks of the group on one machine, whatever network names they see: they share its memory. The same on all
@@ -55,7 +55,6 @@ std::string text_of(const Extent& e) {
   return e.rows == 1 ? size_text(e.length) : fmt::format("{}x{}", e.rows, size_text(e.length));
 }
 
-// One pass; the numbers are those of the worst rank, the same on all.
 PassTiming SequenceGroup::pass(SequenceSubject& subject) {
   subject.pool().reset_peak();
   comm_.barrier(kSite);
@@ -75,7 +74,7 @@ PassTiming SequenceGroup::pass(SequenceSubject& subject) {
   return t;
 }
 
-// Learns what a pass takes there: the better of two, after one that is not counted.
+// Learns what a pass takes at this extent: the better of two, after one that is not counted.
 void SequenceGroup::probe(SequenceColumn& column, const Extent& e) {
   const auto subject = make_subject(bench_.subject, column.method, comm_, e);
   subject->run();
@@ -95,8 +94,8 @@ std::string SequenceGroup::too_long(const PassCost& cost) const {
   return fmt::format("two passes are estimated at {:.3g} s, limit {:g} s", 2 * cost.seconds, bench_.seconds_limit);
 }
 
-// Passes in between, first longer ones, then more rows, so that no estimate reaches far; none of more than
-// `most_tokens` tokens.
+// Measures passes between what is known and what is wanted, longer ones first, then of more rows, so that no estimate
+// reaches far. None has more than `most_tokens` tokens.
 void SequenceGroup::approach(SequenceColumn& column, const Extent& wanted, double most_tokens) {
   while (column.estimates.nearest(wanted).tokens() * static_cast<double>(kProbeFactor) < wanted.tokens()) {
     const Extent last = column.estimates.nearest(wanted);
@@ -109,8 +108,7 @@ void SequenceGroup::approach(SequenceColumn& column, const Extent& wanted, doubl
   }
 }
 
-// Whether the point may be measured, and its estimate; status empty: it may. Memory, which is linear in tokens, comes
-// before any pass on the way is tried.
+// Memory is judged before any pass in between is run: it is linear in tokens, so its estimate needs none.
 void SequenceGroup::judge(SequenceColumn& column, SequencePoint& p, double most_tokens) {
   p.status = "not run";
   if (p.extent.rows < 1) {

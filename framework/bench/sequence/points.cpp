@@ -49,8 +49,7 @@ SequencePoint point_of(const Json& j) {
 }  // namespace
 
 Json sweep_settings(const SequenceBench& b, Comm& world) {
-  constexpr const char* kModes[] = {"strong", "weak", "fixed"};
-  Json settings = Json::object({{"mode", kModes[static_cast<size_t>(b.mode)]},
+  Json settings = Json::object({{"mode", name_of(b.mode)},
                                 {"tokens_per_rank", b.tokens_per_rank},
                                 {"threads", b.subject.threads},
                                 {"label", b.label},

@@ -13,17 +13,17 @@ struct SequencePoint {
   int ranks = 1;
   std::string method;
   Extent extent;
-  std::string status;  // measured, not run, refused (its result is wrong)
+  std::string status;  // "measured", "not run" or "refused" (its result is wrong)
   std::string reason;
   PassCost estimated;
   PassCost cost;                 // the median pass
   double exposed_seconds = 0;    // the part blocked in communication: the most of any rank
   double tokens_per_second = 0;  // the whole group's; the median
   double least = 0, most = 0;    // tokens a second
-  double check_error = 0;        // against one rank alone
-  Extent checked;                // at this extent: the point's own, or the longest affordable
-  std::string held_against;      // where the own was not: the method whose result stands for it
-  double held_error = 0;
+  double check_error = 0;        // difference from one rank alone, relative
+  Extent checked;                // where that was found: at the point's own extent, or the longest affordable one
+  std::string held_against;      // where not at its own: the method whose result there it was compared with
+  double held_error = 0;         // the difference from that
   bool taken_over = false;  // from the resumed file
 };
 

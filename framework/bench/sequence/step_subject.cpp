@@ -15,8 +15,8 @@ namespace {
 
 constexpr int64_t kMicroStepsPerStage = 4;
 
-// Rows are taken together, all or as many as a segment has tokens: what is in memory at once does not depend on the
-// length. A pipeline needs several micro steps.
+// A micro step takes all rows, or with segments as many as fit into the tokens of one: what is in memory at once then
+// does not depend on the length. A pipeline needs several micro steps.
 int64_t rows_at_once(const Config& file, const Extent& e) {
   int64_t most = e.rows;
   if (file.parallel.degrees.pipeline > 1) most = e.rows / (kMicroStepsPerStage * file.parallel.degrees.pipeline);

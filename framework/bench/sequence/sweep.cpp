@@ -17,11 +17,23 @@ namespace {
 constexpr double kAnnounceTokens = 1 << 16;  // length of a pass that only the estimate of the whole sweep needs
 constexpr double kOtherCheck = 4;            // a check is made again where the longest so far is this much shorter
 
+constexpr const char* kLegend =
+    "a pass, received, exposed, memory: what the slowest or fullest rank needs for one pass;\n"
+    "exposed is the time it is blocked in communication. difference: how far the result is from\n"
+    "that of one rank alone, relative, at the length \"compared at\". from first: where that is a\n"
+    "shorter length, how far the result is from that of the first method.\n";
+
 void say(const Comm& comm, const std::string& text) {
   if (comm.rank() != 0) return;
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
 }
+
+// What a sweep has before it.
+struct SweepForecast {
+  int64_t points = 0, not_run = 0, taken_over = 0;
+  double seconds = 0, bytes = 0;  // all passes together; bytes of the rank that receives the most
+};
 
 // All points of one group of ranks.
 class Sweep {
@@ -72,10 +84,10 @@ class Sweep {
 
   void run() {
     say(comm_,
-        fmt::format("\n{:<20} {:>8} {:>6} {:>12} {:>12} {:>12} {:>10} {:>12} {:>12} {:>9} {:>9} {:>9}\n",
+        fmt::format("\n{:<20} {:>6} {:>5} {:>9} {:>9} {:>9} {:>10} {:>9} {:>10} {:>10} {:>11} {:>10}\n",
                     fmt::format("{} x {}", counted(comm_.size(), "rank"), counted(bench_.subject.threads, "thread")),
-                    "length", "rows", "tokens/s", "a pass", "estimated", "received", "exposed", "memory", "check",
-                    "check at", "vs first"));
+                    "length", "rows", "tokens/s", "a pass", "estimated", "received", "exposed", "memory", "difference",
+                    "compared at", "from first"));
     for (int64_t listed : bench_.lengths) {
       run_length(listed);
       if (comm_.rank() == 0 && !bench_.json_path.empty())
@@ -137,19 +149,39 @@ class Sweep {
     if (!now.empty()) measure(now, columns, repeats(longest));
   }
 
-  // The warm-up of every method, with its result held against that of one rank, or of the first method here.
+  // Checks every method again at `longest`, where its check so far was at a much shorter length.
+  void check_at(const Extent& longest, const std::vector<SequenceColumn*>& columns) {
+    for (SequenceColumn* column : columns)
+      if (checks_.longest(column->method->name)->at.tokens() * kOtherCheck < longest.tokens() &&
+          subject_problem(bench_.subject, *column->method, comm_.size(), longest).empty())
+        checks_.check(*column->method, longest);
+  }
+
+  // Whether memory holds a pass of any of these points, its result and the result that is compared with it. The two
+  // results take less than a pass of the first point.
+  bool has_room_to_compare(const std::vector<size_t>& now) {
+    double most = 0;
+    for (size_t point : now) most = std::max(most, points_[point].estimated.memory);
+    return group_.too_large({0, 0, most + points_[now.front()].estimated.memory}).empty();
+  }
+
+  // Writes the outcome of the checks into the point; a result that differs too much is refused.
+  void accept_or_refuse(SequencePoint& p) const {
+    p.check_error = checks_.longest(p.method)->error;
+    p.checked = checks_.longest(p.method)->at;
+    const double worst = std::max(p.check_error, p.held_error);
+    if (worst <= checks_.allowed()) return;
+    p.status = "refused";
+    p.reason = fmt::format("differs from {} by {:.1e}, allowed {:.1e}",
+                           p.held_error == worst ? p.held_against : "one rank", worst, checks_.allowed());
+  }
+
+  // The warm-up of every method. Its result is compared with that of one rank, or of the first method here.
   void check_here(const std::vector<size_t>& now, const std::vector<SequenceColumn*>& columns,
                   std::unique_ptr<SequenceSubject>& subject) {
     const Extent e = points_[now.front()].extent, longest = checks_.affordable(e);
-    if (longest != e)
-      for (SequenceColumn* column : columns)
-        if (checks_.longest(column->method->name)->at.tokens() * kOtherCheck < longest.tokens() &&
-            subject_problem(bench_.subject, *column->method, comm_.size(), longest).empty())
-          checks_.check(*column->method, longest);
-    // A pass, beside it what it found and what that is held against: less than a pass of the first.
-    double most = 0;
-    for (size_t point : now) most = std::max(most, points_[point].estimated.memory);
-    const bool room = group_.too_large({0, 0, most + points_[now.front()].estimated.memory}).empty();
+    if (longest != e) check_at(longest, columns);
+    const bool room = has_room_to_compare(now);
     std::optional<SequenceResult> first;  // result of a method that was right where one rank could be asked
     std::string first_method;
     for (size_t i = 0; i < now.size(); ++i) {
@@ -174,13 +206,7 @@ class Sweep {
         subject->run();
       }
       group_.alive();
-      p.check_error = checks_.longest(p.method)->error;
-      p.checked = checks_.longest(p.method)->at;
-      const double worst = std::max(p.check_error, p.held_error);
-      if (worst <= checks_.allowed()) continue;
-      p.status = "refused";
-      p.reason = fmt::format("differs from {} by {:.1e}, allowed {:.1e}",
-                             p.held_error == worst ? p.held_against : "one rank", worst, checks_.allowed());
+      accept_or_refuse(p);
     }
     checks_.forget();
     if (subject->repeats()) return;
@@ -226,7 +252,7 @@ class Sweep {
 
   void show(const SequencePoint& p) const {
     const std::string head =
-        fmt::format("{:<20} {:>8} {:>6} ", p.method, size_text(p.extent.length), std::max<int64_t>(0, p.extent.rows));
+        fmt::format("{:<20} {:>6} {:>5} ", p.method, size_text(p.extent.length), std::max<int64_t>(0, p.extent.rows));
     if (p.status != "measured") {
       say(comm_, head + fmt::format("{}: {}{}\n", p.status, p.reason,
                                     p.estimated.seconds > 0
@@ -235,12 +261,12 @@ class Sweep {
                                         : ""));
       return;
     }
-    say(comm_,
-        head + fmt::format("{:>12.0f} {:>12} {:>12} {:>10} {:>12} {:>12} {:>9.1e} {:>9} {:>9}{}\n", p.tokens_per_second,
-                           human_time(p.cost.seconds), human_time(p.estimated.seconds), human_bytes(p.cost.bytes),
-                           human_time(p.exposed_seconds), human_bytes(p.cost.memory), p.check_error, text_of(p.checked),
-                           p.held_against.empty() ? "-" : fmt::format("{:.1e}", p.held_error),
-                           p.taken_over ? "  (taken over)" : ""));
+    say(comm_, head + fmt::format("{:>9.0f} {:>9} {:>9} {:>10} {:>9} {:>10} {:>10.1e} {:>11} {:>10}{}\n",
+                                  p.tokens_per_second, human_time(p.cost.seconds), human_time(p.estimated.seconds),
+                                  human_bytes(p.cost.bytes), human_time(p.exposed_seconds), human_bytes(p.cost.memory),
+                                  p.check_error, text_of(p.checked),
+                                  p.held_against.empty() ? "-" : fmt::format("{:.1e}", p.held_error),
+                                  p.taken_over ? "  (taken over)" : ""));
   }
 
   const SequenceBench& bench_;
@@ -257,6 +283,7 @@ class Sweep {
 std::vector<SequencePoint> bench_sequence(Comm& world, const SequenceBench& bench) {
   const Json settings = sweep_settings(bench, world);
   std::vector<SequencePoint> points;
+  if (!bench.only_estimate) say(world, kLegend);
   if (!bench.resume.empty()) points = resumed_points(bench.resume, bench.resume_path, settings);
   for (int ranks : bench.ranks) {
     const bool member = world.rank() < ranks;

@@ -16,6 +16,10 @@ namespace og {
 // strong: a length is cut over the ranks of the group. weak: a length belongs to the largest group, a smaller one takes
 // its share (the same tokens a rank). fixed: tokens_per_rank whatever the length: more rows where rows are shorter.
 enum class ScalingMode : uint8_t { strong, weak, fixed };
+constexpr const char* name_of(ScalingMode mode) {
+  constexpr const char* kNames[] = {"strong", "weak", "fixed"};
+  return kNames[static_cast<size_t>(mode)];
+}
 
 struct SequenceBench {
   SubjectOptions subject;
@@ -26,17 +30,11 @@ struct SequenceBench {
   int64_t tokens_per_rank = 0;
   int64_t repeats = 5;
   double seconds_limit = 60;
-  std::string label;  // what a file's figures hold for beside what this program knows: the rate of links
+  std::string label;  // the user's word for what the program cannot know, such as the rate of links; kept with figures
   bool only_estimate = false;
   std::string json_path;    // written after every length; empty: nowhere
   std::string resume_path;  // where resume is from, for messages
   std::string resume;       // the text of such a file: its measured points are taken over; empty: none
-};
-
-// What a sweep has before it.
-struct SweepForecast {
-  int64_t points = 0, not_run = 0, taken_over = 0;
-  double seconds = 0, bytes = 0;  // all passes together; bytes of the rank that receives the most
 };
 
 // Collective. Rank 0 prints as it goes. Points whose result is wrong have no figures and the status "refused". Ranks

@@ -27,6 +27,14 @@ namespace og {
 
 namespace {
 
+constexpr const char* kJsonHelp = "end with one line of JSON";
+
+template <class Result, class... More>
+void print(const Result& result, bool json, const More&... more) {
+  std::fputs(describe(result, more...).c_str(), stdout);
+  if (json) std::puts(to_json(result).dump().c_str());
+}
+
 int step(const std::vector<std::string>& args) {
   CommandLine line("onegather bench step",
                    "Measures optimizer steps of a config on random tokens; alone or under mpirun.");
@@ -38,14 +46,12 @@ int step(const std::vector<std::string>& args) {
   line.add("key=value", overrides, "config values");
   line.add("--steps", options.steps, "measured steps", Bound::positive);
   line.add("--warmup", options.warmup, "steps before them", Bound::positive);
-  line.add_flag("--json", json, "end with one line of JSON");
+  line.add_flag("--json", json, kJsonHelp);
   if (!line.parse(args)) return 0;
   const Config config = load_config(path, overrides, config_rules(std::max(1, launched_ranks())));
   return run_in_world(config.run.timeout_seconds, [&](Comm& world) {
     const StepBenchResult result = bench_step(config, world, options);
-    if (world.rank() != 0) return 0;
-    std::fputs(describe(result, config).c_str(), stdout);
-    if (json) std::puts(to_json(result).dump().c_str());
+    if (world.rank() == 0) print(result, json, config);
     return 0;
   });
 }
@@ -59,11 +65,9 @@ int op(const std::vector<std::string>& args) {
   int threads = default_threads();
   line.add("NAME", name, "only ops whose name contains this");
   line.add("--threads", threads, "threads; OMP_NUM_THREADS, else all cores, unless told", Bound::positive);
-  line.add_flag("--json", json, "end with one line of JSON");
+  line.add_flag("--json", json, kJsonHelp);
   if (!line.parse(args)) return 0;
-  const OpBenchResult result = bench_ops(name, threads);
-  std::fputs(describe(result).c_str(), stdout);
-  if (json) std::puts(to_json(result).dump().c_str());
+  print(bench_ops(name, threads), json);
   return 0;
 }
 
@@ -73,14 +77,12 @@ int comm(const std::vector<std::string>& args) {
   std::string sizes = "1K..64M";
   bool json = false;
   line.add("--sizes", sizes, "bytes: a range in factors of 4, or a list");
-  line.add_flag("--json", json, "end with one line of JSON");
+  line.add_flag("--json", json, kJsonHelp);
   if (!line.parse(args)) return 0;
   const std::vector<int64_t> bytes = parse_sizes("bench comm --sizes", sizes, 4);
   return run_in_world(RunConfig().timeout_seconds, [&](Comm& world) {
     const CommBenchResult result = bench_comm(world, bytes);
-    if (world.rank() != 0) return 0;
-    std::fputs(describe(result).c_str(), stdout);
-    if (json) std::puts(to_json(result).dump().c_str());
+    if (world.rank() == 0) print(result, json);
     return 0;
   });
 }
@@ -104,26 +106,36 @@ void check_writable(const std::string& option, const std::string& path) {
     fail(Status::data, "bench sequence {}: {}: {}", option, path, why);
 }
 
-int sequence(const std::vector<std::string>& args) {
+// The command line of `bench sequence`: what goes into the bench as it stands, and words that are read after it.
+struct SequenceArguments {
+  SequenceBench bench;
+  std::string lengths = "2K..2048K", methods, mode = name_of(ScalingMode::strong), ranks, per_rank, plot;
+};
+
+std::vector<std::string> mixer_names() {
+  std::vector<std::string> names;
+  for (const MixerType& type : mixer_types()) names.push_back(type.name);
+  return names;
+}
+
+// False: help was asked for.
+bool parse(SequenceArguments& a, const std::vector<std::string>& args) {
   CommandLine line("onegather bench sequence",
                    "Speed over sequence length by method: a layer forward and backward, or a step of a config.");
-  SequenceBench bench;
+  SequenceBench& bench = a.bench;
   bench.subject.threads = std::max(1, requested_threads());
-  std::string lengths = "2K..2048K", methods, mode = "strong", ranks, plot, per_rank;
   line.add("--config", bench.subject.config, "time an optimizer step of this YAML file instead of a layer");
   line.add("key=value", bench.subject.overrides, "config values");
-  line.add("--lengths", lengths, "tokens of a sequence: a range in factors of 2, or a list");
-  line.add("--methods", methods,
+  line.add("--lengths", a.lengths, "tokens of a sequence: a range in factors of 2, or a list");
+  line.add("--methods", a.methods,
            "a list; default: all; NAME-blocking: without overlap; LINEAR+SOFTMAX: where a config has both kinds of "
            "layers; NAME-left (--mixer linear): (Q K^T) V, quadratic");
-  line.add("--ranks", ranks, "sizes of groups of the ranks started, 1,2,4; default: all");
-  line.add("--mode", mode, "strong, weak (a length belongs to the largest group) or fixed (tokens a rank)");
-  line.add("--tokens-per-rank", per_rank, "for --mode fixed; default: the longest length over all ranks");
-  std::vector<std::string> mixers;
-  for (const MixerType& type : mixer_types()) mixers.push_back(type.name);
-  const std::string known_mixers = fmt::format("{}", fmt::join(mixers, ", "));
+  line.add("--ranks", a.ranks, "sizes of groups of the ranks started, 1,2,4; default: all");
+  line.add("--mode", a.mode, "strong, weak (a length belongs to the largest group) or fixed (tokens a rank)");
+  line.add("--tokens-per-rank", a.per_rank, "for --mode fixed; default: the longest length over all ranks");
   line.add("--mixer", bench.subject.mixer,
-           ("the scan of this mixer's gate family, or softmax attention: " + known_mixers).c_str());
+           fmt::format("the scan of this mixer's gate family, or softmax attention: {}", fmt::join(mixer_names(), ", "))
+               .c_str());
   line.add("--heads", bench.subject.heads, "heads of the layer", Bound::positive);
   line.add("--head-dim", bench.subject.head_dim, "size of a head", Bound::positive);
   line.add("--threads", bench.subject.threads, "threads of a rank; OMP_NUM_THREADS, else 1, unless told",
@@ -133,45 +145,69 @@ int sequence(const std::vector<std::string>& args) {
   line.add("--label", bench.label, "a word for what the figures hold for: a link's rate; kept with them");
   line.add_flag("--estimate", bench.only_estimate, "say how long it would take, and stop");
   line.add("--json", bench.json_path, "file, written after every length");
-  line.add("--plot", plot, "PNG file");
+  line.add("--plot", a.plot, "PNG file");
   line.add("--resume", bench.resume_path,
            "a --json file whose measured points are taken over; it is the default of --json");
-  if (!line.parse(args)) return 0;
+  return line.parse(args);
+}
+
+ScalingMode read_mode(const std::string& word) {
+  for (ScalingMode mode : {ScalingMode::strong, ScalingMode::weak, ScalingMode::fixed})
+    if (word == name_of(mode)) return mode;
+  fail(Status::usage, "bench sequence --mode: expected strong, weak or fixed, found {}", word);
+}
+
+std::vector<int> read_ranks(const std::string& text) {
   const int started = std::max(1, launched_ranks());
+  std::vector<int> ranks;
+  for (int64_t n : text.empty() ? std::vector<int64_t>{started} : parse_sizes("bench sequence --ranks", text, 2)) {
+    if (n > started) fail(Status::usage, "bench sequence --ranks: {} of {} started", n, started);
+    ranks.push_back(static_cast<int>(n));
+  }
+  return ranks;
+}
+
+// Fills the bench from the words. A mistake in them: Error(Status::usage).
+void read_words(SequenceArguments& a) {
+  SequenceBench& bench = a.bench;
   if (!bench.subject.overrides.empty() && bench.subject.config.empty())
     fail(Status::usage, "bench sequence: {} sets a key, but there is no --config", bench.subject.overrides[0]);
-  if (std::find(mixers.begin(), mixers.end(), bench.subject.mixer) == mixers.end())
-    fail(Status::usage, "bench sequence --mixer: {} is none of {}", bench.subject.mixer, known_mixers);
-  bench.lengths = parse_sizes("bench sequence --lengths", lengths, 2, 2);
-  bench.methods = sequence_methods(
-      bench.subject, methods.empty() ? std::vector<std::string>() : parse_names("bench sequence --methods", methods));
-  for (int64_t n : ranks.empty() ? std::vector<int64_t>{started} : parse_sizes("bench sequence --ranks", ranks, 2)) {
-    if (n > started) fail(Status::usage, "bench sequence --ranks: {} of {} started", n, started);
-    bench.ranks.push_back(static_cast<int>(n));
-  }
-  if (mode != "strong" && mode != "weak" && mode != "fixed")
-    fail(Status::usage, "bench sequence --mode: expected strong, weak or fixed, found {}", mode);
-  bench.mode = mode == "strong" ? ScalingMode::strong : mode == "weak" ? ScalingMode::weak : ScalingMode::fixed;
-  if (!per_rank.empty() && bench.mode != ScalingMode::fixed)
+  if (find_mixer_type(bench.subject.mixer) == nullptr)
+    fail(Status::usage, "bench sequence --mixer: {} is none of {}", bench.subject.mixer,
+         fmt::join(mixer_names(), ", "));
+  bench.lengths = parse_sizes("bench sequence --lengths", a.lengths, 2, 2);
+  bench.methods =
+      sequence_methods(bench.subject, a.methods.empty() ? std::vector<std::string>()
+                                                        : parse_names("bench sequence --methods", a.methods));
+  bench.ranks = read_ranks(a.ranks);
+  bench.mode = read_mode(a.mode);
+  if (!a.per_rank.empty() && bench.mode != ScalingMode::fixed)
     fail(Status::usage, "bench sequence --tokens-per-rank: only with --mode fixed");
   if (bench.mode == ScalingMode::fixed)
-    bench.tokens_per_rank = per_rank.empty() ? bench.lengths.back() / bench.ranks.back()
-                                             : parse_sizes("bench sequence --tokens-per-rank", per_rank, 2).back();
+    bench.tokens_per_rank = a.per_rank.empty() ? bench.lengths.back() / bench.ranks.back()
+                                               : parse_sizes("bench sequence --tokens-per-rank", a.per_rank, 2).back();
   if (bench.json_path.empty()) bench.json_path = bench.resume_path;
+}
+
+int sequence(const std::vector<std::string>& args) {
+  SequenceArguments a;
+  if (!parse(a, args)) return 0;
+  read_words(a);
+  SequenceBench& bench = a.bench;
   return run_in_world(std::max(300.0, 4 * bench.seconds_limit), [&](Comm& world) {
     const bool first = world.rank() == 0;
     together(world, Sites::bench, [&] {
       if (!first) return;
       check_writable("--json", bench.json_path);
-      check_writable("--plot", plot);
+      check_writable("--plot", a.plot);
     });
     if (first && std::filesystem::exists(bench.resume_path)) bench.resume = read_text(bench.resume_path);
     bench.resume = world.broadcast_text(bench.resume, 0, Sites::bench);
     const std::vector<SequencePoint> points = bench_sequence(world, bench);
-    if (first && !plot.empty() && !bench.only_estimate) {
+    if (first && !a.plot.empty() && !bench.only_estimate) {
       const std::string title =
-          fmt::format("bench sequence, mode {}{}{}", mode, bench.label.empty() ? "" : ", ", bench.label);
-      if (const std::string failed = draw(points, plot, title); !failed.empty()) log::warning("{}", failed);
+          fmt::format("bench sequence, mode {}{}{}", a.mode, bench.label.empty() ? "" : ", ", bench.label);
+      if (const std::string failed = draw(points, a.plot, title); !failed.empty()) log::warning("{}", failed);
     }
     const bool refused =
         std::any_of(points.begin(), points.end(), [](const SequencePoint& p) { return p.status == "refused"; });
@@ -190,11 +226,11 @@ int bench_command(const std::vector<std::string>& args) {
   if (what == "sequence") return sequence(rest);
   if (what == "--help" || what == "-h") {
     std::puts(
-        "onegather bench step CONFIG [--json] [key=value ...]   a training step\n"
-        "onegather bench op [NAME] [--json]                     single ops\n"
-        "onegather bench comm [--sizes 1K..64M] [--json]        collectives\n"
-        "onegather bench sequence [--lengths 2K..2048K]         speed over sequence length by method\nEach with "
-        "--help.");
+        "onegather bench step CONFIG [key=value ...]   a training step\n"
+        "onegather bench op [NAME]                     single ops\n"
+        "onegather bench comm                          collectives\n"
+        "onegather bench sequence                      sequence lengths, by method\n"
+        "Each has --help.");
     return 0;
   }
   fail(Status::usage, "onegather bench: expected step, op, comm or sequence, found {}", what);

@@ -1,4 +1,4 @@
-// `onegather bench step CONFIG | op [NAME]`: measured tables and JSON.
+// `onegather bench step|op|comm|sequence`: measured tables and JSON.
 #pragma once
 
 #include <string>
