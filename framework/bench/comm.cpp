@@ -52,7 +52,7 @@ class Case {
     if (verb_ == Verb::barrier) comm_.barrier(kSite);
   }
 
-  // Sums that are summed again and again would leave f32.
+  // all_reduce works in place: a sum of sums of sums would overflow f32.
   void clear() {
     if (verb_ == Verb::all_reduce) std::fill_n(in_.data<float>(), in_.count(), 0.0F);
   }
@@ -165,7 +165,7 @@ CommBenchResult bench_comm(Comm& world, const std::vector<int64_t>& sizes) {
 
 std::string describe(const CommBenchResult& r) {
   std::string text = fmt::format(
-      "{}; size: the larger of a rank's input and output; bandwidth: bytes received a second\n\n"
+      "{}; size: the larger of a rank's input and output; bandwidth: bytes that a rank\nreceives in a second\n\n"
       "{:<15} {:>10} {:>12} {:>14} {:>14}\n",
       counted(r.ranks, "rank"), "verb", "size", "received", "time", "bandwidth");
   for (const CommBenchRow& row : r.rows)
@@ -173,9 +173,9 @@ std::string describe(const CommBenchResult& r) {
                         human_bytes(static_cast<double>(row.size)), human_bytes(static_cast<double>(row.received)),
                         human_time(row.seconds),
                         row.received == 0 ? "-" : human_bytes(static_cast<double>(row.received) / row.seconds) + "/s");
-  text += "\nseconds = alpha + beta x bytes received, least squares of relative residuals\n";
+  text += "\nseconds = alpha + beta x bytes received, fitted; off: how far times are from it\n";
   for (const CommFit& fit : r.fits)
-    text += fmt::format("{:<15} alpha {:>10}   beta {:>10.4f} ns/byte ({:>14})   residual {:.0f} %\n",
+    text += fmt::format("{:<15} alpha {:>9}  beta {:>8.4f} ns/byte, {:>12}  off {:.0f} %\n",
                         name_of(fit.verb), human_time(fit.alpha), 1e9 * fit.beta,
                         fit.beta > 0 ? human_bytes(1 / fit.beta) + "/s" : "-", 100 * fit.error);
   return text;

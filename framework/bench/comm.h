@@ -12,9 +12,9 @@ namespace og {
 
 struct CommBenchRow {
   Verb verb = Verb::barrier;
-  int64_t size = 0;      // bytes of the larger of a rank's input and output (rounded up to whole numbers a rank)
-  int64_t received = 0;  // bytes, the most of any rank, as the counters count them
-  double seconds = 0;    // one call takes so long on the slowest rank: median of the batches
+  int64_t size = 0;      // bytes of a rank's input or output, whichever is larger; a multiple of the ranks
+  int64_t received = 0;  // bytes, as the counters count them: the rank that receives most
+  double seconds = 0;    // one call on the slowest rank: the median batch
   double least = 0, most = 0;
 };
 

@@ -25,7 +25,7 @@ namespace {
 
 constexpr int64_t kTokens = 2048, kHeads = 8, kHead = 64, kKvHeads = 2, kWidth = kHeads * kHead;
 constexpr int kRepeats = 7;
-constexpr int kMoreLimits = 50;  // measurements of the limits, where those between the passes were disturbed
+constexpr int kMoreLimits = 50;  // more measurements of the limits, where those between the passes were disturbed
 
 Value random_leaf(Context& cx, const Shape& shape, uint64_t key, double scale = 1, double shift = 0) {
   const Tensor t = cx.empty(shape, DType::f32);
@@ -177,8 +177,9 @@ OpBenchResult bench_ops(const std::string& filter, int threads) {
     const std::string shape = op.inputs[0].str();
     OpBenchRow forward{op.name + " forward", shape, 1e300, op.forward_flops, bytes + out, error};
     OpBenchRow backward{op.name + " backward", shape, 1e300, op.backward_flops, 2 * bytes + out, error};
-    // Best against best, in turns: what a busy machine takes from the one it takes from the other. The limits' work is
-    // as short and lies in the same caches as the op's: a long product is always disturbed, a short op sometimes not.
+    // The op's best time is compared with the limits' best. Both are measured in turns, so that a busy machine slows
+    // both. The work that measures a limit is as short as the op's and fits the same caches: a long product is always
+    // disturbed, a short one only sometimes.
     double gemm = 0;
     const auto measure_limits = [&] {
       for (int64_t extent : {512, 1024}) gemm = std::max(gemm, measure_gemm(cx.stream, extent, 3));
@@ -192,7 +193,7 @@ OpBenchResult bench_ops(const std::string& filter, int threads) {
       forward.seconds = std::min(forward.seconds, pass.forward);
       backward.seconds = std::min(backward.seconds, pass.backward);
     }
-    // An op beyond its limit ran while nobody disturbed it; the limit did not yet.
+    // An op that beats its limit had an undisturbed pass, and the limit had none: measure the limit again.
     const auto beyond = [&](const OpBenchRow& row) {
       return row.flops / row.seconds > gemm || row.bytes / row.seconds > row.bytes_per_second;
     };
@@ -212,14 +213,18 @@ OpBenchResult bench_ops(const std::string& filter, int threads) {
 
 std::string describe(const OpBenchResult& r) {
   std::string text = fmt::format(
-      "{}; a 1024-cube f32 product runs at {}, memory at {}/s. Shares are of the same\n"
-      "precision's product and of y = a + b over as many bytes, measured between passes; best of {}\n\n",
-      counted(r.threads, "thread"), human_rate(r.gemm_flops_per_second), human_bytes(r.bytes_per_second), kRepeats);
-  text += fmt::format("{:<26} {:<20} {:>10} {:>10} {:>8} {:>10} {:>8} {:>9}\n", "op", "first input", "time", "GFLOP/s",
-                      "of gemm", "GB/s", "of mem", "check");
+      "{}; a 1024-cube f32 product runs at {}, memory at {}/s.\n"
+      "{} tokens, {} heads of {}; the best of {} passes. of gemm: share of the rate of a\n"
+      "product in the same precision; of mem: share of the rate of y = a + b over as many\n"
+      "bytes; both are measured between the passes. error: the largest difference from\n"
+      "the reference kernels over the largest value.\n\n",
+      counted(r.threads, "thread"), human_rate(r.gemm_flops_per_second), human_bytes(r.bytes_per_second), kTokens,
+      kHeads, kHead, kRepeats);
+  text += fmt::format("{:<25} {:>9} {:>8} {:>8} {:>8} {:>7} {:>8}\n", "op", "time", "GFLOP/s", "of gemm", "GB/s",
+                      "of mem", "error");
   for (const OpBenchRow& row : r.rows) {
     const double flops = row.flops / row.seconds, bytes = row.bytes / row.seconds;
-    text += fmt::format("{:<26} {:<20} {:>10} {:>10.1f} {:>7.1f}% {:>10.1f} {:>7.1f}% {:>9.1e}\n", row.name, row.shape,
+    text += fmt::format("{:<25} {:>9} {:>8.1f} {:>7.1f}% {:>8.1f} {:>6.1f}% {:>8.1e}\n", row.name,
                         human_time(row.seconds), flops * 1e-9, 100 * flops / row.gemm_flops_per_second, bytes * 1e-9,
                         100 * bytes / row.bytes_per_second, row.check_error);
   }

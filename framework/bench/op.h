@@ -1,5 +1,5 @@
 // `onegather bench op`: single ops, forward and backward, each first checked against the reference kernels, then timed
-// and held against the rates of a matrix product and of memory that are measured beside it.
+// and compared with the rates of a matrix product and of memory that are measured beside it.
 #pragma once
 
 #include <string>

@@ -109,10 +109,10 @@ std::string describe(const StepBenchResult& r, const Config& config) {
   text += fmt::format("tokens/s   {:.0f} median, {:.0f} min, {:.0f} max\n", r.median, r.least, r.most);
   const ModelFlops& f = r.flops;
   text +=
-      "\nmodel FLOPs a token, forward (training is three times that): 2 x the elements of every matrix a token meets, "
-      "experts\n"
-      "only those it visits; states 4 K V a head (6 K V with a delta rule); attention 4 heads x head_dim x mean "
-      "context\n";
+      "\nmodel FLOPs a token, forward (training is three times that): 2 x the elements of\n"
+      "every matrix that a token is multiplied with, of experts only those that it\n"
+      "visits; states 4 K V a head (6 K V with a delta rule); attention 4 heads x\n"
+      "head_dim x mean context\n";
   for (const auto& [name, value] : {std::pair<const char*, double>{"projections, MLPs, routers", f.products},
                                     {"experts", f.experts},
                                     {"head", f.head},
@@ -121,9 +121,9 @@ std::string describe(const StepBenchResult& r, const Config& config) {
                                     {"forward", f.forward()},
                                     {"training", f.training()}})
     text += fmt::format("  {:<28} {:>10}\n", name, human_count(value));
-  text += fmt::format("\nmodel      {} of training, {:.1f} % of the {} that a {}-cube product runs at here\n",
-                      human_rate(r.median * f.training()), 100 * r.gemm_fraction, human_rate(r.gemm_flops_per_second),
-                      kProbeExtent);
+  text += fmt::format("\nmodel      {}, {:.1f} % of a {}-cube product's {} here\n",
+                      human_rate(r.median * f.training()), 100 * r.gemm_fraction, kProbeExtent,
+                      human_rate(r.gemm_flops_per_second));
   text += fmt::format("products   {} counted over the whole step\n\ntime of a step by part\n",
                       human_rate(r.products_per_second));
   double total = 0;

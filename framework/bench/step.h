@@ -19,14 +19,14 @@ struct StepBenchResult {
   double median = 0, least = 0, most = 0;  // tokens/s of all ranks
   ModelFlops flops;                        // for one token
   double gemm_flops_per_second = 0;        // all ranks together, measured between the steps
-  double gemm_fraction = 0;                // model FLOPs at the median, of that
+  double gemm_fraction = 0;                // model FLOP/s at the median speed / gemm_flops_per_second
   double products_per_second = 0;          // FLOP/s that matrix products really ran at, all ranks, over the whole step
   int64_t peak_memory_bytes = 0;           // the most of any rank
   std::array<double, kNumParts> part_seconds{};  // in one step, mean over ranks
   double seconds(Part part) const { return part_seconds[static_cast<size_t>(part)]; }
   std::string precision;
   int ranks = 1, threads = 1;
-  double check_error = 0;  // relative, of the first loss against exact f32 products
+  double check_error = 0;  // relative difference of the first loss from the reference kernels'
 };
 
 // Collective. Before it measures, the loss of the first rows is compared with that of the reference kernels;

@@ -45,4 +45,24 @@ std::string human_seconds(double s) {
   return fmt::format("{}:{:02}", t / 60, t % 60);
 }
 
+std::string wrapped(const std::string& text, size_t width) {
+  std::string out;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    std::string line = text.substr(begin, end - begin);
+    const size_t gap = line.rfind("  ", width / 2);
+    const std::string indent(gap == std::string::npos ? 0 : gap + 2, ' ');
+    while (line.size() > width) {
+      const size_t at = line.rfind(' ', width);
+      if (at == std::string::npos || at <= indent.size()) break;  // one long word
+      out += line.substr(0, at) + "\n";
+      line = indent + line.substr(at + 1);
+    }
+    out += line;
+    if (end < text.size()) out += '\n';
+    begin = end + 1;
+  }
+  return out;
+}
+
 }  // namespace og

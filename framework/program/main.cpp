@@ -16,15 +16,17 @@ namespace {
 
 std::string help() {
   std::string text =
-      "usage: onegather COMMAND ...      one line for each: onegather COMMAND --help\n"
+      "usage: onegather COMMAND ...         its options: onegather COMMAND --help\n"
       "       onegather --version | --help\n\n";
   for (const Command& c : commands())
     text += fmt::format("  {:<9} {}{}\n", c.name, c.help, c.run ? "" : " (not built yet)");
   return text + R"(
-The same line runs alone, under mpirun -np N and under srun. launch/mpirun.sh starts ranks here or on several hosts:
-launch/mpirun.sh CONFIG ... trains, launch/mpirun.sh bench|eval|generate|plan|data ... is that command.
-Exit status: 0 done, 1 internal error, 2 wrong usage or config, 3 data or checkpoint refused, 4 numbers went bad,
-5 a rank failed, 130 interrupted.
+The same line runs alone, under mpirun -np N and under srun. launch/mpirun.sh
+starts ranks here or on several hosts: launch/mpirun.sh CONFIG ... trains, and
+launch/mpirun.sh bench|eval|generate|plan|data ... is that command.
+
+Exit status: 0 done, 1 internal error, 2 wrong usage or config, 3 data or
+checkpoint refused, 4 numbers went bad, 5 a rank failed, 130 interrupted.
 )";
 }
 

@@ -40,5 +40,13 @@ TEST(Text, WhatIsLeftIsAClock) {
   EXPECT_EQ(human_seconds(3723), "1:02:03");
 }
 
+TEST(Text, LongLinesAreBrokenAndIndentedAsTheirLastColumn) {
+  EXPECT_EQ(wrapped("one two three\n\nfour\n", 8), "one two\nthree\n\nfour\n");
+  EXPECT_EQ(wrapped("  --a TEXT   first second third", 25), "  --a TEXT   first second\n             third");
+  EXPECT_EQ(wrapped("0123456789 ab", 8), "0123456789 ab");
+  EXPECT_EQ(wrapped("12345678", 8), "12345678");
+  EXPECT_EQ(wrapped("1234 678 0", 8), "1234 678\n0");
+}
+
 }  // namespace
 }  // namespace og

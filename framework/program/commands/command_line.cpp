@@ -12,6 +12,7 @@
 #include "framework/core/error.h"
 #include "framework/core/nearest.h"
 #include "framework/core/number.h"
+#include "framework/core/text.h"
 
 namespace og {
 
@@ -157,7 +158,7 @@ void CommandLine::add(const char* name, std::vector<std::string>& values, const 
   std::string text = help;
   parser_->takes_keys |= std::string_view(name) == "key=value";
   if (std::string_view(name) == "key=value")
-    text += "; a text with any of , : # [ ] { } stands in quotes: 'data.train=[\"a, b.txt\"]'";
+    text += "; a text with any of , : # [ ] { } stands in quotes: 'data.train=[\"a,b.txt\"]'";
   parser_->app.add_option(name, values, text)->required(need == Need::required);
   if (name[0] == '-') parser_->lists.push_back(&values);
 }
@@ -178,7 +179,7 @@ bool CommandLine::parse(const std::vector<std::string>& args) {
   try {
     app.parse(reversed);
   } catch (const CLI::CallForHelp&) {
-    std::fputs(app.help().c_str(), stdout);
+    std::fputs(wrapped(app.help()).c_str(), stdout);
     return false;
   } catch (const CLI::ParseError& e) {
     fail(Status::usage, "{}: {}\nSee {} --help", app.get_name(), e.what(), app.get_name());

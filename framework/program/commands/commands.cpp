@@ -17,7 +17,7 @@ std::span<const Command> commands() {
       {"train", "train a model: CONFIG [key=value ...]", train_command},
       {"eval", "loss, perplexity and bits per byte of a checkpoint on files", eval_command},
       {"generate", "continue a prompt from a checkpoint", generate_command},
-      {"bench", "measure a training step or an operation", bench_command},
+      {"bench", "measure a training step, ops, collectives, sequence lengths", bench_command},
       {"plan", "memory, bytes and time of every layout on a cluster", plan_command},
       {"data", "prepare token files, show documents as read", data_command},
       {"convert", "to and from Hugging Face folders", nullptr},

@@ -59,9 +59,9 @@ std::vector<std::string> expand(const std::vector<std::string>& patterns) {
 struct ReadingOptions {
   std::string text_field = "text", format = "auto", bad_lines = "refuse";
   void add_to(CommandLine& line) {
-    line.add("--text-field", text_field, "of JSONL");
+    line.add("--text-field", text_field, "the key of a JSONL line that holds its text");
     line.add("--format", format, "what FILES are: auto, text or jsonl");
-    line.add("--bad-lines", bad_lines, "of JSONL: refuse, or skip and count");
+    line.add("--bad-lines", bad_lines, "what to do with lines that are not JSON: refuse, or skip and count them");
   }
   TextRules rules() const { return text_rules(text_field, format, bad_lines); }
 };
@@ -213,7 +213,7 @@ int data_command(const std::vector<std::string>& args) {
   if (!args.empty() && (args[0] == "--help" || args[0] == "-h")) {
     std::puts(
         "onegather data prepare FILES --output OUT.tokens   make a token file\n"
-        "onegather data inspect FILES                       show documents as read\nEach with --help.");
+        "onegather data inspect FILES                       show documents as read\nEach has --help.");
     return 0;
   }
   fail(Status::usage, "onegather data: expected prepare or inspect, found {}", args.empty() ? "nothing" : args[0]);

@@ -25,7 +25,7 @@ int generate_command(const std::vector<std::string>& args) {
   line.add("--temperature", sampling.temperature, "0: always the most likely token", Bound::not_negative);
   line.add("--top-k", sampling.top_k, "draw from the k most likely; 0: all", Bound::not_negative);
   line.add("--top-p", sampling.top_p, "draw from the most likely with this probability together", Bound::probability);
-  line.add("--seed", sampling.seed, "of the draws");
+  line.add("--seed", sampling.seed, "seed of the random draws");
   if (!line.parse(args)) return 0;
 
   return run_in_world(300, [&](Comm& world) {

@@ -141,21 +141,21 @@ size_t choose(const char* option, const std::string& text, const std::vector<std
 }  // namespace
 
 int mixer_command(const std::vector<std::string>& args) {
-  CommandLine line("onegather mixer", "One sequence mixer on tensors from a safetensors file");
+  CommandLine line("onegather mixer", "Runs one sequence mixer on tensors from a safetensors file.");
   std::string name, input, output, form = "chunked", backend = "cpu";
   MixerRun settings;
   settings.threads = std::max(1, requested_threads());
   bool list = false, wants_description = false;
-  line.add("NAME", name, "The mixer; --list prints the names");
-  line.add_flag("--list", list, "Print the names of the mixers");
-  line.add_flag("--describe", wants_description, "Print the mixer's inputs, outputs and options");
-  line.add("--input", input, "Safetensors file with the streams (F32 or F64)");
-  line.add("--output", output, "Safetensors file to write");
+  line.add("NAME", name, "the mixer; --list prints the names");
+  line.add_flag("--list", list, "print the names of the mixers");
+  line.add_flag("--describe", wants_description, "print the mixer's inputs, outputs and options");
+  line.add("--input", input, "safetensors file with the streams (F32 or F64)");
+  line.add("--output", output, "safetensors file to write");
   line.add("--form", form, "recurrent, chunked or decode");
-  line.add("--chunk", settings.chunk, "Tokens a chunk, of the chunked form", Bound::positive);
+  line.add("--chunk", settings.chunk, "tokens of a chunk, for --form chunked", Bound::positive);
   line.add("--backend", backend, "ref, cpu or cuda; f64 always runs in ref");
-  line.add("--ranks", settings.ranks, "Split the sequence over this many thread ranks", Bound::positive);
-  line.add("--threads", settings.threads, "Threads of each rank; OMP_NUM_THREADS, else 1, unless told",
+  line.add("--ranks", settings.ranks, "split the sequence over this many thread ranks", Bound::positive);
+  line.add("--threads", settings.threads, "threads of each rank; OMP_NUM_THREADS, else 1, unless told",
            Bound::positive);
   line.allow_unknown();
   if (!line.parse(args)) return 0;

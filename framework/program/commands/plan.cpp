@@ -15,11 +15,11 @@ namespace og {
 int plan_command(const std::vector<std::string>& args) {
   CommandLine line(
       "onegather plan",
-      "Memory, bytes and time of a step for every legal layout of a config on a cluster, the best first.\n"
-      "Searched: data, sequence, expert and pipeline over the factors of the ranks, tensor within a node,\n"
-      "ZeRO 0 and 1, pipelines by 1F1B and interleaved with two chunks a stage (and the config's own\n"
-      "virtual_stages). Held as the config has them: sequence methods (auto: as a run would choose) and\n"
-      "order, micro_batch_size, recompute, segment_length, sequence_norms, precision.");
+      "Memory, bytes and time of a step for every legal layout of a config on a cluster, the best first. Searched: "
+      "data, sequence, expert and pipeline over the factors of the ranks, tensor within a node, ZeRO 0 and 1, pipelines "
+      "by 1F1B and interleaved with two chunks a stage (and the config's own virtual_stages). Taken from the config: "
+      "sequence methods (auto: as a run would choose) and order, micro_batch_size, recompute, segment_length, "
+      "sequence_norms, precision.");
   std::string path, cluster_path;
   std::vector<std::string> overrides;
   int64_t rows = 12, ranks = 0;
@@ -30,7 +30,7 @@ int plan_command(const std::vector<std::string>& args) {
   line.add("--ranks", ranks, "how many ranks; default: all devices of the cluster", Bound::positive);
   line.add("--rows", rows, "layouts to show", Bound::positive);
   line.add_flag("--json", json, "end with one line of JSON: every layout, the best first");
-  line.add_flag("--validate", validate, "hold forecasts against steps measured here, and against published tables");
+  line.add_flag("--validate", validate, "compare forecasts with steps measured here and with published tables");
   if (!line.parse(args)) return 0;
   if (validate) {
     if (!path.empty() || !cluster_path.empty())
@@ -44,7 +44,7 @@ int plan_command(const std::vector<std::string>& args) {
     });
   }
   if (path.empty() || cluster_path.empty()) fail(Status::usage, "onegather plan: expected CONFIG and --cluster FILE");
-  if (launched_rank() > 0) return 0;  // there is one plan, whoever asks
+  if (launched_rank() > 0) return 0;  // rank 0 plans for all
   const Cluster cluster = read_cluster(cluster_path);
   Config config = load_config(path, overrides, config_rules());
   if (config.model.vocab_size == 0) config.model.vocab_size = make_tokenizer(config.data.tokenizer)->vocab_size();

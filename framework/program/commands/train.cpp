@@ -25,8 +25,8 @@ int train_command(const std::vector<std::string>& args) {
   line.add("--init", options.init, "start from the weights of this checkpoint, without optimizer state");
   if (!line.parse(args)) return 0;
 
-  catch_stop_signals();  // what comes while data is prepared ends it, what else comes before the first step waits for
-                         // it
+  // A signal while data is prepared ends the preparation. One that comes later waits until the first step is done.
+  catch_stop_signals();
   const Config config = load_config(path, overrides, config_rules(std::max(1, launched_ranks()), true));
   return run_in_world(config.run.timeout_seconds, [&](Comm& world) {
     if (!dry_run) return static_cast<int>(train(config, world, options));
