@@ -33,7 +33,7 @@ namespace og {
 
 namespace {
 
-constexpr double kMuchToInitialise = 1e9;  // bytes: some seconds
+constexpr double kMuchToInitialise = 1e9;  // bytes of weights; initialising more takes seconds and is said
 
 class Trainer {
  public:
@@ -43,6 +43,9 @@ class Trainer {
   std::string out_of_memory(const std::string& what);
 
  private:
+  bool set_up();
+  bool take_step();
+  Status take_steps();
   void open_run_folder();
   bool choose_start();        // false: the run is finished already
   void leave_other_branch();  // rank 0
@@ -243,7 +246,8 @@ void Trainer::finish(Status status) {
   if (!problem.empty()) log::warning("{}", problem);
 }
 
-Status Trainer::run() {
+// Everything before the first step. False: the run is finished already.
+bool Trainer::set_up() {
   check_agreement(world_, "the config", to_yaml(config_));
   // Wrong paths and another run's checkpoint are told before data is read and before there is a run folder.
   // `auto` names nothing, and what is in the folder is read under its lock.
@@ -259,60 +263,68 @@ Status Trainer::run() {
   session_.emplace(config_, world_, degrees);
   optimizer_.emplace(session_->store(), config_.train.adamw, config_.optimizer_sharding());
   flops_ = flops_per_token(session_->model(), session_->store(), config_.data.sequence_length);
-  if (!choose_start()) return Status::ok;
-  const StepOptions options = step_options(config_);
-  step_.emplace(session_->context(), session_->mesh(), session_->store(), session_->model(), *optimizer_, options);
+  if (!choose_start()) return false;
+  step_.emplace(session_->context(), session_->mesh(), session_->store(), session_->model(), *optimizer_,
+                step_options(config_));
   together(world_, Sites::startup, [&] {
     if (!leads()) return;
     replace_text(in_run("config.yaml"), to_yaml(config_));
     leave_other_branch();
   });
   announce();
+  return true;
+}
 
+// One step and its evaluation, if one is due. True: a rank was asked to stop.
+bool Trainer::take_step() {
   const Loader& data = *corpus_.train;
   Pool& pool = *session_->context().pool;
+  const double begin = now_seconds();
+  const int64_t step = at_.step + 1, rows_in_step = config_.rows_per_step(), num_steps = config_.train.num_steps;
+  const int64_t epoch = data.epoch_of(at_.rows + rows_in_step - 1);
+  if (epoch > data.epoch_of(std::max<int64_t>(0, at_.rows - 1)))
+    log::info("step {}: epoch {} of the data begins", step, epoch + 1);
   const RowSource rows = [&](int64_t first, int64_t count) { return data.rows(pool, first, count); };
-  Progress progress(config_.train.num_steps, config_.run.log_every, leads() && on_terminal());
-  const int64_t first_step = at_.step;
-  const CommPhase between_steps(world_.counters(), "reporting");
-  Status status = Status::ok;
-  while (at_.step < config_.train.num_steps) {
+  const int64_t system_calls = pool.stats().system_calls;
+  const double rate = learning_rate(config_.train.schedule, config_.train.learning_rate, step, num_steps);
+  const StepResult result = step_->run(step, at_.rows, rows, rate, stop_requested());
+  at_.step = step;
+  at_.rows += rows_in_step;
+  at_.tokens += config_.train.tokens_per_step;
+  last_ = measure(result, begin);
+  at_.seconds += last_.step_seconds;
+  steps_since_start_ += 1;
+  if (steps_since_start_ == 2) pool.settle();
+  if (steps_since_start_ > 2) buffer_growths_ += pool.stats().system_calls - system_calls;
+  if (steps_since_start_ > 1) speeds_.push_back(last_.tokens_per_second);
+  const int64_t every = config_.train.eval_every;
+  if (corpus_.eval && every > 0 && (step % every == 0 || step == num_steps)) last_.eval_loss = evaluate();
+  together(world_, Sites::metrics, [&] {
+    if (leads()) metrics_->append(last_);
+  });
+  return result.stop_requested;
+}
+
+Status Trainer::take_steps() {
+  const int64_t num_steps = config_.train.num_steps, every = config_.checkpoint.every;
+  Progress progress(num_steps, config_.run.log_every, leads() && on_terminal());
+  while (at_.step < num_steps) {
     pause_for_tests(at_.step);
-    const double begin = now_seconds();
-    const int64_t step = at_.step + 1;
-    if (data.epoch_of(at_.rows + options.rows_in_step - 1) > data.epoch_of(std::max<int64_t>(0, at_.rows - 1)))
-      log::info("step {}: epoch {} of the data begins", step, data.epoch_of(at_.rows + options.rows_in_step - 1) + 1);
-    const double rate =
-        learning_rate(config_.train.schedule, config_.train.learning_rate, step, config_.train.num_steps);
-    const int64_t system_calls = pool.stats().system_calls;
-    const StepResult result = step_->run(step, at_.rows, rows, rate, stop_requested());
-    at_.step = step;
-    at_.rows += options.rows_in_step;
-    at_.tokens += config_.train.tokens_per_step;
-    last_ = measure(result, begin);
-    at_.seconds += last_.step_seconds;
-    if (step - first_step == 2) pool.settle();
-    if (step - first_step > 2) buffer_growths_ += pool.stats().system_calls - system_calls;
-    steps_since_start_ = step - first_step;
-    if (step - first_step > 1) speeds_.push_back(last_.tokens_per_second);
-    const bool last_step = step == config_.train.num_steps;
-    const int64_t every = config_.train.eval_every;
-    if (corpus_.eval && every > 0 && (step % every == 0 || last_step)) last_.eval_loss = evaluate();
-    together(world_, Sites::metrics, [&] {
-      if (leads()) metrics_->append(last_);
-    });
+    const bool stop = take_step(), last = at_.step == num_steps;
     progress.step(last_);
-    const bool due = config_.checkpoint.every > 0 && step % config_.checkpoint.every == 0;
-    if (due || last_step || result.stop_requested) save();
-    if (result.stop_requested && !last_step) {
-      status = Status::interrupted;
-      break;
-    }
+    if (stop || last || (every > 0 && at_.step % every == 0)) save();
+    if (stop && !last) return Status::interrupted;
   }
-  progress.finish();
+  return Status::ok;
+}
+
+Status Trainer::run() {
+  if (!set_up()) return Status::ok;
+  const CommPhase between_steps(world_.counters(), "reporting");
+  const Status status = take_steps();
   if (status == Status::ok) {
     const std::string sample =
-        sample_after_training(*session_, *corpus_.tokenizer, corpus_.eval ? *corpus_.eval : data);
+        sample_after_training(*session_, *corpus_.tokenizer, corpus_.eval ? *corpus_.eval : *corpus_.train);
     if (leads()) replace_text(in_run("samples.txt"), sample);
   }
   together(world_, Sites::metrics, [&] { finish(status); });
