@@ -11,8 +11,8 @@ namespace og {
 
 namespace {
 
-// f(bytes allowed, file of the bytes used) for the control group `path` and all above it that have a bound; "max" is no
-// number: none.
+// Calls f(bytes allowed, file that says the bytes used) for the control group `path` and every group above it that has
+// a limit. A limit of "max" is no number, and none.
 template <class F>
 void for_each_above(const std::string& folder, std::string path, const char* limit, const char* used, F&& f) {
   while (true) {
@@ -23,7 +23,7 @@ void for_each_above(const std::string& folder, std::string path, const char* lim
   }
 }
 
-// The same for every hierarchy that this process is in.
+// Calls f for the groups of this process in every hierarchy that it is in.
 template <class F>
 void for_each_bound(const std::string& root, F&& f) {
   const std::string folder = root + "/sys/fs/cgroup";
@@ -40,7 +40,7 @@ void for_each_bound(const std::string& root, F&& f) {
   }
 }
 
-// Without such a line: `otherwise`.
+// The bytes on the line `name` of /proc/meminfo; `otherwise` where there is none.
 int64_t meminfo_bytes(const std::string& root, const std::string& name, int64_t otherwise) {
   std::string word;
   int64_t kilobytes = 0;

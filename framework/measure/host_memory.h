@@ -9,7 +9,7 @@ namespace og {
 // The machine's, or the least that a control group above this process allows (memory.max; memory.limit_in_bytes in
 // version 1).
 int64_t total_memory_bytes(const std::string& root = "");
-// What of it is left: what the system calls available, or the least that such a group leaves.
+// The free part of it: what the system calls available, or less where such a group leaves less.
 int64_t free_memory_bytes(const std::string& root = "");
 
 // What the system can give, page cache that it would drop included, whatever control groups say.

@@ -1,6 +1,6 @@
-// Lines and planes through timings: constants x that make sum (features . x - value)^2 / scale^2 least. With scale the
-// timing itself, relative residuals count, so that short ones weigh as much as long ones. A constant is a cost: one
-// that would come out negative, or that the observations do not tell from those before it, is 0.
+// Fits lines and planes to timings: the constants x for which sum (features . x - value)^2 / scale^2 is least. Where
+// scale is the timing itself, relative residuals count, and short timings weigh as much as long ones. A constant is a
+// cost: it is 0 where it would be negative, or where the observations do not tell it from those before it.
 #pragma once
 
 #include <vector>

@@ -1,4 +1,4 @@
-// What this machine can do, measured now: the limits that benchmarks are held against.
+// What this machine can do, measured now: the limits that benchmarks are compared with.
 #pragma once
 
 #include "framework/core/context.h"

@@ -17,13 +17,13 @@ double saved_bytes(const LayoutWork& w, const LayerCounts& chunk) {
   return bytes;
 }
 
-// The most that the schedule of a stage holds at once.
+// The most bytes that a stage keeps for backward at any time of its schedule.
 double in_flight_bytes(const LayoutWork& w, size_t stage) {
   const int stages = w.layout.degrees.pipeline, chunks = static_cast<int>(w.stages[stage].chunks.size());
   std::vector<double> saved;
   for (const LayerCounts& chunk : w.stages[stage].chunks) {
     saved.push_back(saved_bytes(w, chunk));
-    // What came from the stage before. In front of the head it counts with the head (ModelProbe::ends).
+    // A chunk also keeps its input, from the chunk before it. ModelProbe::ends counts that of the head's chunk.
     const bool last = w.stages[stage].has_head && saved.size() == w.stages[stage].chunks.size();
     if (!last) saved.back() += w.hidden_bytes();
   }
@@ -67,8 +67,8 @@ MemoryForecast of_stage(const LayoutWork& w, size_t index) {
   m.optimizer = 2 * w.element * (dense / (cut ? w.copies() : 1) + expert / (cut ? w.expert_copies() : 1));
   m.states = states;
   m.activations = in_flight_bytes(w, index);
-  // Buckets: a copy of every gradient that is summed over ranks, and with ZeRO-1 the pieces that are received, there
-  // while backward gives up activations.
+  // Buckets hold a copy of every gradient that is summed over ranks, and with ZeRO-1 the pieces that are received. They
+  // fill while backward frees activations, so that only what is larger than the activations is added.
   const auto bucket = [&](double elements, int copies) {
     return copies > 1 ? elements * (cut ? 1 + 1.0 / copies : 1) : 0;
   };

@@ -8,8 +8,8 @@ namespace og {
 
 namespace {
 
-// Elements that AdamW moves: reads weight, gradient and two moments, writes weight and moments; the gradient is written
-// before.
+// Elements that AdamW moves for one weight. It reads the weight, the gradient and two moments, and writes the weight
+// and the moments; the gradient was written before.
 constexpr double kOptimizerElements = 8;
 
 class StageTime {
@@ -18,13 +18,12 @@ class StageTime {
     compute();
     collectives();
   }
-  // Seconds of one micro step, and of a whole step.
-  double pace() const { return (layers_seconds_ + each_exposed_) / w_.micro_steps(); }
-  double seconds() const { return time_.compute_seconds + time_.exposed_seconds; }
+  double pace() const { return (layers_seconds_ + each_exposed_) / w_.micro_steps(); }  // seconds of a micro step
+  double seconds() const { return time_.compute_seconds + time_.exposed_seconds; }      // seconds of the whole step
   const TimeForecast& time() const { return time_; }
 
  private:
-  // Causal attention over contiguous pieces: the last rank has (2 - 1 / P) times the mean work.
+  // The busiest rank's work over the mean: 2 - 1 / P for causal attention over contiguous pieces, else 1.
   double busiest(const LayerProbe& k) const {
     const bool causal = kind_of(w_.config.model.mixers.at(k.mixer)) == MixerKind::softmax;
     const bool balanced = w_.sequence.softmax == SoftmaxMethod::ulysses || w_.sequence.order == SequenceOrder::zigzag;
@@ -60,7 +59,7 @@ class StageTime {
     time_.compute_seconds = layers_seconds_ + optimizer_seconds_;
   }
 
-  // ranks lie `stride` apart; window: local work that one call can hide behind.
+  // The ranks of a call lie `stride` apart. window: seconds of local work that one call can hide behind.
   void add(const char* axis, Verb verb, Site site, double calls, double bytes, int ranks, int stride, double window) {
     if (ranks <= 1 || bytes <= 0 || calls <= 0) return;
     const Link& link = w_.places.link(ranks, stride);
@@ -98,8 +97,8 @@ class StageTime {
     time_.exposed_seconds += exposed;
   }
 
-  // Local work that one layer's exchange can hide behind: of a linear layer's scan or a softmax layer's scores,
-  // forward.
+  // Seconds of local work that one exchange of a layer can hide behind. scan, scores: seconds of a linear layer's scan
+  // and of a softmax layer's scores, forward.
   double window(const Exchange& x, double scan, double scores) const {
     if (!w_.sequence.overlap || x.axis != Axis::sequence) return 0;
     const bool ring = x.verb == Verb::send_recv;
@@ -116,7 +115,7 @@ class StageTime {
       }
     }
     if (x.verb == Verb::reduce_scatter || w_.sequence.softmax == SoftmaxMethod::ulysses) return 0;
-    // The own block while keys are gathered; round a ring, the block before.
+    // While keys are gathered a rank works on its own block; round a ring, on the block that came before.
     if (x.site == Sites::attention_forward) return ring ? scores : scores / d_.sequence;
     if (x.site == Sites::attention_backward) return 2 * (ring ? scores : scores / d_.sequence);
     return 0;
@@ -169,8 +168,8 @@ class StageTime {
           0);
     }
     each_exposed_ = time_.exposed_seconds;
-    // Gradients are reduced while the last micro step's backward runs: two thirds of it, less what comes last. What all
-    // stages hold is summed over them too.
+    // Gradients are reduced while the last micro step's backward runs, which is two thirds of it. The gradients that
+    // come last hide behind nothing: 0.6. Parameters that all stages hold are summed over the stages too.
     const bool shared = d_.pipeline > 1 && w_.probe.end_matrices == 1;
     const double ends = w_.element * stage_.end_elements(w_.probe) / t, window = layers_seconds_ / micro * 0.6;
     const double dense = w_.element * w_.dense_elements(stage_);

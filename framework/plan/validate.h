@@ -1,4 +1,4 @@
-// `onegather plan --validate`: forecasts held against what is measured in the same run, and the cost model against
+// `onegather plan --validate`: forecasts compared with what is measured in the same run, and the cost model with
 // published tables.
 #pragma once
 

@@ -12,7 +12,7 @@ namespace og {
 
 namespace {
 
-// What the inputs turn out to be.
+// The inputs, once they are checked.
 struct Problem {
   const MixerRun& run;
   std::string where;
@@ -307,7 +307,7 @@ NamedTensors run_mixer(const MixerRun& run, const NamedTensors& inputs, const st
     fail(Status::data, "{}: initial_state, dfinal_state: {} has no state of fixed size", where, run.type->name);
   check_type(p, "initial_state", p.initial), check_type(p, "do", p.dout), check_type(p, "dfinal_state", p.dfinal);
   check_shape(p, "do", p.dout, {p.B, p.T, p.H, p.V});
-  // One state a document, unless the one that is given enters the first of several.
+  // There is one state for each document, unless the single one that is given enters the first of several documents.
   const bool one_state = p.initial.defined() && p.initial.rank() == 4 && p.initial.size(0) == 1;
   const bool by_document = cu_seqlens.defined() && run.type->recurrence.has_state && (N == 1 || !one_state);
   check_shape(p, "initial_state", p.initial, p.state_shape(by_document ? N : p.B));
@@ -317,7 +317,7 @@ NamedTensors run_mixer(const MixerRun& run, const NamedTensors& inputs, const st
   p.starts = starts_of(*pool, p, borders);
   if (!by_document) return run_problem(p);
   if (p.initial.defined() || p.dfinal.defined()) return run_documents(p, borders);
-  // Packed, as in training; the states after the documents come from the documents one by one.
+  // The outputs come from one packed run, as in training, the states after the documents from a run of each document.
   NamedTensors results = run_problem(p);
   p.dout = {};
   results["final_state"] = run_documents(p, borders).at("final_state");

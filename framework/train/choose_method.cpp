@@ -14,7 +14,7 @@ namespace og {
 namespace {
 
 constexpr double kRate = 5e10;   // FLOP/s of a rank: an order of magnitude, like the links
-constexpr double kMargin = 0.8;  // another method than the first listed must cost less than this share of it
+constexpr double kMargin = 0.8;  // a method is taken before the first listed if it costs less than this share of that
 constexpr double kElement = 4;   // bytes
 
 // Both kinds of layers of a model, the largest of each kind.
@@ -40,7 +40,7 @@ Layers layers_of(const Config& config, int tensor, int ranks) {
     if (config.model.layer_pattern.find(letter) == std::string::npos) continue;
     const MixerType& type = mixer_type(options);
     const MixerKind kind = type.kind(options);
-    if (kind == MixerKind::window) continue;  // a halo, whatever the method
+    if (kind == MixerKind::window) continue;  // it takes a halo by every method
     if (kind == MixerKind::softmax) {
       const AttentionSizes sizes(options, config.model.hidden_size);
       const int64_t heads = sizes.heads / tensor, keys = sizes.key_heads_of_rank(tensor), width = sizes.head_dim;
@@ -63,14 +63,14 @@ Layers layers_of(const Config& config, int tensor, int ranks) {
     x.key_bytes =
         kElement * tokens * heads * (K + V + (recurrence.gate == Gate::diagonal ? K : 1) + (recurrence.delta ? 1 : 0));
     x.stream_bytes = x.key_bytes + kElement * tokens * heads * (K + V);
-    x.local_seconds = tokens * scan.flops_per_token() / 2 / kRate;  // what needs no entry state: half
+    x.local_seconds = tokens * scan.flops_per_token() / 2 / kRate;  // half of the work needs no entry state
     grow(out.linear, x);
     out.has_linear = true;
   }
   return out;
 }
 
-// The cheapest; the first listed unless another is clearly cheaper. costs: "lasp2 none, scan 50 us, ..".
+// The first method listed, unless another is clearly cheaper. costs: "lasp2 none, scan 50 us, ..".
 template <class Method, class Cost>
 Method cheapest(int count, Cost&& cost, std::string& costs) {
   int best = 0;

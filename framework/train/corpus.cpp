@@ -16,7 +16,8 @@ namespace og {
 
 namespace {
 
-// Commas are told apart by YAML alone: a name that is not there may be several, and several one.
+// Refuses files that are not there. A comma may be part of a name or stand between two, and only YAML tells which: the
+// message says so where a name that is not there may be several, or several may be one.
 void check_named(const std::string& what, const std::vector<DataConfig::Source>& sources) {
   std::error_code error;
   std::string all;
@@ -50,7 +51,7 @@ std::vector<LoaderSource> prepare(const std::string& what, const std::vector<Dat
       }
       prepared.push_back(std::move(source));
     }
-    stop_if_requested();  // a signal that came too late for the last file is not lost on a command without steps
+    stop_if_requested();  // a command without steps must not miss a signal that came during the last file
   });
   Json list = Json::array();
   for (const LoaderSource& s : prepared) {

@@ -31,7 +31,7 @@ DataProgress::~DataProgress() {
 
 void DataProgress::at(int64_t read) {
   stop_if_requested();
-  if (read <= 0) begin_ = now_seconds();  // the rate is that of preparing, not of what comes before it
+  if (read <= 0) begin_ = now_seconds();  // the rate counts from here, not from what came before
   const double now = now_seconds(), taken = now - begin_;
   constexpr double kDraw = 0.1, kFirst = 2, kSay = 10;
   if (read <= 0 || read >= total_ || now - said_ < (terminal_ ? kDraw : begin_ >= said_ ? kFirst : kSay)) return;

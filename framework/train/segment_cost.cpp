@@ -12,7 +12,7 @@ std::string describe_segments(const Config& config, const Degrees& degrees, int6
   std::string text =
       fmt::format("rows in {} segments of {} tokens, {} of them on each sequence rank",
                   (length + segment - 1) / segment, segment, (segment + degrees.sequence - 1) / degrees.sequence);
-  int64_t layers = 0, numbers = 0;  // full softmax layers, and their K and V of a token on this rank
+  int64_t layers = 0, numbers = 0;  // full softmax layers; numbers of their K and V for one token on this rank
   const std::string& pattern = config.model.layer_pattern;
   for (int64_t i = 0; i < config.model.num_hidden_layers; ++i) {
     const Options& mixer = config.model.mixers.at(pattern[static_cast<size_t>(i) % pattern.size()]);

@@ -78,14 +78,14 @@ SegmentRun SegmentedRows::begin_recorded(int64_t s) {
 
 void SegmentedRows::end_forward(SegmentRun& run, SideOutputs& side) {
   run.tape->pins = nullptr;
-  run.tape->runs_again = false;  // the backward's own collectives are the first of their kind
+  run.tape->runs_again = false;  // backward's own collectives run for the first time
   const auto append = [](std::vector<double>& to, const std::vector<double>& from) {
     to.insert(to.end(), from.begin(), from.end());
   };
   append(side.aux_loss, run.side.aux_loss);
   append(side.z_loss, run.side.z_loss);
   if (run.segment + 1 < count()) return;
-  // The loads of the row, and drops that the first walk has not seen.
+  // The last segment knows the loads of the whole row, and the drops that the quiet walk has not counted.
   append(side.load_max_over_mean, run.side.load_max_over_mean);
   side.tokens_dropped += run.side.tokens_dropped;
 }
@@ -112,7 +112,7 @@ void SegmentedRows::walk_back(SegmentRun& run, const std::function<void(Slot&)>&
   }
 }
 
-// The entry states of a segment, as what gradients are wanted of.
+// The entry states of a segment as leaves, which get gradients.
 States SegmentedRows::leaves(int64_t s) {
   States out(model_.blocks().size());
   if (s == 0) return out;

@@ -4,7 +4,7 @@ namespace og {
 
 namespace {
 
-// The first of the ranks that hold the same box writes it.
+// Whether this rank writes its box of the weights: of the ranks that hold the same box, the first does.
 bool writes(const Parameter& p, Mesh& mesh) {
   if (p.local_shape.count() == 0) return false;  // another pipeline stage has it
   if (p.record.on_all_stages && mesh.pipeline().rank() != 0) return false;
@@ -13,15 +13,15 @@ bool writes(const Parameter& p, Mesh& mesh) {
   return mesh.tokens_and_tensor().rank() == 0;
 }
 
-// One of the ranks that hold the same moments writes them. Within the gradient's group each rank has its own; the
-// tensor ranks hold the same where nothing is cut over that axis.
+// Whether this rank writes its moments. Within the gradient's group each rank has moments of its own. Tensor ranks hold
+// the same ones where nothing is cut over their axis, and the first of them writes.
 bool writes_moments(const Parameter& p, Mesh& mesh, OptimizerSharding sharding) {
   if (sharding == OptimizerSharding::none) return writes(p, mesh);
   if (p.local_shape.count() == 0) return false;
   return p.record.shard != Shard::none || p.record.varies_over_tensor || mesh.tensor().rank() == 0;
 }
 
-// The box of `tensor` that begins at `begin` of what this rank holds of the parameter.
+// `tensor` as a box of the parameter; `begin` counts within what this rank holds of it.
 CheckpointTensor box(const Parameter& p, const std::string& name, Shape begin, const Tensor& tensor, bool writes) {
   if (p.record.shard != Shard::none) begin.set(p.record.shard_dim, begin[p.record.shard_dim] + p.shard_begin);
   return {name, p.record.global_shape, begin, tensor, writes};
@@ -33,8 +33,8 @@ Shape zeros(int rank) {
   return s;
 }
 
-// The moments of a range of elements as boxes of the parameter: few, each as large as the range allows. All of it is
-// one box, a range within a matrix at most three: the end of a row, whole rows, the beginning of a row.
+// Cuts the moments of a range of elements into boxes of the parameter, each as large as the range allows. The whole
+// parameter is one box. A range within a matrix is at most three: the end of a row, whole rows, the beginning of a row.
 void add_moments(std::vector<CheckpointTensor>& out, const AdamW::Moments& m, const std::string& prefix,
                  const Tensor& flat, bool this_rank_writes) {
   const Parameter& p = *m.parameter;
@@ -47,7 +47,7 @@ void add_moments(std::vector<CheckpointTensor>& out, const AdamW::Moments& m, co
   }
   for (int64_t at = m.range.begin; at < m.range.begin + m.range.count;) {
     const int64_t left = m.range.begin + m.range.count - at;
-    int dim = 0;  // the outermost of which whole slices begin here
+    int dim = 0;  // the outermost dim at which a whole slice begins here and fits
     while (dim + 1 < local.rank() && (at % local.count_from(dim + 1) != 0 || left < local.count_from(dim + 1))) ++dim;
     const int64_t slice = local.rank() == 0 ? 1 : local.count_from(dim + 1);
     Shape begin = zeros(local.rank()), extent = local;

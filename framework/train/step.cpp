@@ -13,16 +13,15 @@ namespace og {
 
 namespace {
 
-// Tokens of a row, for each sequence rank, on which weights are tried before they are saved: as many on every shard of
-// either order.
+// Weights are tried on so many tokens of a row for each sequence rank before they are saved.
 constexpr int64_t kTrialTokens = 1024;
 
-// A loss of so many times that of a model that knows nothing, ln(vocabulary), is no model.
+// Weights whose loss is more than so many times ln(vocabulary), the loss of a model that knows nothing, are refused.
 constexpr double kAbsurd = 10;
 
 bool is_finite(const Tensor& t) { return first_not_finite(t.dtype(), {t.raw(), static_cast<size_t>(t.bytes())}) < 0; }
 
-// The first tokens of every row, as a batch of its own.
+// A batch of the first tokens of every row.
 Batch beginning_of(Pool& pool, const Batch& rows, int64_t length) {
   Batch cut;
   const auto copy = [&](const Tensor& from) {
@@ -172,8 +171,8 @@ std::string TrainStep::where_numbers_go_bad(const std::vector<Batch>& batches) {
                        model_.config().mixer(first).type, model_.config().channel(first).type);
   if (first == num_layers) return "the output of the final norm (model.norm)";
   if (first == num_layers + 1) return "the loss (lm_head)";
-  // Forward is clean, so a gradient is bad. Backward runs from the last layer down, so the last one named is the
-  // origin.
+  // Forward is clean, so a gradient is bad. Backward runs from the last layer to the first, so the bad gradient of the
+  // last parameter is the origin.
   int64_t last = -1, index = 0;
   for (const Parameter& p : store_.all()) {
     if (!is_finite(p.value.slot()->gradient_or_zero(cx_))) last = index;
