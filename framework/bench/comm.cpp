@@ -175,9 +175,9 @@ std::string describe(const CommBenchResult& r) {
                         row.received == 0 ? "-" : human_bytes(static_cast<double>(row.received) / row.seconds) + "/s");
   text += "\nseconds = alpha + beta x bytes received, fitted; off: how far times are from it\n";
   for (const CommFit& fit : r.fits)
-    text += fmt::format("{:<15} alpha {:>9}  beta {:>8.4f} ns/byte, {:>12}  off {:.0f} %\n",
-                        name_of(fit.verb), human_time(fit.alpha), 1e9 * fit.beta,
-                        fit.beta > 0 ? human_bytes(1 / fit.beta) + "/s" : "-", 100 * fit.error);
+    text += fmt::format("{:<15} alpha {:>9}  beta {:>8.4f} ns/byte, {:>12}  off {:.0f} %\n", name_of(fit.verb),
+                        human_time(fit.alpha), 1e9 * fit.beta, fit.beta > 0 ? human_bytes(1 / fit.beta) + "/s" : "-",
+                        100 * fit.error);
   return text;
 }
 

@@ -121,9 +121,8 @@ std::string describe(const StepBenchResult& r, const Config& config) {
                                     {"forward", f.forward()},
                                     {"training", f.training()}})
     text += fmt::format("  {:<28} {:>10}\n", name, human_count(value));
-  text += fmt::format("\nmodel      {}, {:.1f} % of a {}-cube product's {} here\n",
-                      human_rate(r.median * f.training()), 100 * r.gemm_fraction, kProbeExtent,
-                      human_rate(r.gemm_flops_per_second));
+  text += fmt::format("\nmodel      {}, {:.1f} % of a {}-cube product's {} here\n", human_rate(r.median * f.training()),
+                      100 * r.gemm_fraction, kProbeExtent, human_rate(r.gemm_flops_per_second));
   text += fmt::format("products   {} counted over the whole step\n\ntime of a step by part\n",
                       human_rate(r.products_per_second));
   double total = 0;

@@ -51,13 +51,13 @@ std::string describe(const std::vector<Forecast>& plans, const Config& config, c
       fmt::format("{}: {} x {}, {} each; {} tokens a step, rows of {}\n\n", cluster.name,
                   counted(cluster.nodes, "node"), counted(cluster.devices_per_node, "device"),
                   human_bytes(cluster.memory_bytes), config.train.tokens_per_step, config.data.sequence_length);
-  text += fmt::format("{:>9} {:>10} {:>8} {:>8} {:>8}  {}\n", "tokens/s", "memory", "step", "exposed", "bubble",
-                      "layout");
+  text +=
+      fmt::format("{:>9} {:>10} {:>8} {:>8} {:>8}  {}\n", "tokens/s", "memory", "step", "exposed", "bubble", "layout");
   for (size_t i = 0; i < std::min(rows, plans.size()); ++i) {
     const Forecast& f = plans[i];
-    text += fmt::format("{:>9.0f} {:>10} {:>8} {:>8} {:>8}  {}{}\n", f.tokens_per_second,
-                        human_bytes(f.memory.total()), human_time(f.step_seconds()), human_time(f.exposed_seconds),
-                        human_time(f.bubble_seconds), f.fits ? "" : "does not fit: ", layout_name(f.layout));
+    text += fmt::format("{:>9.0f} {:>10} {:>8} {:>8} {:>8}  {}{}\n", f.tokens_per_second, human_bytes(f.memory.total()),
+                        human_time(f.step_seconds()), human_time(f.exposed_seconds), human_time(f.bubble_seconds),
+                        f.fits ? "" : "does not fit: ", layout_name(f.layout));
   }
   if (plans.size() > rows) text += fmt::format("... and {} more\n", plans.size() - rows);
   const Forecast& best = plans.front();
@@ -81,8 +81,8 @@ std::string describe(const std::vector<Forecast>& plans, const Config& config, c
   text += fmt::format("\n{:>7} {:>10} {:>8} {:>8}  {}\n", "calls", "received", "time", "exposed",
                       "collective: axis, verb, site");
   for (const CollectiveForecast& c : best.collectives)
-    text += fmt::format("{:>7.0f} {:>10} {:>8} {:>8}  {} {} {}\n", c.calls, human_bytes(c.bytes),
-                        human_time(c.seconds), human_time(c.exposed), c.axis, name_of(c.verb), c.site.name);
+    text += fmt::format("{:>7.0f} {:>10} {:>8} {:>8}  {} {} {}\n", c.calls, human_bytes(c.bytes), human_time(c.seconds),
+                        human_time(c.exposed), c.axis, name_of(c.verb), c.site.name);
   return text;
 }
 

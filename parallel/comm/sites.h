@@ -37,11 +37,11 @@ struct Sites {
   static constexpr Site moe_counts{"moe.counts"}, moe_balance{"moe.balance"},
       moe_dispatch_backward{"moe.dispatch.backward"}, moe_dispatch{"moe.dispatch", moe_dispatch_backward},
       moe_combine_backward{"moe.combine.backward"}, moe_combine{"moe.combine", moe_combine_backward};
-  static constexpr Site recompute{"recompute"};  // of every forward site while a region is run again
+  static constexpr Site recompute{"recompute"};  // every forward site, while a region is run again
   static constexpr Site loss{"loss"}, gradients{"gradients"}, grad_norm{"grad_norm"}, weights{"weights"};
   static constexpr Site startup{"startup"}, checkpoint{"checkpoint"}, metrics{"metrics"};
   static constexpr Site bench{"bench"}, bench_setup{"bench.setup"};
-  static constexpr Site test_backward{"test.backward"}, test{"test", test_backward};  // of the tests alone
+  static constexpr Site test_backward{"test.backward"}, test{"test", test_backward};  // for tests alone
 };
 
 }  // namespace og

@@ -6,7 +6,8 @@
 namespace og {
 
 namespace {
-constexpr double kCaches = 0.05;  // added to the exponent for work that leaves the caches: half as much again at 4096 times the length
+constexpr double kCaches =
+    0.05;  // added to the exponent for work that leaves the caches: half as much again at 4096 times the length
 }  // namespace
 
 Extent longer(const Extent& from, const Extent& wanted, int64_t factor) {

@@ -15,7 +15,7 @@ namespace {
 
 constexpr Site kSite = Sites::bench;
 constexpr int64_t kProbeFactor = 8;  // an estimate is for at most so many times the tokens of a measured pass
-constexpr int64_t kSecond = 4;  // tokens of the second pass over those of the first: two passes give memory's line
+constexpr int64_t kSecond = 4;       // tokens of the second pass over those of the first: two passes give memory's line
 // Noise of one pass must not rule a point out: an estimate within this factor of the limit is made again from a new
 // pass, where that pass takes less than this share of the limit.
 constexpr double kNoise = 2, kAgainShare = 0.05;

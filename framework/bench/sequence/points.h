@@ -24,7 +24,7 @@ struct SequencePoint {
   Extent checked;                // where that was found: at the point's own extent, or the longest affordable one
   std::string held_against;      // where not at its own: the method whose result there it was compared with
   double held_error = 0;         // the difference from that
-  bool taken_over = false;  // from the resumed file
+  bool taken_over = false;       // from the resumed file
 };
 
 struct SequenceBench;

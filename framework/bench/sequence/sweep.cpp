@@ -261,12 +261,12 @@ class Sweep {
                                         : ""));
       return;
     }
-    say(comm_, head + fmt::format("{:>9.0f} {:>9} {:>9} {:>10} {:>9} {:>10} {:>10.1e} {:>11} {:>10}{}\n",
-                                  p.tokens_per_second, human_time(p.cost.seconds), human_time(p.estimated.seconds),
-                                  human_bytes(p.cost.bytes), human_time(p.exposed_seconds), human_bytes(p.cost.memory),
-                                  p.check_error, text_of(p.checked),
-                                  p.held_against.empty() ? "-" : fmt::format("{:.1e}", p.held_error),
-                                  p.taken_over ? "  (taken over)" : ""));
+    say(comm_,
+        head + fmt::format("{:>9.0f} {:>9} {:>9} {:>10} {:>9} {:>10} {:>10.1e} {:>11} {:>10}{}\n", p.tokens_per_second,
+                           human_time(p.cost.seconds), human_time(p.estimated.seconds), human_bytes(p.cost.bytes),
+                           human_time(p.exposed_seconds), human_bytes(p.cost.memory), p.check_error, text_of(p.checked),
+                           p.held_against.empty() ? "-" : fmt::format("{:.1e}", p.held_error),
+                           p.taken_over ? "  (taken over)" : ""));
   }
 
   const SequenceBench& bench_;

@@ -16,7 +16,8 @@ int plan_command(const std::vector<std::string>& args) {
   CommandLine line(
       "onegather plan",
       "Memory, bytes and time of a step for every legal layout of a config on a cluster, the best first. Searched: "
-      "data, sequence, expert and pipeline over the factors of the ranks, tensor within a node, ZeRO 0 and 1, pipelines "
+      "data, sequence, expert and pipeline over the factors of the ranks, tensor within a node, ZeRO 0 and 1, "
+      "pipelines "
       "by 1F1B and interleaved with two chunks a stage (and the config's own virtual_stages). Taken from the config: "
       "sequence methods (auto: as a run would choose) and order, micro_batch_size, recompute, segment_length, "
       "sequence_norms, precision.");
