@@ -214,10 +214,10 @@ OpBenchResult bench_ops(const std::string& filter, int threads) {
 std::string describe(const OpBenchResult& r) {
   std::string text = fmt::format(
       "{}; a 1024-cube f32 product runs at {}, memory at {}/s.\n"
-      "{} tokens, {} heads of {}; the best of {} passes. of gemm: share of the rate of a\n"
-      "product in the same precision; of mem: share of the rate of y = a + b over as many\n"
-      "bytes; both are measured between the passes. error: the largest difference from\n"
-      "the reference kernels over the largest value.\n\n",
+      "{} tokens, {} heads of {}; the best of {} passes. of gemm: share of the rate of\n"
+      "a product in the same precision; of mem: share of the rate of y = a + b over as\n"
+      "many bytes; both are measured between the passes. error: the largest difference\n"
+      "from the reference kernels over the largest value.\n\n",
       counted(r.threads, "thread"), human_rate(r.gemm_flops_per_second), human_bytes(r.bytes_per_second), kTokens,
       kHeads, kHead, kRepeats);
   text += fmt::format("{:<25} {:>9} {:>8} {:>8} {:>8} {:>7} {:>8}\n", "op", "time", "GFLOP/s", "of gemm", "GB/s",

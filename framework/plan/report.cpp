@@ -37,7 +37,7 @@ std::string reason(const Forecast& best, const Forecast& next) {
     return sum;
   };
   for (const CollectiveForecast& c : next.collectives)
-    gains.push_back({std::string("exposed ") + c.site.name, exposed(next, c.site) - exposed(best, c.site)});
+    gains.push_back({std::string("wait at ") + c.site.name, exposed(next, c.site) - exposed(best, c.site)});
   const Gain& most =
       *std::max_element(gains.begin(), gains.end(), [](const Gain& a, const Gain& b) { return a.seconds < b.seconds; });
   if (most.seconds <= 0) return "the same time as the next, listed first";
@@ -48,7 +48,7 @@ std::string reason(const Forecast& best, const Forecast& next) {
 
 std::string describe(const std::vector<Forecast>& plans, const Config& config, const Cluster& cluster, size_t rows) {
   std::string text =
-      fmt::format("{}: {} x {}, {} each; {} tokens a step, rows of {}\n\n", cluster.name,
+      fmt::format("{}: {} x {}, {} each\n{} tokens a step, rows of {}\n\n", cluster.name,
                   counted(cluster.nodes, "node"), counted(cluster.devices_per_node, "device"),
                   human_bytes(cluster.memory_bytes), config.train.tokens_per_step, config.data.sequence_length);
   text +=
@@ -68,8 +68,8 @@ std::string describe(const std::vector<Forecast>& plans, const Config& config, c
     return text + fmt::format("\nno layout fits into memory; the one that takes least: {}\n\nmemory of a rank\n{}",
                               layout_name(least.layout), memory_by_kind(least.memory));
   }
-  text +=
-      fmt::format("\nbest: {}{}\n", layout_name(best.layout), plans.size() > 1 ? ": " + reason(best, plans[1]) : "");
+  text += fmt::format("\nbest: {}\n", layout_name(best.layout));
+  if (plans.size() > 1) text += fmt::format("why:  {}\n", reason(best, plans[1]));
   if (best.layout.degrees.sequence > 1)
     text += fmt::format("sequences: linear layers by {}, softmax layers by {}, {} order\n",
                         name_of(best.sequence.linear), name_of(best.sequence.softmax), name_of(best.sequence.order));

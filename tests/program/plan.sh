@@ -5,7 +5,7 @@ cp "$root/tests/program/configs/tiny.yaml" tiny.yaml
 cluster=$root/configs/clusters/h100.yaml
 plan=("$ONEGATHER" plan tiny.yaml train.precision=f32)
 
-expect "every legal layout, the best first, with its reason" 0 '^best: .*(less|first|fit)' "${plan[@]}" --cluster "$cluster" --ranks 4
+expect "every legal layout, the best first, with its reason" 0 '^why:  .*(less|first|fit)' "${plan[@]}" --cluster "$cluster" --ranks 4
 expect "collectives by name" 0 '"verb": "all_gather", "site": "mixer.forward"' "${plan[@]}" --cluster "$cluster" --ranks 4 --json
 expect "JSON" 0 '^\{"cluster": .*"layouts": \[\{"data": ' "${plan[@]}" --cluster "$cluster" --ranks 2 --json
 expect "pipelines and ZeRO-1 are searched" 0 'pipeline 2, ZeRO-1' "${plan[@]}" --cluster "$cluster" --ranks 4 --rows 1000

@@ -129,7 +129,7 @@ bool parse(SequenceArguments& a, const std::vector<std::string>& args) {
   line.add("--lengths", a.lengths, "tokens of a sequence: a range in factors of 2, or a list");
   line.add("--methods", a.methods,
            "a list; default: all; NAME-blocking: without overlap; LINEAR+SOFTMAX: where a config has both kinds of "
-           "layers; NAME-left (--mixer linear): (Q K^T) V, quadratic");
+           "layers; NAME-left (--mixer linear): (QK^T)V, quadratic");
   line.add("--ranks", a.ranks, "sizes of groups of the ranks started, 1,2,4; default: all");
   line.add("--mode", a.mode, "strong, weak (a length belongs to the largest group) or fixed (tokens a rank)");
   line.add("--tokens-per-rank", a.per_rank, "for --mode fixed; default: the longest length over all ranks");
@@ -142,7 +142,7 @@ bool parse(SequenceArguments& a, const std::vector<std::string>& args) {
            Bound::positive);
   line.add("--repeats", bench.repeats, "timed passes of a point, at most", Bound::positive);
   line.add("--seconds-limit", bench.seconds_limit, "a point estimated longer is not run", Bound::positive);
-  line.add("--label", bench.label, "a word for what the figures hold for: a link's rate; kept with them");
+  line.add("--label", bench.label, "a word that is kept with the figures, such as the rate of the links");
   line.add_flag("--estimate", bench.only_estimate, "say how long it would take, and stop");
   line.add("--json", bench.json_path, "file, written after every length");
   line.add("--plot", a.plot, "PNG file");

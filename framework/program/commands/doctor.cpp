@@ -78,7 +78,7 @@ int doctor_command(const std::vector<std::string>& args) {
     return human_bytes(1024 * std::atof(proc_value("/proc/meminfo", key).c_str()));
   };
   row("memory", memory("MemTotal") + ", available " + memory("MemAvailable"));
-  row("kernels", fmt::format("{} (ONEGATHER_ISA chooses less)", name_of(best_isa())));
+  row("kernels", fmt::format("{} (ONEGATHER_ISA=avx2 or base takes an older one)", name_of(best_isa())));
   row("products", fmt::format("{}; bf16 {}", matmul_library_name(),
                               bf16_is_native() ? "native: train.precision auto means bf16"
                                                : "not native: train.precision auto means f32"));

@@ -7,6 +7,7 @@
 
 #include "framework/config/value.h"
 #include "framework/core/log.h"
+#include "framework/core/text.h"
 #include "framework/core/threads.h"
 #include "framework/io/safetensors.h"
 #include "framework/program/commands/command_line.h"
@@ -110,7 +111,7 @@ void describe(const MixerType& type) {
   for (const OptionSpec& s : type.recurrence.options)
     text += fmt::format("  --{} (default {}) {}{}\n", s.name, text_of(s.fallback), s.help,
                         s.choices.empty() ? "" : fmt::format(": {}", fmt::join(s.choices, ", ")));
-  std::fputs(text.c_str(), stdout);
+  std::fputs(wrapped(text).c_str(), stdout);
 }
 
 void run(const MixerRun& settings, const std::string& input, const std::string& output) {

@@ -25,7 +25,7 @@ int plan_command(const std::vector<std::string>& args) {
   std::vector<std::string> overrides;
   int64_t rows = 12, ranks = 0;
   bool json = false, validate = false;
-  line.add("CONFIG", path, "YAML file: model, data, batch and methods; what it says of degrees is not read");
+  line.add("CONFIG", path, "YAML file: model, data, batch and methods; its degrees are ignored");
   line.add("key=value", overrides, "config values");
   line.add("--cluster", cluster_path, "YAML file of the cluster: configs/clusters/, or one from doctor --measure");
   line.add("--ranks", ranks, "how many ranks; default: all devices of the cluster", Bound::positive);
