@@ -20,8 +20,8 @@ struct MixerState {
     return found == values.end() ? Value() : found->second;
   }
   void set(const std::string& name, Value v) { values[name] = std::move(v); }
-  // Names of the values that grow (keys and values of attention), [B, S, ..] with S the tokens so far: a piece appends
-  // its rows to the value that it was given.
+  // Names of the values that grow with the tokens so far: keys and values of attention, [B, S, ..] for S tokens. A
+  // piece of T tokens is given [B, S, ..] and sets [B, S + T, ..], its own rows last.
   std::set<std::string> growing;
 };
 

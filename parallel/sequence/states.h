@@ -7,8 +7,9 @@
 //   hierarchical  a gather inside each host, one of the hosts' summaries across them
 //   (parallel/sequence/states_hosts.cpp)
 //   ring   the streams travel from rank to rank instead of summaries (parallel/sequence/states_ring.cpp)
-// Forward carries states from the first piece to the last. Backward is its mirror: gradients of states from the last to
-// the first, through transposed transitions. Every rank calls, whatever its piece holds.
+// The algebra is in parallel/sequence/scan.h. Forward, a state passes the pieces from the first to the last: A S + B.
+// Backward, the gradient of a state passes them from the last to the first: A^T D + C. Every rank calls, whatever its
+// piece holds.
 #pragma once
 
 #include <memory>

@@ -71,11 +71,15 @@ Results run(Inputs& x, const Case& c, const ScanKernels<T>& kernels, bool phases
   const Tensor dg = c.gate ? out(x.g.shape()) : Tensor(), dbeta = c.delta ? out(x.beta.shape()) : Tensor();
   const Tensor dentry = out(state);
   const auto work = [&](ScanCall call) { return cx.empty({kernels.workspace(cx.stream, in, call)}, type); };
+  // What summaries do not read has no memory.
+  ScanInputs<T> of_summary = in, of_summary_backward = in;
+  of_summary.q.data = of_summary_backward.v.data = nullptr;
+  if (!c.delta) of_summary_backward.k.data = nullptr;
   const View<const T, 4> s0 = c.entry ? entry.view<const T, 4>() : View<const T, 4>{};
   const View<const T, 4> out_gradient = dout.view<const T, 4>(), exit_gradient = dexit.view<const T, 4>();
   {
     const Tensor w = work(ScanCall::phases);
-    kernels.summarise(cx.stream, a.view<T, 3>(), b.view<T, 4>(), w.flat<T>(), in);
+    kernels.summarise(cx.stream, a.view<T, 3>(), b.view<T, 4>(), w.flat<T>(), of_summary);
     if (phases) {
       const int64_t rows = in.rows() * in.heads(), middle = (rows + 1) / 2;
       kernels.local(cx.stream, o.view<T, 4>(), w.flat<T>(), in, {middle, rows});
@@ -93,7 +97,7 @@ Results run(Inputs& x, const Case& c, const ScanKernels<T>& kernels, bool phases
   grad.q = dq.view<T, 4>(), grad.k = dk.view<T, 4>(), grad.v = dv.view<T, 4>(), grad.g = dg.view<T, 4>();
   grad.beta = dbeta.view<T, 4>();
   const Tensor w = work(ScanCall::phases_backward);
-  kernels.summarise_backward(cx.stream, cc.view<T, 4>(), w.flat<T>(), in, out_gradient);
+  kernels.summarise_backward(cx.stream, cc.view<T, 4>(), w.flat<T>(), of_summary_backward, out_gradient);
   if (phases) {
     const int64_t rows = in.rows() * in.heads(), middle = (rows + 1) / 2;
     kernels.local_backward(cx.stream, w.flat<T>(), in, out_gradient, s0, {middle, rows});
