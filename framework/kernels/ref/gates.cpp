@@ -1,18 +1,9 @@
 #include "framework/kernels/gates.h"
 
 #include "framework/kernels/loops/gates.h"
+#include "framework/kernels/ref/library_math.h"
 
 namespace og {
-
-namespace {
-
-template <class T>
-struct LibraryMath {
-  static T exp(T x) { return std::exp(x); }
-  static T log1p(T x) { return std::log1p(x); }
-};
-
-}  // namespace
 
 template <class T>
 const GateKernels<T>& gate_ref() {

@@ -1,17 +1,9 @@
 #include "framework/kernels/loss.h"
 
 #include "framework/kernels/loops/loss.h"
+#include "framework/kernels/ref/library_math.h"
 
 namespace og {
-
-namespace {
-
-template <class T>
-struct LibraryMath {
-  static T exp(T x) { return std::exp(x); }
-};
-
-}  // namespace
 
 template <class T>
 const LossKernels<T>& loss_ref() {

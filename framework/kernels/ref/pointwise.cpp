@@ -1,19 +1,9 @@
 #include "framework/kernels/pointwise.h"
 
 #include "framework/kernels/loops/pointwise.h"
+#include "framework/kernels/ref/library_math.h"
 
 namespace og {
-
-namespace {
-
-template <class T>
-struct LibraryMath {
-  static T exp(T x) { return std::exp(x); }
-  static T log1p(T x) { return std::log1p(x); }
-  static T one_minus_exp(T x) { return -std::expm1(x); }
-};
-
-}  // namespace
 
 template <class T>
 const PointwiseKernels<T>& pointwise_ref() {
