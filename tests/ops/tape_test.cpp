@@ -4,6 +4,8 @@
 #include "framework/autograd/check.h"
 #include "framework/autograd/recompute.h"
 #include "framework/ops/norm.h"
+#include "framework/ops/pointwise.h"
+#include "framework/ops/shape.h"
 #include "tests/tensors.h"
 
 namespace og {
@@ -38,6 +40,36 @@ TEST(Tape, TellsALeafIsReadyAfterItsLastUse) {
   EXPECT_EQ(ready, (std::vector<std::string>{"unused", "x", "w"}));
   EXPECT_TRUE(unused.slot()->has_gradient());  // zeros, so that a reduction has something to send
   EXPECT_EQ(unused.slot()->gradient().at(2), 0);
+}
+
+// A reshape hands its gradient's memory on, whether it is the first use that is walked, a later one, or a leaf's.
+TEST(Tape, ReshapesSumWithOtherUses) {
+  Context cx;
+  const Value leaves[] = {Value::leaf(random_tensor(cx, {3, 4}, DType::f64, 1))};
+  for (const bool reshaped_first : {true, false}) {
+    const auto f = [&](Tape& t, std::span<const Value> v) {
+      const Value y = apply(t, Unary::silu, v[0]);
+      const Value flat = reshape(t, y, {12}), again = reshape(t, flat, {2, 6}), leaf = reshape(t, v[0], {12});
+      const Value direct = weighted_sum(t, apply(t, Unary::silu, y), 1);
+      const Value moved = add(t, weighted_sum(t, again, 2), weighted_sum(t, add(t, flat, leaf), 3));
+      return reshaped_first ? add(t, direct, moved) : add(t, moved, direct);
+    };
+    const auto check = check_gradient(cx, f, leaves);
+    EXPECT_LT(check.largest_error, 1e-7) << check.where;
+  }
+}
+
+TEST(Slot, TakesAGradientOnceAndNoneForALeaf) {
+  Context cx;
+  const Tensor gradient = random_tensor(cx, {2, 6}, DType::f32, 1);
+  Slot slot({3, 4}, DType::f32, false), leaf({3, 4}, DType::f32, true);
+  EXPECT_TRUE(slot.take(gradient));
+  EXPECT_EQ(slot.gradient().raw(), gradient.raw()) << "memory, not a copy";
+  EXPECT_EQ(slot.gradient().shape(), Shape({3, 4}));
+  EXPECT_FALSE(slot.take(gradient)) << "there is one, to which others add";
+  EXPECT_EQ(slot.open(cx).put, Put::add);
+  EXPECT_FALSE(leaf.take(gradient)) << "a leaf keeps its memory";
+  EXPECT_FALSE(leaf.has_gradient());
 }
 
 TEST(Tape, RecordsNothingWithoutGradients) {
