@@ -25,6 +25,27 @@ double initial_value(const Init& init, RandomKey key, int64_t index) {
   return 0;
 }
 
+Replication replication_of(const ParameterRecord& record, Mesh& mesh) {
+  const bool on_stages = record.on_all_stages && mesh.pipeline().size() > 1;
+  OG_CHECK(!on_stages || (record.shard != Shard::expert && !record.varies_over_tensor), "{}: on all stages",
+           record.name);
+  OG_CHECK(!record.varies_over_tensor || record.shard == Shard::none, "{}: cut, and varies over tensor", record.name);
+  if (record.shard == Shard::expert) return {.group = &mesh.expert_data()};
+  if (record.varies_over_tensor) return {.group = &mesh.tokens_and_tensor()};
+  Comm& group = on_stages ? mesh.tokens_and_pipeline() : mesh.tokens();
+  if (record.shard == Shard::tensor) return {.group = &group};
+  return {.group = &group, .groups = mesh.tensor().size(), .index = mesh.tensor().rank()};
+}
+
+// As a value on the tape; over tensor it is invariant where its gradient is the same on all tensor ranks.
+Placement place_of(const ParameterRecord& record) {
+  const Place tokens = record.shard == Shard::expert ? Place::varying : Place::replicated;
+  Placement place{{Axis::data, tokens}, {Axis::sequence, tokens}};
+  if (record.shard != Shard::none) place.set(Axis::tensor, Place::varying);
+  if (record.varies_over_tensor) place.set(Axis::tensor, Place::replicated);
+  return place;
+}
+
 }  // namespace
 
 void for_each_run(const Parameter& p, const std::function<void(int64_t, int64_t, int64_t)>& f) {
@@ -42,32 +63,16 @@ Parameter& ParameterStore::add(ParameterRecord record) {
   OG_CHECK(find(record.name) == nullptr, "parameter {} exists already", record.name);
   Parameter p;
   p.local_shape = record.global_shape;
-  Placement place{{Axis::data, Place::replicated}, {Axis::sequence, Place::replicated}};
-  p.gradient_group = &mesh_.tokens();
   if (record.shard != Shard::none) {
-    const bool expert = record.shard == Shard::expert;
-    Comm& group = expert ? mesh_.expert() : mesh_.tensor();
+    Comm& cut = record.shard == Shard::expert ? mesh_.expert() : mesh_.tensor();
     const int64_t extent = record.global_shape[record.shard_dim];
-    const int pieces = group.size() / record.replicas;
-    OG_CHECK(group.size() % record.replicas == 0 && extent % pieces == 0, "{}: dim {} of {} is not cut evenly by {}",
-             record.name, record.shard_dim, record.global_shape.str(), pieces);
-    const int64_t local = extent / pieces;
-    p.local_shape.set(record.shard_dim, local);
-    p.shard_begin = group.rank() / record.replicas * local;
-    place.set(Axis::tensor, Place::varying);
-    if (expert) {
-      p.gradient_group = &mesh_.expert_data();
-      place = {{Axis::data, Place::varying}, {Axis::sequence, Place::varying}, {Axis::tensor, Place::varying}};
-    }
-    OG_CHECK(record.replicas == 1, "{}: replicated shards are not supported yet", record.name);
-  } else if (record.varies_over_tensor) {
-    place.set(Axis::tensor, Place::replicated);
-    p.gradient_group = &mesh_.tokens_and_tensor();
+    OG_CHECK(extent % cut.size() == 0, "{}: dim {} of {} is not cut evenly by {}", record.name, record.shard_dim,
+             record.global_shape.str(), cut.size());
+    p.local_shape.set(record.shard_dim, extent / cut.size());
+    p.shard_begin = cut.rank() * p.local_shape[record.shard_dim];
   }
-  if (record.on_all_stages && mesh_.pipeline().size() > 1) {
-    OG_CHECK(record.shard != Shard::expert && !record.varies_over_tensor, "{}: on all stages", record.name);
-    p.gradient_group = &mesh_.tokens_and_pipeline();
-  }
+  p.replication = replication_of(record, mesh_);
+  const Placement place = place_of(record);
   const bool absent = elsewhere && !record.on_all_stages;
   if (absent) {
     p.local_shape.set(0, 0);

@@ -9,6 +9,7 @@
 
 #include "framework/autograd/value.h"
 #include "parallel/mesh/mesh.h"
+#include "parallel/step/replication.h"
 
 namespace og {
 
@@ -52,9 +53,6 @@ struct ParameterRecord {
   // Only for Shard::none: on the tensor axis the ranks use it on different data (a router on its slice of the tokens, a
   // key projection whose heads are replicated), so its gradient is a partial sum there too and is reduced over it.
   bool varies_over_tensor = false;
-  // KV heads fewer than tensor ranks: the dim is cut into this many pieces, each held by tensor / replicas neighbours,
-  // whose gradients are summed. 1: not replicated.
-  int replicas = 1;
   // Used by layers of several pipeline stages: every stage holds it, and its gradient is summed over them too.
   bool on_all_stages = false;
 };
@@ -64,8 +62,7 @@ struct Parameter {
   Shape local_shape;
   int64_t shard_begin = 0;  // this rank holds [shard_begin, shard_begin + local_shape[shard_dim]) of that dim
   Value value;              // the leaf. f32 or f64
-  // The ranks over whose sum the gradient is complete.
-  Comm* gradient_group = nullptr;
+  Replication replication;
 };
 
 // What a store keeps of its parameters.

@@ -9,36 +9,24 @@ namespace og {
 
 namespace {
 
-std::vector<Bucket> buckets_of(ParameterStore& store) {
-  std::vector<BucketItem> items;
-  for (const Parameter& p : store.all()) items.push_back({p.gradient_group, store.dtype(), p.local_shape.count()});
-  return lay_out_buckets(items);
-}
-
 Tensor elements(const Tensor& whole, const ElementRange& range) {
   return whole.reshape({whole.count()}).slice(range.begin, range.begin + range.count);
 }
 
 }  // namespace
 
-std::vector<OwnedElements> owned_elements(ParameterStore& store, OptimizerSharding sharding) {
-  std::vector<OwnedElements> owned;
-  for (Parameter& p : store.all()) owned.push_back({&p, {0, p.local_shape.count()}});
-  if (sharding == OptimizerSharding::zero1) {
-    for (const Bucket& b : buckets_of(store))
-      for (size_t k = 0; k < b.items.size(); ++k) {
-        OwnedElements& o = owned[b.items[k]];
-        o.range = b.own_part(k, o.range.count);
-      }
-  }
-  return owned;
+BucketLayout lay_out(const ParameterStore& store, OptimizerSharding sharding, int64_t bucket_bytes) {
+  std::vector<BucketItem> items;
+  for (const Parameter& p : store.all()) items.push_back({p.value, p.replication});
+  return {std::move(items), sharding, bucket_bytes};
 }
 
 AdamW::AdamW(ParameterStore& store, AdamWOptions options, OptimizerSharding sharding)
-    : cx_(store.context()), options_(options), sharding_(sharding) {
-  for (const OwnedElements& o : owned_elements(store, sharding))
-    moments_.push_back({o, cx_.zeros({o.range.count}, store.dtype()), cx_.zeros({o.range.count}, store.dtype())});
-  if (sharding == OptimizerSharding::zero1) buckets_ = buckets_of(store);
+    : cx_(store.context()), options_(options), layout_(lay_out(store, sharding)) {
+  for (size_t i = 0; Parameter & p : store.all()) {
+    const ElementRange own = layout_.own(i++);
+    moments_.push_back({&p, own, cx_.zeros({own.count}, store.dtype()), cx_.zeros({own.count}, store.dtype())});
+  }
 }
 
 void AdamW::update(Moments& m, AdamWStep s) {
@@ -81,15 +69,18 @@ void AdamW::step(double learning_rate, double gradient_scale) {
     Pending pending;
   };
   std::vector<Flight> flights;
-  for (const Bucket& b : buckets_) {
-    for (size_t i : b.items) update(moments_[i], s);
-    flights.push_back({cx_.empty({b.count}, b.dtype), {}});
-    flights.back().pending = start_gather(b, flights.back().flat);
+  const bool cut = layout_.sharding() == OptimizerSharding::zero1;
+  if (cut) {
+    for (const Bucket& b : layout_.buckets()) {
+      for (size_t i : b.items) update(moments_[i], s);
+      flights.push_back({cx_.empty({b.count}, b.dtype), {}});
+      flights.back().pending = start_gather(b, flights.back().flat);
+    }
   }
-  for (Moments& m : moments_)
-    if (sharding_ == OptimizerSharding::none || m.parameter->gradient_group->size() == 1) update(m, s);
+  for (size_t i = 0; i < moments_.size(); ++i)
+    if (!cut || layout_.bucket_of(i) == BucketLayout::kNone) update(moments_[i], s);
   for (size_t i = 0; i < flights.size(); ++i) {
-    const Bucket& b = buckets_[i];
+    const Bucket& b = layout_.buckets()[i];
     flights[i].pending.wait();
     const int64_t size = size_of(b.dtype);
     for (size_t k = 0; k < b.items.size(); ++k) {

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <deque>
-#include <vector>
 
 #include "framework/kernels/optim.h"
 #include "framework/nn/parameter.h"
@@ -16,19 +15,15 @@ struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1;
 };
 
-enum class OptimizerSharding : uint8_t { none, zero1 };
-
-// The elements of one parameter that this rank updates and holds moments of; perhaps none.
-struct OwnedElements {
-  Parameter* parameter = nullptr;
-  ElementRange range;  // counts elements of the parameter as this rank holds it, flat
-};
-// One for each parameter, in the order of the store.
-std::vector<OwnedElements> owned_elements(ParameterStore& store, OptimizerSharding sharding);
+// The layout of all parameters, in the order of the store.
+BucketLayout lay_out(const ParameterStore& store, OptimizerSharding sharding, int64_t bucket_bytes = kBucketBytes);
 
 class AdamW {
  public:
   AdamW(ParameterStore& store, AdamWOptions options, OptimizerSharding sharding = OptimizerSharding::none);
+
+  // Whose pieces those are; for the reducer of the gradients.
+  const BucketLayout& layout() const { return layout_; }
 
   // One update from the gradients in the slots, which must be complete (none: whole; zero1: this rank's pieces); then
   // the slots are cleared. zero1: collective over the gradient groups, site "weights"; all weights are there when it
@@ -37,9 +32,11 @@ class AdamW {
 
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
-  OptimizerSharding sharding() const { return sharding_; }
 
-  struct Moments : OwnedElements {
+  // The elements of one parameter that this rank updates; perhaps none.
+  struct Moments {
+    Parameter* parameter = nullptr;
+    ElementRange range;    // counts elements of the parameter as this rank holds it, flat
     Tensor first, second;  // flat, range.count
   };
   std::deque<Moments>& moments() { return moments_; }
@@ -50,10 +47,9 @@ class AdamW {
 
   Context& cx_;
   AdamWOptions options_;
-  OptimizerSharding sharding_;
+  BucketLayout layout_;
   int64_t steps_ = 0;
   std::deque<Moments> moments_;  // one for each parameter, in the order of the store
-  std::vector<Bucket> buckets_;  // zero1
 };
 
 }  // namespace og

@@ -40,9 +40,6 @@ struct LayoutWork {
   bool recomputes() const { return config.train.recompute == "block"; }
   double micro_steps() const { return micro_rows * segments; }
   double hidden_bytes() const { return element * static_cast<double>(config.model.hidden_size) * most_tokens; }
-  // The ranks that sum a gradient: of what all hold, of an expert.
-  int copies() const { return layout.degrees.data * layout.degrees.sequence; }
-  int expert_copies() const { return copies() * layout.degrees.tensor / layout.degrees.expert; }
   double dense_elements(const Stage& stage) const;  // layers alone, on one rank
   double expert_elements(const Stage& stage) const;
 };

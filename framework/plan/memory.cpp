@@ -64,7 +64,7 @@ MemoryForecast of_stage(const LayoutWork& w, size_t index) {
   m.gradients = w.element * own;
   // ZeRO-1 cuts the moments over the ranks that sum the gradients.
   const bool cut = w.layout.zero > 0;
-  m.optimizer = 2 * w.element * (dense / (cut ? w.copies() : 1) + expert / (cut ? w.expert_copies() : 1));
+  m.optimizer = 2 * w.element * (dense / (cut ? d.tokens() : 1) + expert / (cut ? d.expert_data() : 1));
   m.states = states;
   m.activations = in_flight_bytes(w, index);
   // Buckets hold a copy of every gradient that is summed over ranks, and with ZeRO-1 the pieces that are received. They
@@ -72,7 +72,7 @@ MemoryForecast of_stage(const LayoutWork& w, size_t index) {
   const auto bucket = [&](double elements, int copies) {
     return copies > 1 ? elements * (cut ? 1 + 1.0 / copies : 1) : 0;
   };
-  const double summed = bucket(dense, w.copies()) + bucket(expert, w.expert_copies());
+  const double summed = bucket(dense, d.tokens()) + bucket(expert, d.expert_data());
   const double staged = std::max(0.0, w.element * summed - m.activations);
   m.buffers = std::max(working + gathered + staged, stage.has_head ? w.probe.ends.at(w.most_tokens) : 0) +
               std::max(0.0, w.probe.bytes_per_element - 2 * w.element) * own;

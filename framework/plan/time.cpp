@@ -54,7 +54,7 @@ class StageTime {
     const double dense = w_.dense_elements(stage_) + stage_.end_elements(w_.probe) / t,
                  expert = w_.expert_elements(stage_);
     const bool cut = w_.layout.zero > 0;
-    const double updated = dense / (cut ? w_.copies() : 1) + expert / (cut ? w_.expert_copies() : 1);
+    const double updated = dense / (cut ? d_.tokens() : 1) + expert / (cut ? d_.expert_data() : 1);
     optimizer_seconds_ = kOptimizerElements * w_.element * updated / (c.memory * width);
     time_.compute_seconds = layers_seconds_ + optimizer_seconds_;
   }
@@ -173,9 +173,9 @@ class StageTime {
     const bool shared = d_.pipeline > 1 && w_.probe.end_matrices == 1;
     const double ends = w_.element * stage_.end_elements(w_.probe) / t, window = layers_seconds_ / micro * 0.6;
     const double dense = w_.element * w_.dense_elements(stage_);
-    sum_gradients("data+sequence", dense + (shared ? 0 : ends), w_.copies(), t, window);
-    if (shared) sum_gradients("data+sequence+pipeline", ends, w_.copies() * d_.pipeline, t, 0);
-    sum_gradients("experts' copies", w_.element * w_.expert_elements(stage_), w_.expert_copies(), e, window);
+    sum_gradients("data+sequence", dense + (shared ? 0 : ends), d_.tokens(), t, window);
+    if (shared) sum_gradients("data+sequence+pipeline", ends, d_.tokens() * d_.pipeline, t, 0);
+    sum_gradients("experts' copies", w_.element * w_.expert_elements(stage_), d_.expert_data(), e, window);
   }
 
   const LayoutWork& w_;

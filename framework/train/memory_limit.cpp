@@ -60,8 +60,7 @@ MemoryNeed least_memory(const Config& config, Comm& world, const Degrees& degree
   MemoryNeed need;
   for (const Parameter& p : store.all()) need.weights += size * static_cast<double>(p.local_shape.count());
   need.gradients = need.weights;
-  for (const OwnedElements& o : owned_elements(store, config.optimizer_sharding()))
-    need.moments += 2 * size * static_cast<double>(o.range.count);
+  need.moments = 2 * size * static_cast<double>(lay_out(store, config.optimizer_sharding()).own_count());
   // Whatever is recomputed, the input of every layer is kept until its backward pass.
   const int64_t length = config.train.segment_length > 0
                              ? std::min(config.train.segment_length, config.data.sequence_length)

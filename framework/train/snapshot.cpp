@@ -4,24 +4,7 @@ namespace og {
 
 namespace {
 
-// Whether this rank writes its box of the weights: of the ranks that hold the same box, the first does.
-bool writes(const Parameter& p, Mesh& mesh) {
-  if (p.local_shape.count() == 0) return false;  // another pipeline stage has it
-  if (p.record.on_all_stages && mesh.pipeline().rank() != 0) return false;
-  if (p.record.shard == Shard::expert) return mesh.expert_data().rank() == 0;
-  if (p.record.shard == Shard::tensor) return mesh.tokens().rank() == 0;
-  return mesh.tokens_and_tensor().rank() == 0;
-}
-
-// Whether this rank writes its moments. Within the gradient's group each rank has moments of its own. Tensor ranks hold
-// the same ones where nothing is cut over their axis, and the first of them writes.
-bool writes_moments(const Parameter& p, Mesh& mesh, OptimizerSharding sharding) {
-  if (sharding == OptimizerSharding::none) return writes(p, mesh);
-  if (p.local_shape.count() == 0) return false;
-  return p.record.shard != Shard::none || p.record.varies_over_tensor || mesh.tensor().rank() == 0;
-}
-
-// `tensor` as a box of the parameter; `begin` counts within what this rank holds of it.
+// The box of `tensor` that begins at `begin` of what this rank holds of the parameter.
 CheckpointTensor box(const Parameter& p, const std::string& name, Shape begin, const Tensor& tensor, bool writes) {
   if (p.record.shard != Shard::none) begin.set(p.record.shard_dim, begin[p.record.shard_dim] + p.shard_begin);
   return {name, p.record.global_shape, begin, tensor, writes};
@@ -108,11 +91,15 @@ SnapshotNotes notes_of(const Checkpoint& checkpoint) {
 
 std::vector<CheckpointTensor> snapshot_tensors(ParameterStore& store, AdamW* optimizer) {
   std::vector<CheckpointTensor> tensors;
+  // What another pipeline stage holds has no elements here.
   for (const Parameter& p : store.all())
-    tensors.push_back(box(p, p.record.name, zeros(p.local_shape.rank()), p.value.tensor(), writes(p, store.mesh())));
+    tensors.push_back(box(p, p.record.name, zeros(p.local_shape.rank()), p.value.tensor(),
+                          p.local_shape.count() > 0 && p.replication.writes()));
   if (optimizer) {
+    const bool pieces = optimizer->layout().sharding() == OptimizerSharding::zero1;
     for (const AdamW::Moments& m : optimizer->moments()) {
-      const bool writes = writes_moments(*m.parameter, store.mesh(), optimizer->sharding());
+      const Replication& r = m.parameter->replication;
+      const bool writes = pieces ? r.writes_piece() : r.writes();
       add_moments(tensors, m, "optimizer.first.", m.first, writes);
       add_moments(tensors, m, "optimizer.second.", m.second, writes);
     }

@@ -47,11 +47,7 @@ TrainStep::TrainStep(Context& cx, Mesh& mesh, ParameterStore& store, HybridLM& m
       model_(model),
       optimizer_(optimizer),
       options_(options),
-      reducer_(cx, mesh,
-               optimizer.sharding() == OptimizerSharding::zero1 ? GradientReducer::Sums::pieces
-                                                                : GradientReducer::Sums::whole) {
-  for (Parameter& p : store.all()) reducer_.add(p.value, *p.gradient_group);
-}
+      reducer_(cx, mesh.world(), optimizer.layout()) {}
 
 RowsOptions TrainStep::rows_options() const {
   return {.rows_in_step = options_.rows_in_step,

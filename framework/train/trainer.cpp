@@ -368,9 +368,9 @@ std::string describe_plan(Config config, Comm& world) {
   ParameterStore& store = session.store();
   const ModelFlops flops = flops_per_token(session.model(), store, config.data.sequence_length);
   const int64_t size = size_of(store.dtype());
-  int64_t local = 0, moments = 0;
+  int64_t local = 0;
   for (const Parameter& p : store.all()) local += p.local_shape.count() * size;
-  for (const OwnedElements& o : owned_elements(store, config.optimizer_sharding())) moments += 2 * o.range.count * size;
+  const int64_t moments = 2 * lay_out(store, config.optimizer_sharding()).own_count() * size;
   const int64_t rows = config.rows_per_step();
   std::string text = to_yaml(config, true);
   text += fmt::format("\nmesh: {}\n", session.mesh().describe());

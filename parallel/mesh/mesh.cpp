@@ -21,8 +21,6 @@ Place4 place_of(const Degrees& d, int rank) {
           rank / (d.tensor * d.sequence * d.data)};
 }
 
-int tokens_and_tensor_ranks(const Degrees& d) { return d.data * d.sequence * d.tensor; }
-
 // Ranks with the same color form a group.
 enum class Kind {
   data,
@@ -39,7 +37,7 @@ enum class Kind {
 
 int color_of(const Degrees& d, Kind kind, int rank) {
   const Place4 p = place_of(d, rank);
-  const int block = tokens_and_tensor_ranks(d);
+  const int block = d.tokens_and_tensor();
   const int flat = rank % block;
   switch (kind) {
     case Kind::data:
@@ -114,7 +112,7 @@ Degrees nearest(const Degrees& asked, int world) {
         const int rest = d.pipeline * d.tensor * d.sequence;
         if (world % rest != 0) continue;
         d.data = world / rest;
-        const int block = tokens_and_tensor_ranks(d);
+        const int block = d.tokens_and_tensor();
         for (d.expert = 1; d.expert <= block; ++d.expert) {
           if (block % d.expert != 0) continue;
           const double distance = 0.5 * apart(d.data, asked.data) + apart(d.sequence, asked.sequence) +
@@ -143,9 +141,9 @@ std::string check_degrees(const Degrees& degrees, int world_size) {
     wrong = fmt::format("parallel: data {} x sequence {} x tensor {} x pipeline {} = {} ranks, but {} {} running",
                         degrees.data, degrees.sequence, degrees.tensor, degrees.pipeline, degrees.world(), world_size,
                         world_size == 1 ? "is" : "are");
-  if (wrong.empty() && tokens_and_tensor_ranks(degrees) % degrees.expert != 0)
+  if (wrong.empty() && degrees.tokens_and_tensor() % degrees.expert != 0)
     wrong = fmt::format("parallel.expert: {} does not divide data x sequence x tensor = {}", degrees.expert,
-                        tokens_and_tensor_ranks(degrees));
+                        degrees.tokens_and_tensor());
   if (wrong.empty()) return wrong;
   return fmt::format("{}; the nearest that works on {}: {}", wrong, counted(world_size, "rank"),
                      str(nearest(degrees, world_size)));
@@ -169,20 +167,6 @@ Mesh::Mesh(Comm& world, const Degrees& degrees) : world_(world), degrees_(degree
   sequence_and_tensor_ = make(Kind::sequence_and_tensor, "sequence+tensor");
   pipeline_gradients_ = make(Kind::pipeline, "pipeline");
   tokens_and_pipeline_ = make(Kind::tokens_and_pipeline, "data+sequence+pipeline");
-}
-
-Comm& Mesh::axis(Axis axis) {
-  switch (axis) {
-    case Axis::data:
-      return data();
-    case Axis::sequence:
-      return sequence();
-    case Axis::tensor:
-      return tensor();
-    case Axis::pipeline:
-      return pipeline();
-  }
-  OG_CHECK(false, "unknown axis");
 }
 
 std::string Mesh::describe() const {

@@ -4,11 +4,9 @@
 // same experts and reduce their gradients over the group expert_data().
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 
-#include "framework/autograd/placement.h"
 #include "parallel/comm/comm.h"
 #include "parallel/mesh/sequence_options.h"
 
@@ -17,6 +15,10 @@ namespace og {
 struct Degrees {
   int data = 1, sequence = 1, tensor = 1, expert = 1, pipeline = 1;
   int world() const { return data * sequence * tensor * pipeline; }
+  // The sizes of the groups that Mesh calls so.
+  int tokens() const { return data * sequence; }
+  int tokens_and_tensor() const { return data * sequence * tensor; }
+  int expert_data() const { return tokens_and_tensor() / expert; }
 };
 
 // Nothing wrong: an empty string. Else what is wrong and the nearest degrees that work, for the user.
@@ -44,7 +46,6 @@ class Mesh {
   Comm& pipeline_gradients() { return *pipeline_gradients_; }
   // tokens() of all stages: ranks that share what several stages use (tied embeddings).
   Comm& tokens_and_pipeline() { return *tokens_and_pipeline_; }
-  Comm& axis(Axis axis);
 
   // Hidden states between tensor-parallel regions are cut over tensor along their tokens. Set before a model is built.
   bool sequence_norms = false;

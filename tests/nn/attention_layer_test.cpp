@@ -97,7 +97,7 @@ Outcome run(int sequence, int tensor, const Options& options) {
     move_piece(seed, d, seq.begin(), false);
     tape.backward(y, d);
     for (Parameter& p : store.all())
-      p.gradient_group->all_reduce(p.value.slot()->gradient_or_zero(cx), Reduce::sum, Sites::gradients).wait();
+      p.replication.group->all_reduce(p.value.slot()->gradient_or_zero(cx), Reduce::sum, Sites::gradients).wait();
     const std::lock_guard hold(lock);
     move_piece(result.y, y.tensor(), seq.begin(), true);
     move_piece(result.dx, input.slot()->gradient(), seq.begin(), true);

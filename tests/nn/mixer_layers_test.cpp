@@ -155,7 +155,7 @@ TEST_P(MixerLayers, AnyDegreesEqualOneRank) {
     Result r{y.tensor(), x.slot()->gradient_or_zero(cx), {}, {}};
     for (Parameter& p : layer.store.all()) {
       const Tensor g = p.value.slot()->gradient_or_zero(cx);
-      p.gradient_group->all_reduce(g, Reduce::sum, Sites::gradients).wait();
+      p.replication.group->all_reduce(g, Reduce::sum, Sites::gradients).wait();
       r.gradients[p.record.name] = g;
       for_each_run(p, [&](int64_t global, int64_t local, int64_t length) {
         r.runs[p.record.name].push_back({global, local, length});

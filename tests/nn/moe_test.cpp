@@ -96,7 +96,7 @@ Whole run(const Layout& layout, const Build& build, DType dtype = DType::f64, co
     }
     for (Parameter& p : store.all()) {
       const Tensor g = p.value.slot()->gradient_or_zero(cx);
-      p.gradient_group->all_reduce(g, Reduce::sum, Sites::gradients).wait();
+      p.replication.group->all_reduce(g, Reduce::sum, Sites::gradients).wait();
       const std::lock_guard hold(lock);
       for (auto* target : {&whole.gradient, &whole.value}) {
         const Tensor& from = target == &whole.value ? p.value.tensor() : g;

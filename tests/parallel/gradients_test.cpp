@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "framework/ops/norm.h"
+#include "parallel/mesh/mesh.h"
 #include "tests/tensors.h"
 #include "tests/world.h"
 
@@ -16,29 +17,33 @@ namespace {
 struct Model {
   Context cx;
   Mesh mesh;
-  GradientReducer reducer;
   std::vector<Value> parameters;
   std::vector<Tensor> complete;  // this rank's part
   std::vector<Comm*> groups;
+  BucketLayout layout;
+  GradientReducer reducer;
 
   Model(Comm& comm, const Degrees& degrees, int64_t bucket_bytes)
-      : mesh(comm, degrees), reducer(cx, mesh, GradientReducer::Sums::whole, bucket_bytes) {
+      : mesh(comm, degrees), layout(items(), OptimizerSharding::none, bucket_bytes), reducer(cx, comm, layout) {}
+
+  std::vector<BucketItem> items() {
     const Placement tokens{{Axis::data, Place::replicated}, {Axis::sequence, Place::replicated}};
-    create(24, mesh.tokens(), tokens, 0, 1);
-    create(24, mesh.tokens(), tokens.with(Axis::tensor, Place::varying), mesh.tensor().rank(), mesh.tensor().size());
-    create(48, mesh.expert_data(),
-           {{Axis::data, Place::varying}, {Axis::sequence, Place::varying}, {Axis::tensor, Place::varying}},
-           mesh.expert().rank(), mesh.expert().size());
-    create(5, mesh.tokens_and_tensor(), tokens.with(Axis::tensor, Place::replicated), 0, 1);
+    Comm &tensor = mesh.tensor(), &expert = mesh.expert();
+    return {create(24, {&mesh.tokens(), tensor.size(), tensor.rank()}, tokens, 0, 1),
+            create(24, {&mesh.tokens()}, tokens.with(Axis::tensor, Place::varying), tensor.rank(), tensor.size()),
+            create(48, {&mesh.expert_data()},
+                   {{Axis::data, Place::varying}, {Axis::sequence, Place::varying}, {Axis::tensor, Place::varying}},
+                   expert.rank(), expert.size()),
+            create(5, {&mesh.tokens_and_tensor()}, tokens.with(Axis::tensor, Place::replicated), 0, 1)};
   }
 
-  void create(int64_t global, Comm& group, const Placement& place, int piece, int num_pieces) {
+  BucketItem create(int64_t global, const Replication& replication, const Placement& place, int piece, int num_pieces) {
     const Tensor all = random_tensor(cx, {global}, DType::f64, 10 + parameters.size());
     const int64_t n = global / num_pieces;
     complete.push_back(all.slice(piece * n, (piece + 1) * n));
     parameters.push_back(Value::leaf(cx.zeros({n}, DType::f64), place, fmt::format("p{}", parameters.size())));
-    groups.push_back(&group);
-    reducer.add(parameters.back(), group);
+    groups.push_back(replication.group);
+    return {parameters.back(), replication};
   }
 
   // Rank r of a group of P gives (r + 1) / (1 + 2 + .. + P) of the sum.
@@ -138,10 +143,9 @@ TEST(gradients, the_tape_reports_leaves) {
   tape_one.backward(rms_norm(tape_one, Value(x_all), w_one, 1e-6), dy_all);
   world(2, [&](Comm& comm) {
     Context cx;
-    Mesh mesh(comm, {.data = 2});
-    GradientReducer reducer(cx, mesh);
     const Value weight = Value::leaf(w, {{Axis::data, Place::replicated}, {Axis::sequence, Place::replicated}});
-    reducer.add(weight, mesh.tokens());
+    const BucketLayout layout({{weight, {.group = &comm}}}, OptimizerSharding::none);
+    GradientReducer reducer(cx, comm, layout);
     Tape tape(cx);
     tape.on_leaf_ready = [&](Slot& slot) { reducer.ready(slot); };
     reducer.begin();
@@ -156,11 +160,11 @@ TEST(gradients, the_tape_reports_leaves) {
 TEST(gradients, a_gradient_that_is_complete_twice_is_a_bug_and_not_a_wrong_sum) {
   world(1, [](Comm& comm) {
     Context cx;
-    Mesh mesh(comm, {});
-    GradientReducer reducer(cx, mesh);
     const Value p = Value::leaf(cx.zeros({2}, DType::f32));
-    reducer.add(p, mesh.tokens());
-    EXPECT_THROW(reducer.add(p, mesh.tokens()), Error);
+    const BucketItem item{p, {.group = &comm}};
+    const BucketLayout layout({item}, OptimizerSharding::none), twice({item, item}, OptimizerSharding::none);
+    EXPECT_THROW(GradientReducer(cx, comm, twice), Error);
+    GradientReducer reducer(cx, comm, layout);
     reducer.begin();
     reducer.ready(*p.slot());
     EXPECT_THROW(reducer.ready(*p.slot()), Error);

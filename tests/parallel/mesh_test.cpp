@@ -27,7 +27,6 @@ TEST(mesh, tensor_is_fastest_then_sequence_then_data) {
     EXPECT_EQ(members(mesh.pipeline(), comm), (Ranks{r}));
     EXPECT_EQ(mesh.expert_data().axis(), "data");
     EXPECT_EQ(mesh.tokens().axis(), "data+sequence");
-    EXPECT_EQ(&mesh.axis(Axis::sequence), &mesh.sequence());
   });
 }
 
@@ -40,6 +39,18 @@ TEST(mesh, ranks_are_ordered_by_world_rank_in_every_group) {
     EXPECT_EQ(mesh.expert_data().rank(), comm.rank() / 3);
     EXPECT_EQ(mesh.expert_data().axis(), "data+sequence");  // ranks 0 and 3 differ in both
   });
+}
+
+// A plan knows the groups by their sizes alone.
+TEST(mesh, groups_are_as_large_as_the_degrees_say) {
+  for (const Degrees& d : {Degrees{.data = 2, .sequence = 2, .tensor = 2, .expert = 4},
+                           Degrees{.data = 3, .tensor = 2, .expert = 3}, Degrees{.sequence = 2, .pipeline = 2}})
+    world(d.world(), [&](Comm& comm) {
+      Mesh mesh(comm, d);
+      EXPECT_EQ(mesh.tokens().size(), d.tokens());
+      EXPECT_EQ(mesh.tokens_and_tensor().size(), d.tokens_and_tensor());
+      EXPECT_EQ(mesh.expert_data().size(), d.expert_data());
+    });
 }
 
 TEST(mesh, pipeline_stages_do_not_share_groups) {

@@ -56,8 +56,8 @@ TEST(Pipeline, AChunksGradientsAreSummedUnderTheBackwardOfTheChunkBefore) {
     mesh.virtual_stages = 2;
     ParameterStore store(cx, mesh, DType::f64, 3);
     HybridLM model(store, config.model);
-    GradientReducer reducer(cx, mesh, GradientReducer::Sums::whole, 1);
-    for (const Parameter& p : store.all()) reducer.add(p.value, *p.gradient_group);
+    const BucketLayout layout = lay_out(store, OptimizerSharding::none, 1);
+    GradientReducer reducer(cx, comm, layout);
     std::vector<Batch> batches;
     for (int64_t m = 0; m < 4; ++m) batches.push_back(make_rows(*cx.pool, 2 * m + mesh.data().rank(), 1, 13));
     SideOutputs side;

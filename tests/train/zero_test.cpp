@@ -28,9 +28,7 @@ struct Trained {
       : mesh(comm, degrees),
         store(cx, mesh, dtype, 5),
         optimizer(fill(store, rows), {}, zero ? OptimizerSharding::zero1 : OptimizerSharding::none),
-        reducer(cx, mesh, zero ? GradientReducer::Sums::pieces : GradientReducer::Sums::whole) {
-    for (Parameter& p : store.all()) reducer.add(p.value, *p.gradient_group);
-  }
+        reducer(cx, comm, optimizer.layout()) {}
 
   static ParameterStore& fill(ParameterStore& store, int64_t rows) {
     const Init init = Init::normal(0.5);
@@ -53,7 +51,7 @@ struct Trained {
       for (size_t i = store.all().size(); i-- > 0;) {
         Parameter& p = store.all()[i];
         if (p.record.name == "two" && s == 1) continue;  // used by nothing in this step
-        const auto seed = static_cast<uint64_t>(1000 * s + 10 * static_cast<int64_t>(i) + p.gradient_group->rank());
+        const auto seed = static_cast<uint64_t>(1000 * s + 10 * static_cast<int64_t>(i) + p.replication.group->rank());
         p.value.slot()->open(cx).tensor.copy_from(random_tensor(cx, p.local_shape, store.dtype(), seed));
         reducer.ready(*p.value.slot());
       }
@@ -107,7 +105,7 @@ TEST(zero, Moments_are_held_once_in_each_group) {
     world(d.world(), [&](Comm& comm) {
       Trained cut(comm, d, true, 50);
       for (const AdamW::Moments& m : cut.optimizer.moments()) {
-        Comm& group = *m.parameter->gradient_group;
+        Comm& group = *m.parameter->replication.group;
         EXPECT_EQ(group.sum(static_cast<double>(m.range.count), Sites::test), m.parameter->local_shape.count());
       }
       int64_t whole = 0;
@@ -198,17 +196,20 @@ TEST(zero, Checkpoints_move_between_layouts_and_settings) {
 
 TEST(zero, Pieces_of_a_bucket_are_cut_anywhere) {
   world(4, [&](Comm& comm) {
-    const std::vector<BucketItem> items{{&comm, DType::f32, 1}, {&comm, DType::f32, 2}, {&comm, DType::f32, 10}};
-    const std::vector<Bucket> all = lay_out_buckets(items), small = lay_out_buckets(items, 12);
-    ASSERT_EQ(all.size(), 1U);
-    EXPECT_EQ(all[0].items, (std::vector<size_t>{2, 1, 0}));
-    EXPECT_EQ(all[0].pieces, (std::vector<int64_t>{4, 3, 3, 3}));
+    Context cx;
+    std::vector<BucketItem> items;
+    for (int64_t count : {1, 2, 10}) items.push_back({Value::leaf(cx.zeros({count}, DType::f32)), {.group = &comm}});
+    const BucketLayout all(items, OptimizerSharding::zero1), small(items, OptimizerSharding::zero1, 12);
+    ASSERT_EQ(all.buckets().size(), 1U);
+    EXPECT_EQ(all.buckets()[0].items, (std::vector<size_t>{2, 1, 0}));
+    EXPECT_EQ(all.buckets()[0].pieces, (std::vector<int64_t>{4, 3, 3, 3}));
     const int64_t in_largest[] = {4, 3, 3, 0};
-    EXPECT_EQ(all[0].own_part(0, 10).count, in_largest[comm.rank()]);
-    EXPECT_EQ(all[0].own_part(2, 1).count, comm.rank() == 3 ? 1 : 0);
-    ASSERT_EQ(small.size(), 2U);
-    EXPECT_EQ(small[1].items, (std::vector<size_t>{1, 0}));
-    EXPECT_EQ(small[1].pieces, (std::vector<int64_t>{1, 1, 1, 0}));
+    EXPECT_EQ(all.own(2).count, in_largest[comm.rank()]);
+    EXPECT_EQ(all.own(0).count, comm.rank() == 3 ? 1 : 0);
+    EXPECT_EQ(comm.sum(static_cast<double>(all.own_count()), Sites::test), 13);
+    ASSERT_EQ(small.buckets().size(), 2U);
+    EXPECT_EQ(small.buckets()[1].items, (std::vector<size_t>{1, 0}));
+    EXPECT_EQ(small.buckets()[1].pieces, (std::vector<int64_t>{1, 1, 1, 0}));
   });
 }
 
