@@ -29,7 +29,7 @@ Tensor Decoder::read(std::span<const int32_t> tokens) {
   Tape tape(cx_, Tape::Mode::no_gradient);
   StepContext step{tape, mesh_, seq, 1, false};
   SideOutputs side;
-  const Value hidden = model_.hidden(step, ids, &states_, side, false);
+  const Value hidden = model_.hidden(step, ids, &states_, side);
   seen_ += count;
   Tensor logits;
   if (hidden.defined()) {
@@ -40,7 +40,8 @@ Tensor Decoder::read(std::span<const int32_t> tokens) {
   Comm& pipeline = mesh_.pipeline();
   if (pipeline.size() == 1) return logits;
   // All stages draw the same token; its logits come from the last.
-  const int from = (model_.num_chunks() - 1) % pipeline.size();
+  const PipelineStages stages(mesh_);
+  const int from = stages.owner(stages.chunks() - 1);
   if (!logits.defined()) logits = cx_.empty({model_.config().vocab_size}, model_.dtype());
   pipeline.broadcast(logits, from, Sites::pipeline_forward).wait();
   return logits;

@@ -23,11 +23,10 @@ const Options& ModelConfig::at(const std::map<char, Options>& letters, const std
 HybridLM::HybridLM(ParameterStore& store, ModelConfig config) : store_(store), config_(std::move(config)) {
   const Shape vocabulary{config_.padded_vocab_size(), config_.hidden_size};
   const Init normal = Init::normal(config_.initializer_range);
-  const Comm& pipeline = store.mesh().pipeline();
-  const int chunks = pipeline.size() > 1 ? pipeline.size() * store.mesh().virtual_stages : 1;
-  chunk_begin_ = split_evenly(config_.num_hidden_layers, chunks);
+  const PipelineStages stages(store.mesh());
+  chunk_begin_ = split_evenly(config_.num_hidden_layers, stages.chunks());
   const bool tied = config_.tie_word_embeddings;
-  store.elsewhere = pipeline.rank() != 0;
+  store.elsewhere = !stages.owns(0);
   embedding_ = &store.add({.name = "model.embed_tokens.weight",
                            .global_shape = vocabulary,
                            .shard = Shard::tensor,
@@ -43,7 +42,7 @@ HybridLM::HybridLM(ParameterStore& store, ModelConfig config) : store_(store), c
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     const size_t before = store.all().size();
     const auto chunk = std::upper_bound(chunk_begin_.begin(), chunk_begin_.end(), i) - chunk_begin_.begin() - 1;
-    store.elsewhere = owner(static_cast<int>(chunk)) != pipeline.rank();
+    store.elsewhere = !stages.owns(static_cast<int>(chunk));
     const std::string prefix = fmt::format("model.layers.{}", i);
     LayerContext context{.store = store,
                          .prefix = prefix + ".mixer",
@@ -66,7 +65,7 @@ HybridLM::HybridLM(ParameterStore& store, ModelConfig config) : store_(store), c
     for (size_t p = before; p < store.all().size(); ++p) block.parameters.push_back(store.all()[p].value);
     blocks_.push_back(std::move(block));
   }
-  store.elsewhere = owner(num_chunks() - 1) != pipeline.rank();
+  store.elsewhere = !has_head();
   final_norm_ = norm("model.norm.weight");
   head_ =
       config_.tie_word_embeddings
@@ -90,7 +89,7 @@ std::vector<Value> HybridLM::run_block(StepContext& step, Block& block, const Va
 }
 
 Value HybridLM::run_chunk(StepContext& step, int chunk, const Value& input, const Tensor& tokens_BT,
-                          std::vector<MixerState>* states, SideOutputs& side, bool recompute_blocks) {
+                          std::vector<MixerState>* states, SideOutputs& side) {
   Value x = input;
   if (chunk == 0) {
     x = leave_tensor(step, vocabulary_embedding_part(step.tape, step.mesh, embedding_->value, tokens_BT));
@@ -101,10 +100,10 @@ Value HybridLM::run_chunk(StepContext& step, int chunk, const Value& input, cons
   for (size_t i = begin; i < end; ++i) {
     Block& block = blocks_[i];
     std::vector<Value> outputs;
-    if (recompute_blocks) {
+    if (step.recompute) {
       // The context by value: backward comes when the caller's is gone.
       const Region region = [this, &block, &side, step](Tape& tape, const Value& in) {
-        StepContext inner{tape, step.mesh, step.seq, step.rows_in_step, step.training, step.row};
+        StepContext inner = step.on(tape);
         SideOutputs again;  // what the second pass must not log twice
         const bool second_pass = tape.pins != nullptr && tape.pins->replaying();
         return run_block(inner, block, in, nullptr, second_pass ? again : side);
@@ -117,13 +116,14 @@ Value HybridLM::run_chunk(StepContext& step, int chunk, const Value& input, cons
     side.losses.insert(side.losses.end(), outputs.begin() + 1, outputs.end());
     if (on_layer_output) on_layer_output(static_cast<int64_t>(i), x.tensor());
   }
-  if (!is_last(chunk)) return x;
+  if (!stages().is_last(chunk)) return x;
   x = rms_norm(step.tape, x, final_norm_->value, config_.rms_norm_eps);
   if (on_layer_output) on_layer_output(config_.num_hidden_layers, x.tensor());
   return step.mesh.sequence_norms ? enter_tensor(step, x) : x;
 }
 
-Value HybridLM::received(StepContext& step, bool leaf) const {
+Value HybridLM::receive(StepContext& step, int chunk, bool leaf) const {
+  if (chunk == 0) return {};
   const SeqContext& seq = step.seq;
   Placement place{{Axis::data, Place::varying}, {Axis::sequence, Place::varying}};
   Shape shape{seq.num_rows, seq.local_length(), config_.hidden_size};
@@ -132,23 +132,18 @@ Value HybridLM::received(StepContext& step, bool leaf) const {
     shape = {tokens_of_tensor_ranks(step)[static_cast<size_t>(step.mesh.tensor().rank())], config_.hidden_size};
   }
   const Tensor x = step.tape.context().empty(shape, store_.dtype());
+  PipelineStages(step.mesh).receive(chunk, x);
   return leaf ? Value::leaf(x, place) : Value(x, place);
 }
 
-Value HybridLM::hidden(StepContext& step, const Tensor& tokens_BT, std::vector<MixerState>* states, SideOutputs& side,
-                       bool recompute_blocks) {
-  Comm& pipeline = step.mesh.pipeline();
-  OG_CHECK(pipeline.size() == 1 || !step.tape.recording(), "a pipeline trains by its schedule (train/pipeline.h)");
-  const Site site = Sites::pipeline_forward;
+Value HybridLM::hidden(StepContext& step, const Tensor& tokens_BT, std::vector<MixerState>* states, SideOutputs& side) {
+  const PipelineStages stages(step.mesh);
+  OG_CHECK(stages.count() == 1 || !step.tape.recording(), "a pipeline trains by its schedule (train/pipeline.h)");
   Value x;
-  for (int chunk = 0; chunk < num_chunks(); ++chunk) {
-    if (owner(chunk) != pipeline.rank()) continue;
-    if (chunk > 0) {
-      x = received(step, false);
-      pipeline.send_recv({}, {{owner(chunk - 1), x.tensor()}}, site).wait();
-    }
-    x = run_chunk(step, chunk, x, tokens_BT, states, side, recompute_blocks);
-    if (!is_last(chunk)) pipeline.send_recv({{owner(chunk + 1), x.tensor()}}, {}, site).wait();
+  for (int chunk = 0; chunk < stages.chunks(); ++chunk) {
+    if (!stages.owns(chunk)) continue;
+    x = run_chunk(step, chunk, receive(step, chunk, false), tokens_BT, states, side);
+    if (!stages.is_last(chunk)) stages.send(chunk, x.tensor()).wait();
   }
   return has_head() ? x : Value();
 }
@@ -158,8 +153,8 @@ Value HybridLM::loss_of(StepContext& step, const Value& h, const Tensor& targets
 }
 
 Value HybridLM::loss(StepContext& step, const Tensor& tokens_BT, const Tensor& targets_BT,
-                     std::vector<MixerState>* states, SideOutputs& side, bool recompute_blocks, Tensor* token_losses) {
-  const Value h = hidden(step, tokens_BT, states, side, recompute_blocks);
+                     std::vector<MixerState>* states, SideOutputs& side, Tensor* token_losses) {
+  const Value h = hidden(step, tokens_BT, states, side);
   if (h.defined()) return loss_of(step, h, targets_BT, token_losses);
   Context& cx = step.tape.context();
   if (token_losses) *token_losses = cx.zeros(targets_BT.shape(), store_.dtype());
@@ -171,8 +166,8 @@ Tensor HybridLM::logits(StepContext& step, const Value& hidden_ND) {
 }
 
 void HybridLM::end_step() {
-  for (int chunk = 0; chunk < num_chunks(); ++chunk) {
-    if (owner(chunk) != store_.mesh().pipeline().rank()) continue;
+  for (int chunk = 0; chunk < stages().chunks(); ++chunk) {
+    if (!stages().owns(chunk)) continue;
     const auto c = static_cast<size_t>(chunk);
     for (int64_t i = chunk_begin_[c]; i < chunk_begin_[c + 1]; ++i) blocks_[static_cast<size_t>(i)].channel->end_step();
   }

@@ -13,6 +13,7 @@
 
 #include "framework/nn/layer.h"
 #include "framework/nn/options.h"
+#include "parallel/step/pipeline_stages.h"
 
 namespace og {
 
@@ -53,32 +54,33 @@ class HybridLM {
 
   const ModelConfig& config() const { return config_; }
   DType dtype() const { return store_.dtype(); }
+  ParameterStore& store() { return store_; }
+  Context& context() { return store_.context(); }
+  Mesh& mesh() { return store_.mesh(); }
 
-  // The layers as chunks, one after another: one a pipeline stage, or Mesh::virtual_stages. Chunk c lives on stage
-  // c mod P; the first one embeds, the last one has the final norm and the head.
-  int num_chunks() const { return static_cast<int>(chunk_begin_.size()) - 1; }
-  bool has_head() const { return owner(num_chunks() - 1) == store_.mesh().pipeline().rank(); }
-  bool is_last(int chunk) const { return chunk + 1 == num_chunks(); }
+  // The layers as chunks, one after another. The first one embeds, the last one has the final norm and the head.
+  PipelineStages stages() const { return PipelineStages(store_.mesh()); }
+  bool has_head() const { return stages().owns(stages().chunks() - 1); }
   // x: hidden states before the chunk (of chunk 0: not read) -> after it; after the last, behind the final norm.
   Value run_chunk(StepContext& step, int chunk, const Value& x, const Tensor& tokens_BT,
-                  std::vector<MixerState>* states, SideOutputs& side, bool recompute);
-  // Memory for what a chunk sends to the next, as a value of its place: leaf (its gradient goes back) or constant.
-  Value received(StepContext& step, bool leaf) const;
+                  std::vector<MixerState>* states, SideOutputs& side);
+  // Waits for the hidden states before the chunk, which the stage of the chunk before sends: a leaf (its gradient goes
+  // back) or a constant. Absent before chunk 0.
+  Value receive(StepContext& step, int chunk, bool leaf) const;
   // Sum of -log p of the hidden states behind the last chunk, as loss() gives it.
   Value loss_of(StepContext& step, const Value& hidden, const Tensor& targets_BT, Tensor* token_losses = nullptr);
 
   // Hidden states after the final norm, [B, T, hidden], whole on every tensor rank (invariant, or with
   // mesh.sequence_norms replicated). tokens_BT: i32, this rank's piece of the rows.
   // With a pipeline: without gradients, and absent on every stage but the last.
-  // states: null, or one MixerState a layer. recompute: keep only each block's input for backward.
-  Value hidden(StepContext& step, const Tensor& tokens_BT, std::vector<MixerState>* states, SideOutputs& side,
-               bool recompute);
+  // states: null, or one MixerState a layer.
+  Value hidden(StepContext& step, const Tensor& tokens_BT, std::vector<MixerState>* states, SideOutputs& side);
 
   // Sum of -log p over this rank's valid targets, [1], partial over data and sequence. targets_BT: i32, -1 for none.
   // With a pipeline: without gradients, and 0 on every stage but the last.
   // token_losses: if given, [B, T] with each token's own -log p (0 where there is no target).
   Value loss(StepContext& step, const Tensor& tokens_BT, const Tensor& targets_BT, std::vector<MixerState>* states,
-             SideOutputs& side, bool recompute, Tensor* token_losses = nullptr);
+             SideOutputs& side, Tensor* token_losses = nullptr);
 
   // Logits of the given hidden rows [N, hidden], complete on every tensor rank: [N, vocab_size]. On the last stage.
   Tensor logits(StepContext& step, const Value& hidden_ND);
@@ -93,7 +95,6 @@ class HybridLM {
   std::vector<Block>& blocks() { return blocks_; }
 
  private:
-  int owner(int chunk) const { return chunk % store_.mesh().pipeline().size(); }
   std::vector<Value> run_block(StepContext& step, Block& block, const Value& x, MixerState* state, SideOutputs& side);
 
   ParameterStore& store_;

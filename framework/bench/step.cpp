@@ -32,8 +32,7 @@ double check(Session& session, const Config& config) {
       session.context().stream.backend = Backend::ref;
       session.context().stream.products = Products::exact;
     }
-    loss[i] =
-        evaluate_rows(session.context(), session.mesh(), session.model(), num_rows, 1, 0, short_rows, false).loss();
+    loss[i] = evaluate_rows(session.model(), num_rows, 1, 0, short_rows, false).loss();
   }
   session.context().stream = kept;
   return std::abs(loss[0] - loss[1]) / loss[1];
@@ -46,7 +45,7 @@ StepBenchResult bench_step(Config config, Comm& world, const StepBench& options)
   Session session(config, world, resolve_degrees(config, world.size()));
   Context& cx = session.context();
   AdamW optimizer(session.store(), config.train.adamw, config.optimizer_sharding());
-  TrainStep step(cx, session.mesh(), session.store(), session.model(), optimizer, step_options(config));
+  TrainStep step(session.model(), optimizer, step_options(config));
   const RowSource rows = [&](int64_t first, int64_t count) {
     return random_rows(*cx.pool, first, count, config.data.sequence_length, config.model.vocab_size);
   };

@@ -69,7 +69,9 @@ struct StepContext {
   int64_t rows_in_step = 1;
   bool training = true;
   SegmentedRow* row = nullptr;  // null: seq is the whole row
+  bool recompute = false;       // keep only each block's input for backward
 
+  StepContext on(Tape& other) const { return {other, mesh, seq, rows_in_step, training, row, recompute}; }
   int64_t row_length() const { return row ? row->length : seq.length; }
 };
 

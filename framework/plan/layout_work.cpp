@@ -4,6 +4,7 @@
 
 #include "framework/train/session.h"
 #include "parallel/sequence/context.h"
+#include "parallel/step/pipeline_schedule.h"
 
 namespace og {
 
@@ -21,16 +22,15 @@ double Stage::end_elements(const ModelProbe& p) const {
 
 namespace {
 
-// As HybridLM cuts layers into chunks and deals those to stages.
 std::vector<Stage> deal_layers(const ModelProbe& probe, const Layout& layout) {
-  const int stages = layout.degrees.pipeline, chunks = stages > 1 ? stages * layout.virtual_stages : 1;
+  const int stages = layout.degrees.pipeline, chunks = pipeline_chunks(stages, layout.virtual_stages);
   const std::vector<int64_t> begin = split_evenly(std::ssize(probe.order), chunks);
   std::vector<Stage> out(static_cast<size_t>(stages));
   for (int c = 0; c < chunks; ++c) {
     LayerCounts counts(probe.layers.size(), 0);
     for (int64_t i = begin[static_cast<size_t>(c)]; i < begin[static_cast<size_t>(c) + 1]; ++i)
       counts[probe.order[static_cast<size_t>(i)]] += 1;
-    out[static_cast<size_t>(c % stages)].chunks.push_back(counts);
+    out[static_cast<size_t>(stage_of_chunk(c, stages))].chunks.push_back(counts);
   }
   out.front().embeds = out.back().has_head = true;
   return out;

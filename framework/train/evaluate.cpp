@@ -4,8 +4,9 @@
 
 namespace og {
 
-Evaluation evaluate_rows(Context& cx, Mesh& mesh, HybridLM& model, int64_t num_rows, int64_t at_once,
-                         int64_t segment_length, const RowSource& rows, bool by_position) {
+Evaluation evaluate_rows(HybridLM& model, int64_t num_rows, int64_t at_once, int64_t segment_length,
+                         const RowSource& rows, bool by_position) {
+  Mesh& mesh = model.mesh();
   const CommPhase phase(mesh.world().counters(), "evaluation");
   Evaluation total;
   double loss_sum = 0, valid = 0;
@@ -32,14 +33,14 @@ Evaluation evaluate_rows(Context& cx, Mesh& mesh, HybridLM& model, int64_t num_r
         at[static_cast<size_t>(length) + t] += 1;
       }
     };
-    loss_sum += forward_rows(cx, mesh, model, batch, {.segment_length = segment_length},
-                             by_position ? add_by_position : VisitSegment());
+    loss_sum +=
+        forward_rows(model, batch, {.segment_length = segment_length}, by_position ? add_by_position : VisitSegment());
   }
   // The last stage of a pipeline has the losses, the others zeros.
   total.loss_sum = mesh.tokens_and_pipeline().sum(loss_sum, Sites::metrics);
   total.valid_tokens = mesh.data().sum(valid, Sites::metrics);
   if (by_position) {
-    const Tensor sums = cx.empty({2 * length}, DType::f64);
+    const Tensor sums = model.context().empty({2 * length}, DType::f64);
     std::copy(at.begin(), at.end(), sums.data<double>());
     mesh.tokens_and_pipeline().all_reduce(sums, Reduce::sum, Sites::metrics).wait();
     total.loss_at.assign(sums.data<double>(), sums.data<double>() + length);
@@ -56,13 +57,14 @@ std::vector<int64_t> spread_rows(int64_t rows, int64_t most) {
   return which;
 }
 
-Evaluation evaluate_data(Context& cx, Mesh& mesh, HybridLM& model, const Loader& data, int64_t most_rows,
-                         int64_t at_once, int64_t segment_length, bool by_position) {
+Evaluation evaluate_data(HybridLM& model, const Loader& data, int64_t most_rows, int64_t at_once,
+                         int64_t segment_length, bool by_position) {
   const std::vector<int64_t> which = spread_rows(data.rows_per_epoch(), most_rows);
   const RowSource rows = [&](int64_t first, int64_t count) {
-    return data.rows(*cx.pool, std::span(which).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
+    return data.rows(*model.context().pool,
+                     std::span(which).subspan(static_cast<size_t>(first), static_cast<size_t>(count)));
   };
-  return evaluate_rows(cx, mesh, model, std::ssize(which), at_once, segment_length, rows, by_position);
+  return evaluate_rows(model, std::ssize(which), at_once, segment_length, rows, by_position);
 }
 
 }  // namespace og

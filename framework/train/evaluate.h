@@ -15,15 +15,15 @@ struct Evaluation {
   double loss() const { return loss_sum / valid_tokens; }
 };
 
-// Collective over the mesh. at_once: rows a data rank takes at a time; segment_length: as in RowsOptions.
-Evaluation evaluate_rows(Context& cx, Mesh& mesh, HybridLM& model, int64_t num_rows, int64_t at_once,
-                         int64_t segment_length, const RowSource& rows, bool by_position);
+// Collective over the model's mesh. at_once: rows a data rank takes at a time; segment_length: as in RowsOptions.
+Evaluation evaluate_rows(HybridLM& model, int64_t num_rows, int64_t at_once, int64_t segment_length,
+                         const RowSource& rows, bool by_position);
 
 // Rows of an epoch that an evaluation of `most` rows reads (0: all): that many, spread evenly over all, in their order.
 std::vector<int64_t> spread_rows(int64_t rows, int64_t most);
 
 // The same of spread_rows of the data.
-Evaluation evaluate_data(Context& cx, Mesh& mesh, HybridLM& model, const Loader& data, int64_t most_rows,
-                         int64_t at_once, int64_t segment_length, bool by_position);
+Evaluation evaluate_data(HybridLM& model, const Loader& data, int64_t most_rows, int64_t at_once,
+                         int64_t segment_length, bool by_position);
 
 }  // namespace og

@@ -12,8 +12,7 @@ namespace og {
 
 // As train_rows of each batch in turn: returns the sum of losses, which the last stage has (others: 0); side gets what
 // this stage's layers log. on_leaf_ready: called in the last backward pass of each of the stage's chunks.
-double train_pipeline(Context& cx, Mesh& mesh, HybridLM& model, const std::vector<Batch>& batches,
-                      const RowsOptions& options, double weight, SideOutputs& side,
-                      const std::function<void(Slot&)>& on_leaf_ready);
+double train_pipeline(HybridLM& model, const std::vector<Batch>& batches, const RowsOptions& options, double weight,
+                      SideOutputs& side, const std::function<void(Slot&)>& on_leaf_ready);
 
 }  // namespace og

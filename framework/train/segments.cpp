@@ -31,8 +31,8 @@ BatchPiece cut(Context& cx, Mesh& mesh, const Batch& batch, int64_t begin, int64
 
 }  // namespace
 
-SegmentedRows::SegmentedRows(Context& cx, Mesh& mesh, HybridLM& model, const Batch& batch, const RowsOptions& options)
-    : cx_(cx), mesh_(mesh), model_(model), batch_(batch), options_(options), row_{batch.tokens_BT.size(1), {}} {
+SegmentedRows::SegmentedRows(HybridLM& model, const Batch& batch, const RowsOptions& options)
+    : model_(model), cx_(model.context()), batch_(batch), options_(options), row_{batch.tokens_BT.size(1), {}} {
   segment_ = options.segment_length > 0 ? std::min(options.segment_length, row_.length) : row_.length;
   OG_CHECK(!options.recompute || count() == 1, "rows: recompute inside segments");
   entries_.assign(static_cast<size_t>(count()), States(model.blocks().size()));
@@ -40,28 +40,38 @@ SegmentedRows::SegmentedRows(Context& cx, Mesh& mesh, HybridLM& model, const Bat
 }
 
 BatchPiece SegmentedRows::piece(int64_t s) const {
-  return cut(cx_, mesh_, batch_, s * segment_, std::min((s + 1) * segment_, row_.length));
+  return cut(cx_, model_.mesh(), batch_, s * segment_, std::min((s + 1) * segment_, row_.length));
 }
 
 StepContext SegmentedRows::context(Tape& tape, const BatchPiece& piece, bool training) {
-  return {tape, mesh_, piece.seq, options_.rows_in_step, training, count() > 1 ? &row_ : nullptr};
+  return {.tape = tape,
+          .mesh = model_.mesh(),
+          .seq = piece.seq,
+          .rows_in_step = options_.rows_in_step,
+          .training = training,
+          .row = count() > 1 ? &row_ : nullptr,
+          .recompute = options_.recompute && tape.recording()};
 }
 
-SegmentRun SegmentedRows::begin_quiet(int64_t s) {
-  SegmentRun run(s, piece(s), std::make_unique<Tape>(cx_, Tape::Mode::no_gradient));
-  run.tape->pins = &pins_[static_cast<size_t>(s)];
-  run.states = entries_[static_cast<size_t>(s)];
-  return run;
+void SegmentedRows::learn_states(SideOutputs& side) {
+  for (int64_t s = 0; s + 1 < count(); ++s) {
+    SegmentRun run(s, piece(s), std::make_unique<Tape>(cx_, Tape::Mode::no_gradient));
+    run.tape->pins = &pins_[static_cast<size_t>(s)];
+    run.states = entries_[static_cast<size_t>(s)];
+    StepContext step = context(*run.tape, run.piece, true);
+    model_.hidden(step, run.piece.tokens_BT, &run.states, run.side);
+    side.tokens_dropped += run.side.tokens_dropped;
+    keep_exits(s, std::move(run.states));
+  }
 }
 
-void SegmentedRows::end_quiet(SegmentRun& run) {
-  // A growing value (keys and values of attention) after this segment begins with its own value before it. One copy,
-  // the longest, therefore serves all segments; the shorter ones are dropped here.
-  const auto s = static_cast<size_t>(run.segment);
-  for (MixerState& state : entries_[s])
+// A growing value (keys and values of attention) gets rows appended and never loses any. What it was at an earlier
+// border is therefore the beginning of what it is at a later one, and the longest alone is kept.
+void SegmentedRows::keep_exits(int64_t s, States exits) {
+  for (MixerState& state : entries_[static_cast<size_t>(s)])
     for (const std::string& name : state.growing) state.values.erase(name);
-  entries_[s + 1] = std::move(run.states);
-  if (run.segment + 2 == count()) longest_ = entries_.back();
+  entries_[static_cast<size_t>(s) + 1] = std::move(exits);
+  if (s + 2 == count()) longest_ = entries_.back();
 }
 
 SegmentRun SegmentedRows::begin_recorded(int64_t s) {
@@ -138,18 +148,17 @@ Tensor SegmentedRows::first_rows(const Tensor& x, int64_t count) const {
   return x.reshape({x.size(1), x.shape().count_from(2)}).slice(0, count).reshape(shape);
 }
 
-double forward_rows(Context& cx, Mesh& mesh, HybridLM& model, const Batch& batch, const RowsOptions& options,
-                    const VisitSegment& visit) {
-  SegmentedRows rows(cx, mesh, model, batch, options);
+double forward_rows(HybridLM& model, const Batch& batch, const RowsOptions& options, const VisitSegment& visit) {
+  SegmentedRows rows(model, batch, options);
   States states(model.blocks().size());
   double sum = 0;
   for (int64_t s = 0; s < rows.count(); ++s) {
     const BatchPiece p = rows.piece(s);
-    Tape tape(cx, Tape::Mode::no_gradient);
+    Tape tape(model.context(), Tape::Mode::no_gradient);
     StepContext step = rows.context(tape, p, false);
     SideOutputs side;
     Tensor token_losses;
-    const Value loss = model.loss(step, p.tokens_BT, p.targets_BT, rows.count() > 1 ? &states : nullptr, side, false,
+    const Value loss = model.loss(step, p.tokens_BT, p.targets_BT, rows.count() > 1 ? &states : nullptr, side,
                                   visit ? &token_losses : nullptr);
     sum += loss.tensor().at(0);
     if (visit && model.has_head()) visit(p, token_losses);
@@ -157,25 +166,19 @@ double forward_rows(Context& cx, Mesh& mesh, HybridLM& model, const Batch& batch
   return sum;
 }
 
-double train_rows(Context& cx, Mesh& mesh, HybridLM& model, const Batch& batch, const RowsOptions& options,
-                  double weight, SideOutputs& side, const std::function<void(Slot&)>& on_leaf_ready) {
-  SegmentedRows rows(cx, mesh, model, batch, options);
-  for (int64_t s = 0; s + 1 < rows.count(); ++s) {
-    SegmentRun run = rows.begin_quiet(s);
-    StepContext step = rows.context(*run.tape, run.piece, true);
-    model.hidden(step, run.piece.tokens_BT, &run.states, run.side, false);
-    side.tokens_dropped += run.side.tokens_dropped;
-    rows.end_quiet(run);
-  }
+double train_rows(HybridLM& model, const Batch& batch, const RowsOptions& options, double weight, SideOutputs& side,
+                  const std::function<void(Slot&)>& on_leaf_ready) {
+  SegmentedRows rows(model, batch, options);
+  rows.learn_states(side);
   double sum = 0;
   for (int64_t s = rows.count() - 1; s >= 0; --s) {
     SegmentRun run = rows.begin_recorded(s);
     StepContext step = rows.context(*run.tape, run.piece, true);
-    const Value loss = model.loss(step, run.piece.tokens_BT, run.piece.targets_BT,
-                                  rows.count() > 1 ? &run.states : nullptr, run.side, options.recompute);
+    const Value loss =
+        model.loss(step, run.piece.tokens_BT, run.piece.targets_BT, rows.count() > 1 ? &run.states : nullptr, run.side);
     rows.end_forward(run, side);
     sum += loss.tensor().at(0);
-    loss.slot()->open(cx).tensor.fill(weight);
+    loss.slot()->open(model.context()).tensor.fill(weight);
     rows.walk_back(run, s == 0 ? on_leaf_ready : std::function<void(Slot&)>());
   }
   return sum;

@@ -56,30 +56,29 @@ struct SegmentRun {
   States states;   // the entries, and behind the forward pass the exits
 };
 
-// The rows of one batch in segments: what is carried over their borders. Use: begin_quiet, forward, end_quiet for every
-// segment but the last, from the left; then from the right, each segment once: begin_recorded, forward, end_forward,
-// and in the same order walk_back with the gradient of its output in place. Several may be between forward and
-// walk_back.
+// The rows of one batch in segments: what is carried over their borders. Use: learn_states; then from the right, each
+// segment once: begin_recorded, forward, end_forward, and in the same order walk_back with the gradient of its output
+// in place. Several may be between forward and walk_back.
 class SegmentedRows {
  public:
-  SegmentedRows(Context& cx, Mesh& mesh, HybridLM& model, const Batch& batch, const RowsOptions& options);
+  SegmentedRows(HybridLM& model, const Batch& batch, const RowsOptions& options);
   int64_t count() const { return (row_.length + segment_ - 1) / segment_; }
   BatchPiece piece(int64_t s) const;
   StepContext context(Tape& tape, const BatchPiece& piece, bool training);
 
-  SegmentRun begin_quiet(int64_t s);
-  void end_quiet(SegmentRun& run);
+  // Runs every segment but the last, from the left, without gradients, and keeps the states at the borders.
+  void learn_states(SideOutputs& side);
   SegmentRun begin_recorded(int64_t s);
   void end_forward(SegmentRun& run, SideOutputs& side);  // side: what is logged of the whole rows
   void walk_back(SegmentRun& run, const std::function<void(Slot&)>& on_leaf_ready);
 
  private:
+  void keep_exits(int64_t s, States exits);
   States leaves(int64_t s);
   Tensor first_rows(const Tensor& x, int64_t count) const;
 
-  Context& cx_;
-  Mesh& mesh_;
   HybridLM& model_;
+  Context& cx_;
   const Batch& batch_;
   const RowsOptions options_;
   SegmentedRow row_;
@@ -94,12 +93,11 @@ class SegmentedRows {
 // The sum of the losses of this rank's tokens; nothing is kept. visit, if given: each segment with the losses of its
 // tokens [B, T].
 using VisitSegment = std::function<void(const BatchPiece&, const Tensor& token_losses)>;
-double forward_rows(Context& cx, Mesh& mesh, HybridLM& model, const Batch& batch, const RowsOptions& options,
-                    const VisitSegment& visit = {});
+double forward_rows(HybridLM& model, const Batch& batch, const RowsOptions& options, const VisitSegment& visit = {});
 
 // The same, and the gradients of weight * (that sum) + auxiliary losses, added to the parameters' slots.
 // on_leaf_ready: called in the last backward pass, when a parameter's gradient is complete; may be empty.
-double train_rows(Context& cx, Mesh& mesh, HybridLM& model, const Batch& batch, const RowsOptions& options,
-                  double weight, SideOutputs& side, const std::function<void(Slot&)>& on_leaf_ready);
+double train_rows(HybridLM& model, const Batch& batch, const RowsOptions& options, double weight, SideOutputs& side,
+                  const std::function<void(Slot&)>& on_leaf_ready);
 
 }  // namespace og

@@ -53,11 +53,11 @@ Degrees resolve_degrees(const Config& config, int world_size) {
 }
 
 StepOptions step_options(const Config& config) {
-  return {.rows_in_step = config.rows_per_step(),
+  return {.rows = {.rows_in_step = config.rows_per_step(),
+                   .segment_length = config.train.segment_length,
+                   .recompute = config.train.recompute == "block"},
           .micro_batch_size = config.train.micro_batch_size,
-          .max_grad_norm = config.train.max_grad_norm,
-          .segment_length = config.train.segment_length,
-          .recompute = config.train.recompute == "block"};
+          .max_grad_norm = config.train.max_grad_norm};
 }
 
 Session::Session(const Config& config, Comm& world, const Degrees& degrees, Weights weights)

@@ -39,27 +39,19 @@ Batch beginning_of(Pool& pool, const Batch& rows, int64_t length) {
 
 }  // namespace
 
-TrainStep::TrainStep(Context& cx, Mesh& mesh, ParameterStore& store, HybridLM& model, AdamW& optimizer,
-                     StepOptions options)
-    : cx_(cx),
-      mesh_(mesh),
-      store_(store),
-      model_(model),
+TrainStep::TrainStep(HybridLM& model, AdamW& optimizer, const StepOptions& options)
+    : model_(model),
+      cx_(model.context()),
+      mesh_(model.mesh()),
       optimizer_(optimizer),
       options_(options),
-      reducer_(cx, mesh.world(), optimizer.layout()) {}
-
-RowsOptions TrainStep::rows_options() const {
-  return {.rows_in_step = options_.rows_in_step,
-          .segment_length = options_.segment_length,
-          .recompute = options_.recompute};
-}
+      reducer_(cx_, mesh_.world(), optimizer.layout()) {}
 
 StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows, double learning_rate,
                           bool stop_requested) {
   const CommPhase phase(mesh_.world().counters(), kStepPhase);
   const int64_t micro_rows = options_.micro_batch_size;
-  const int64_t num_micro = options_.rows_in_step / (micro_rows * mesh_.data().size());
+  const int64_t num_micro = options_.rows.rows_in_step / (micro_rows * mesh_.data().size());
   StepResult result;
 
   const double data_begin = now_seconds();
@@ -79,12 +71,12 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
   const std::function<void(Slot&)> on_leaf_ready = [this](Slot& slot) { reducer_.ready(slot); };
   if (mesh_.pipeline().size() > 1) {
     reducer_.begin();
-    loss_sum = train_pipeline(cx_, mesh_, model_, batches, rows_options(), weight, side, on_leaf_ready);
+    loss_sum = train_pipeline(model_, batches, options_.rows, weight, side, on_leaf_ready);
   } else {
     for (size_t m = 0; m < batches.size(); ++m) {
       const bool last = m + 1 == batches.size();
       if (last) reducer_.begin();
-      loss_sum += train_rows(cx_, mesh_, model_, batches[m], rows_options(), weight, side,
+      loss_sum += train_rows(model_, batches[m], options_.rows, weight, side,
                              last ? on_leaf_ready : std::function<void(Slot&)>());
     }
   }
@@ -129,7 +121,7 @@ void TrainStep::try_weights(int64_t step, int64_t first_row, const RowSource& ro
   if (batches[0].tokens_BT.size(1) > length) batches[0] = beginning_of(*cx_.pool, batches[0], length);
   // The last stage of a pipeline has the losses, the others zeros.
   const double sum = mesh_.tokens_and_pipeline().sum(
-      forward_rows(cx_, mesh_, model_, batches[0], {.rows_in_step = options_.rows_in_step}), Sites::checkpoint);
+      forward_rows(model_, batches[0], {.rows_in_step = options_.rows.rows_in_step}), Sites::checkpoint);
   const double valid = mesh_.data().sum(static_cast<double>(batches[0].valid_tokens), Sites::checkpoint);
   const double loss = sum / std::max(valid, 1.0);
   const double most = kAbsurd * std::log(static_cast<double>(model_.config().vocab_size));
@@ -155,7 +147,7 @@ std::string TrainStep::where_numbers_go_bad(const std::vector<Batch>& batches) {
     if (layer < first && !is_finite(x)) first = layer;
   };
   for (const Batch& batch : batches) {
-    const double sum = forward_rows(cx_, mesh_, model_, batch, rows_options());
+    const double sum = forward_rows(model_, batch, options_.rows);
     if (!std::isfinite(sum)) first = std::min(first, num_layers + 1);
   }
   model_.on_layer_output = nullptr;
@@ -170,13 +162,14 @@ std::string TrainStep::where_numbers_go_bad(const std::vector<Batch>& batches) {
   // Forward is clean, so a gradient is bad. Backward runs from the last layer to the first, so the bad gradient of the
   // last parameter is the origin.
   int64_t last = -1, index = 0;
-  for (const Parameter& p : store_.all()) {
+  const auto& parameters = model_.store().all();
+  for (const Parameter& p : parameters) {
     if (!is_finite(p.value.slot()->gradient_or_zero(cx_))) last = index;
     ++index;
   }
   last = static_cast<int64_t>(mesh_.world().max(static_cast<double>(last), Sites::metrics));
   return last < 0 ? std::string("the gradient norm")
-                  : fmt::format("the gradient of {}", store_.all()[static_cast<size_t>(last)].record.name);
+                  : fmt::format("the gradient of {}", parameters[static_cast<size_t>(last)].record.name);
 }
 
 }  // namespace og

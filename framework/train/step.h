@@ -8,17 +8,14 @@
 #include "framework/optim/adamw.h"
 #include "framework/train/evaluate.h"
 #include "models/hybrid_lm.h"
-#include "parallel/mesh/mesh.h"
 #include "parallel/step/gradients.h"
 
 namespace og {
 
 struct StepOptions {
-  int64_t rows_in_step = 1;      // rows of sequence_length tokens over all data ranks and micro steps
+  RowsOptions rows;
   int64_t micro_batch_size = 1;  // rows a data rank takes at once
   double max_grad_norm = 1.0;    // 0: no clipping
-  int64_t segment_length = 0;    // 0: whole rows
-  bool recompute = false;
 };
 
 // Means over the whole step and all ranks; the same on every rank.
@@ -38,7 +35,7 @@ inline constexpr const char* kStepPhase = "step";
 
 class TrainStep {
  public:
-  TrainStep(Context& cx, Mesh& mesh, ParameterStore& store, HybridLM& model, AdamW& optimizer, StepOptions options);
+  TrainStep(HybridLM& model, AdamW& optimizer, const StepOptions& options);
 
   // Rows [first_row, first_row + rows_in_step). stop_requested: this rank's own wish, agreed with the others on the
   // way. Throws Error(Status::numbers), on every rank and before the update, if the loss or a gradient is not finite:
@@ -51,16 +48,14 @@ class TrainStep {
   void try_weights(int64_t step, int64_t first_row, const RowSource& rows);
 
  private:
-  RowsOptions rows_options() const;
   // Collective: the first place of a forward pass over these batches, or the last of the gradients that are there.
   std::string where_numbers_go_bad(const std::vector<Batch>& batches);
 
+  HybridLM& model_;
   Context& cx_;
   Mesh& mesh_;
-  ParameterStore& store_;
-  HybridLM& model_;
   AdamW& optimizer_;
-  StepOptions options_;
+  const StepOptions options_;
   GradientReducer reducer_;
 };
 

@@ -177,8 +177,8 @@ StepMetrics Trainer::measure(const StepResult& result, double begin) {
 }
 
 double Trainer::evaluate() {
-  return evaluate_data(session_->context(), session_->mesh(), session_->model(), *corpus_.eval,
-                       config_.most_eval_rows(), config_.train.micro_batch_size, config_.train.segment_length, false)
+  return evaluate_data(session_->model(), *corpus_.eval, config_.most_eval_rows(), config_.train.micro_batch_size,
+                       config_.train.segment_length, false)
       .loss();
 }
 
@@ -264,8 +264,7 @@ bool Trainer::set_up() {
   optimizer_.emplace(session_->store(), config_.train.adamw, config_.optimizer_sharding());
   flops_ = flops_per_token(session_->model(), session_->store(), config_.data.sequence_length);
   if (!choose_start()) return false;
-  step_.emplace(session_->context(), session_->mesh(), session_->store(), session_->model(), *optimizer_,
-                step_options(config_));
+  step_.emplace(session_->model(), *optimizer_, step_options(config_));
   together(world_, Sites::startup, [&] {
     if (!leads()) return;
     replace_text(in_run("config.yaml"), to_yaml(config_));

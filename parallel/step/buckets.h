@@ -59,7 +59,7 @@ class BucketLayout {
   // The elements of an item whose sums this rank has and which it updates: all, or with zero1 those that lie in its
   // piece of the bucket, which may be none.
   ElementRange own(size_t item) const { return own_[item]; }
-  int64_t own_count() const;  // of all items
+  int64_t own_count() const;  // elements, over all items
 
  private:
   void fill_buckets(int64_t bucket_bytes);

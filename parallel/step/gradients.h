@@ -43,7 +43,7 @@ class GradientReducer {
   Context& cx_;
   Comm& world_;
   const BucketLayout& layout_;
-  std::unordered_map<const Slot*, size_t> index_;  // of items
+  std::unordered_map<const Slot*, size_t> index_;  // a slot's item
   std::vector<bool> ready_;                        // by item
   std::vector<Flight> flights_;                    // one a bucket
   size_t next_ = 0;                                // the first bucket not started

@@ -10,6 +10,10 @@
 
 namespace og {
 
+// The layers are cut into chunks, virtual_stages of them a stage; they are dealt to the stages in turn.
+inline int pipeline_chunks(int stages, int virtual_stages) { return stages > 1 ? stages * virtual_stages : 1; }
+inline int stage_of_chunk(int chunk, int stages) { return chunk % stages; }
+
 struct PipelineAction {
   bool forward = true;
   int64_t micro = 0;

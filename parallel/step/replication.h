@@ -14,9 +14,9 @@ struct Replication {
   // cut over that axis. This rank's group is the index-th of them.
   int groups = 1, index = 0;
 
-  // Of all ranks that hold the same elements, this one writes them.
+  // This rank is the one that writes the elements, among all that hold the same.
   bool writes() const { return index == 0 && group->rank() == 0; }
-  // Of all ranks that hold the same piece, where each rank of a group has a piece of its own, this one writes it.
+  // Likewise where each rank of a group has a piece of its own.
   bool writes_piece() const { return index == 0; }
 };
 

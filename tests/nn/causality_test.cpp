@@ -94,7 +94,7 @@ struct Model {
     Tape tape(cx, Tape::Mode::no_gradient);
     StepContext step{tape, mesh, seq, 1, false};
     SideOutputs side;
-    const Tensor h = model.hidden(step, tokens, nullptr, side, false).tensor();
+    const Tensor h = model.hidden(step, tokens, nullptr, side).tensor();
     return h.reshape({h.size(1), h.size(2)});
   }
 };

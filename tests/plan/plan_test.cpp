@@ -184,7 +184,7 @@ double measured_peak(const Config& config) {
     Session session(config, comm, config.parallel.degrees);
     Context& cx = session.context();
     AdamW optimizer(session.store(), config.train.adamw, config.optimizer_sharding());
-    TrainStep step(cx, session.mesh(), session.store(), session.model(), optimizer, step_options(config));
+    TrainStep step(session.model(), optimizer, step_options(config));
     const RowSource rows = [&](int64_t first, int64_t count) {
       return random_rows(*cx.pool, first, count, config.data.sequence_length, config.model.vocab_size);
     };

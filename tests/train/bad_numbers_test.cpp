@@ -53,7 +53,7 @@ std::string tried(const Degrees& degrees, double factor, const std::string& name
     ParameterStore store(cx, mesh, DType::f64, 3);
     HybridLM model(store, config.model);
     AdamW optimizer(store, {});
-    TrainStep step(cx, mesh, store, model, optimizer, {.rows_in_step = 8});
+    TrainStep step(model, optimizer, {.rows = {.rows_in_step = 8}});
     for (const Parameter& p : store.all())
       if (p.record.name.find(name) != std::string::npos)
         for (int64_t i = 0; i < p.local_shape.count(); ++i) p.value.tensor().data<double>()[i] *= factor;

@@ -102,8 +102,7 @@ TEST(Evaluation, CountsEveryTokenOnceAtAnyRowLengthAndLayout) {
           const Config c = config(all);
           Session session(c, comm, resolve_degrees(c, ranks));
           for (int64_t at_once : {1, 2}) {
-            const Evaluation e =
-                evaluate_data(session.context(), session.mesh(), session.model(), loader(), 0, at_once, 0, true);
+            const Evaluation e = evaluate_data(session.model(), loader(), 0, at_once, 0, true);
             EXPECT_EQ(e.valid_tokens, static_cast<double>(file.num_tokens()));
             EXPECT_NEAR(e.loss_sum, sum, 1e-9 * sum) << length << " " << ranks << " " << axis;
             for (int64_t t = 0; t < length; ++t) {
@@ -114,13 +113,11 @@ TEST(Evaluation, CountsEveryTokenOnceAtAnyRowLengthAndLayout) {
           }
           // Some of the rows: the sum over those rows alone.
           const int64_t most = 2;
-          const Evaluation some =
-              evaluate_data(session.context(), session.mesh(), session.model(), loader(), most, 1, 0, false);
+          const Evaluation some = evaluate_data(session.model(), loader(), most, 1, 0, false);
           Evaluation by_row;
           for (int64_t r : spread_rows(loader().rows_per_epoch(), most)) {
             const RowSource row = [&](int64_t, int64_t) { return loader().rows(*session.context().pool, r, 1); };
-            const Evaluation one =
-                evaluate_rows(session.context(), session.mesh(), session.model(), 1, 1, 0, row, false);
+            const Evaluation one = evaluate_rows(session.model(), 1, 1, 0, row, false);
             by_row.loss_sum += one.loss_sum;
             by_row.valid_tokens += one.valid_tokens;
           }

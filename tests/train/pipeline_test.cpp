@@ -63,7 +63,7 @@ TEST(Pipeline, AChunksGradientsAreSummedUnderTheBackwardOfTheChunkBefore) {
     SideOutputs side;
     cx.profile.reset();
     reducer.begin();
-    train_pipeline(cx, mesh, model, batches, {.rows_in_step = 8}, 1, side, [&](Slot& slot) { reducer.ready(slot); });
+    train_pipeline(model, batches, {.rows_in_step = 8}, 1, side, [&](Slot& slot) { reducer.ready(slot); });
     reducer.finish();
     const auto& events = cx.profile.events();
     const auto first =

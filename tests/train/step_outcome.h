@@ -87,12 +87,10 @@ inline Outcome run(Comm& comm, const Degrees& degrees, int64_t num_steps, bool r
   ParameterStore store(cx, mesh, DType::f64, 3);
   HybridLM model(store, config.model);
   AdamW optimizer(store, {}, config.optimizer_sharding());
-  TrainStep step(cx, mesh, store, model, optimizer,
-                 {.rows_in_step = 8,
+  TrainStep step(model, optimizer,
+                 {.rows = {.rows_in_step = 8, .segment_length = config.train.segment_length, .recompute = recompute},
                   .micro_batch_size = micro,
-                  .max_grad_norm = 1.0,
-                  .segment_length = config.train.segment_length,
-                  .recompute = recompute});
+                  .max_grad_norm = 1.0});
   const RowSource rows = [&](int64_t first, int64_t count) {
     return make_rows(*cx.pool, first, count, config.data.sequence_length);
   };
@@ -102,7 +100,7 @@ inline Outcome run(Comm& comm, const Degrees& degrees, int64_t num_steps, bool r
     out.steps.push_back(step.run(s + 1, s * 8, rows, 1e-2, false));
     out.counts = comm.counters().rows();
   }
-  out.eval_loss = evaluate_rows(cx, mesh, model, 5, 1, config.train.segment_length, rows, false).loss();
+  out.eval_loss = evaluate_rows(model, 5, 1, config.train.segment_length, rows, false).loss();
   out.peak_bytes = cx.pool->stats().peak_bytes;
   return out;
 }

@@ -138,7 +138,7 @@ TEST(TrainStep, BadNumbersStopBeforeTheUpdateAndNameTheLayer) {
     ParameterStore store(cx, mesh, DType::f32, 3);
     HybridLM model(store, config.model);
     AdamW optimizer(store, {});
-    TrainStep step(cx, mesh, store, model, optimizer, {.rows_in_step = 8});
+    TrainStep step(model, optimizer, {.rows = {.rows_in_step = 8}});
     const RowSource rows = [&](int64_t first, int64_t count) { return make_rows(*cx.pool, first, count, 13); };
     store.find("model.layers.2.mixer.o_proj.weight")->value.tensor().fill(NAN);
     const Tensor before = store.find("lm_head.weight")->value.tensor().clone(*cx.pool);

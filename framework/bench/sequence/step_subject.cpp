@@ -61,8 +61,7 @@ class StepSubject final : public SequenceSubject {
       : config_(config_for(o, method, comm.size(), extent)),
         session_(config_, comm, resolve_degrees(config_, comm.size())),
         optimizer_(session_.store(), config_.train.adamw, config_.optimizer_sharding()),
-        step_(session_.context(), session_.mesh(), session_.store(), session_.model(), optimizer_,
-              step_options(config_)),
+        step_(session_.model(), optimizer_, step_options(config_)),
         own_(session_.mesh().sequence_options) {
     if (method != nullptr) use(*method);
   }

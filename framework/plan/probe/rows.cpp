@@ -49,7 +49,7 @@ std::vector<ProbedRows> probe_rows(const Config& config, const Degrees& degrees,
       SideOutputs side;
       cx.pool->reset_peak();
       world.counters().reset();
-      train_rows(cx, session.mesh(), session.model(), batch, options, 1, side, {});
+      train_rows(session.model(), batch, options, 1, side, {});
     };
     pass(lengths.front());
     for (size_t i = 0; i < lengths.size(); ++i) {

@@ -62,8 +62,7 @@ int eval_command(const std::vector<std::string>& args) {
     const std::unique_ptr<Loader> data = open_files("--data", files, *model.tokenizer, model.config, world);
     Context& cx = model.session->context();
     const int64_t rows = data->rows_per_epoch();
-    const Evaluation e = evaluate_data(cx, model.session->mesh(), model.session->model(), *data, 0, 1,
-                                       model.config.train.segment_length, true);
+    const Evaluation e = evaluate_data(model.session->model(), *data, 0, 1, model.config.train.segment_length, true);
     if (!std::isfinite(e.loss()))
       fail(Status::numbers, "{}: the loss on {} is {}: the weights are out of range; take an earlier checkpoint",
            model.checkpoint, files[0], e.loss());
