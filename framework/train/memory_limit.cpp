@@ -12,7 +12,6 @@
 #include "framework/core/number.h"
 #include "framework/core/text.h"
 #include "framework/measure/host_memory.h"
-#include "framework/train/session.h"
 #include "parallel/layers/vocabulary.h"
 
 namespace og {
@@ -53,9 +52,9 @@ std::string advice(const MemoryNeed& need, const Config& config, int ranks) {
 
 }  // namespace
 
-MemoryNeed least_memory(const Config& config, Comm& world, const Degrees& degrees) {
-  Session session(config, world, degrees, Weights::shapes);
-  ParameterStore& store = session.store();
+MemoryNeed least_memory(const Config& config, Session& session) {
+  const ParameterStore& store = session.store();
+  const Degrees& degrees = session.mesh().degrees();
   const auto size = static_cast<double>(size_of(store.dtype()));
   MemoryNeed need;
   for (const Parameter& p : store.all()) need.weights += size * static_cast<double>(p.local_shape.count());

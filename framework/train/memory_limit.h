@@ -4,6 +4,7 @@
 
 #include "framework/config/config.h"
 #include "framework/core/pool.h"
+#include "framework/train/session.h"
 
 namespace og {
 
@@ -13,8 +14,8 @@ struct MemoryNeed {
   double activations = 0;  // the inputs of this rank's layers of one micro step, and a block of logits
   double total() const { return weights + gradients + moments + activations; }
 };
-// Collective. From shapes alone. config.model.vocab_size is known by now.
-MemoryNeed least_memory(const Config& config, Comm& world, const Degrees& degrees);
+// From the shapes of the session's parameters; it may be one of Weights::shapes.
+MemoryNeed least_memory(const Config& config, Session& session);
 
 // What a rank may take. Every bound is the most that can be had: a run that would fit is never refused.
 struct MemoryBounds {

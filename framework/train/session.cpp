@@ -74,6 +74,13 @@ Session::Session(const Config& config, Comm& world, const Degrees& degrees, Weig
   SequenceChoice choice = choose_sequence_methods(config, *mesh_);
   mesh_->sequence_options = choice.options;
   sequence_reason_ = std::move(choice.reason);
+  build(config, weights);
+}
+
+void Session::fill(const Config& config) { build(config, Weights::values); }
+
+void Session::build(const Config& config, Weights weights) {
+  model_.reset();
   store_ = std::make_unique<ParameterStore>(cx_, *mesh_, precision_.dtype, static_cast<uint64_t>(config.train.seed),
                                             weights);
   model_ = std::make_unique<HybridLM>(*store_, config.model);

@@ -36,6 +36,8 @@ class Session {
   // which then takes no memory.
   Session(const Config& config, Comm& world, const Degrees& degrees, Weights weights = Weights::values);
   ~Session() { world_.profile = nullptr; }  // it records into this session's context
+  // Gives the parameters of a session of shapes memory and their first values. store() and model() are new ones then.
+  void fill(const Config& config);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -49,6 +51,8 @@ class Session {
   const std::string& sequence_reason() const { return sequence_reason_; }
 
  private:
+  void build(const Config& config, Weights weights);
+
   Comm& world_;
   Precision precision_;
   std::string sequence_reason_;

@@ -13,8 +13,4 @@ namespace og {
 // saved.
 Status train(Config config, Comm& world, const TrainOptions& options);
 
-// What `--dry-run` prints: the mesh, sizes, FLOPs, memory of weights and optimizer, every key with its origin. Builds
-// the model but reads no data.
-std::string describe_plan(Config config, Comm& world);
-
 }  // namespace og

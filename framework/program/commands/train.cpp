@@ -5,6 +5,7 @@
 
 #include "framework/program/commands/command_line.h"
 #include "framework/program/world.h"
+#include "framework/train/dry_run.h"
 #include "framework/train/stop.h"
 #include "framework/train/trainer.h"
 #include "parallel/comm/launched.h"
@@ -32,7 +33,7 @@ int train_command(const std::vector<std::string>& args) {
     if (!dry_run) return static_cast<int>(train(config, world, options));
     std::string start;
     together(world, Sites::startup, [&] { start = describe_start(config, options); });
-    const std::string plan = describe_plan(config, world) + start;
+    const std::string plan = describe_run(config, world) + start;
     if (world.rank() != 0) return 0;
     tell_launcher("folder", config.run.dir);
     std::fputs(plan.c_str(), stdout);
