@@ -190,11 +190,9 @@ class Checker {
                       "divide by them; the nearest: {} and {}",
                       shards, length, std::max(shards, length / shards * shards), (length / shards + 1) * shards));
     const SequenceOptions methods = config_.parallel.sequence_options();
-    if (methods.linear != LinearMethod::lasp2)
-      refuse(fmt::format("needs both summaries of a rank in one AllGather: parallel.sequence_method: lasp2, found {}",
-                         name_of(methods.linear)));
-    if (methods.softmax == SoftmaxMethod::ulysses)
-      refuse("balances what ranks attend to; ulysses, which gives every rank whole heads, is balanced without it");
+    if (const LinearRow& linear = row_of(methods.linear); linear.zigzag_problem)
+      refuse(fmt::format("{}, found {}", linear.zigzag_problem, linear.name));
+    if (const SoftmaxRow& softmax = row_of(methods.softmax); softmax.zigzag_problem) refuse(softmax.zigzag_problem);
     if (config_.train.segment_length > 0)
       refuse("is not built with train.segment_length: a segment would need the states of both orders");
   }
@@ -205,12 +203,15 @@ class Checker {
       add("train.recompute",
           "expected none with train.segment_length: segments run twice as they are, and a shorter "
           "one takes less memory");
-    const std::string& softmax = config_.parallel.softmax_sequence_method;
-    if (softmax == "ring" || softmax == "ulysses")
+    const SoftmaxRow& softmax = row_of(config_.parallel.sequence_options().softmax);
+    std::string keeping;
+    for (const SoftmaxRow& row : softmax_methods())
+      if (row.keeps_keys) keeping += fmt::format(" or {}", row.name);
+    if (!softmax.keeps_keys)
       add("parallel.softmax_sequence_method",
-          fmt::format("expected auto or all_gather_kv with train.segment_length, found {}: later segments read the "
-                      "keys and values of earlier ones, which every rank keeps",
-                      softmax));
+          fmt::format("expected auto{} with train.segment_length, found {}: later segments read the keys and values of "
+                      "earlier ones, which every rank keeps",
+                      keeping, softmax.name));
   }
 
   const Config& config_;

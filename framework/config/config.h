@@ -16,6 +16,7 @@
 #include "framework/optim/schedule.h"
 #include "models/hybrid_lm.h"
 #include "parallel/mesh/mesh.h"
+#include "parallel/sequence/methods.h"
 
 namespace og {
 
@@ -58,20 +59,18 @@ struct ParallelConfig {
   bool data_auto = true;                 // data takes the ranks that the other degrees leave
   int64_t zero = 0;                      // 1: the optimizer is cut over the ranks that sum gradients
   bool sequence_norms = false;           // hidden states between tensor-parallel regions cut over tensor
-  std::string sequence_method = "auto";  // auto | lasp2 | lasp1 | zeco | scan | ulysses | megatron
+  std::string sequence_method = "auto";  // or a name of linear_methods()
   bool overlap = true;
-  std::string softmax_sequence_method = "auto";  // auto | all_gather_kv | ring | ulysses
+  std::string softmax_sequence_method = "auto";  // or a name of softmax_methods()
   std::string pipeline_schedule = "1f1b";        // 1f1b | interleaved
   int virtual_stages = 1;                        // chunks of the layers on a stage, interleaved
   std::string sequence_order = "contiguous";     // contiguous | zigzag
 
-  SequenceOptions sequence_options() const {  // auto: LASP-2, and LASP-2H
-    SequenceOptions options;
-    options.linear = value_named(kLinearMethods, sequence_method, options.linear);
-    options.overlap = overlap;
-    options.softmax = value_named(kSoftmaxMethods, softmax_sequence_method, options.softmax);
-    options.order = value_named(kSequenceOrders, sequence_order, options.order);
-    return options;
+  SequenceOptions sequence_options() const {  // auto: the first methods, LASP-2 and LASP-2H
+    return {.linear = find_linear_method(sequence_method).value_or(LinearMethod{}),
+            .softmax = find_softmax_method(softmax_sequence_method).value_or(SoftmaxMethod{}),
+            .order = sequence_order == "zigzag" ? SequenceOrder::zigzag : SequenceOrder::contiguous,
+            .overlap = overlap};
   }
 };
 

@@ -8,6 +8,13 @@ namespace og {
 
 namespace {
 
+template <class Row>
+std::vector<std::string> auto_or(std::span<const Row> methods) {
+  std::vector<std::string> words = names_of(methods);
+  words.insert(words.begin(), "auto");
+  return words;
+}
+
 using Kind = ConfigKey::Kind;
 
 // How the value is stored: `member` gives a reference to it in a Config, const or not.
@@ -238,14 +245,10 @@ void add_parallel(std::vector<ConfigKey>& keys) {
       {.path = "parallel.sequence_norms", .kind = Kind::boolean},
       [](auto& c) -> auto& { return c.parallel.sequence_norms; }));
   keys.push_back(stored(
-      {.path = "parallel.sequence_method",
-       .kind = Kind::choice,
-       .choices = {"auto", "lasp2", "lasp1", "zeco", "scan", "hierarchical", "ring", "ulysses", "megatron"}},
+      {.path = "parallel.sequence_method", .kind = Kind::choice, .choices = auto_or(linear_methods())},
       [](auto& c) -> auto& { return c.parallel.sequence_method; }));
   keys.push_back(stored(
-      {.path = "parallel.softmax_sequence_method",
-       .kind = Kind::choice,
-       .choices = {"auto", "all_gather_kv", "ring", "ulysses"}},
+      {.path = "parallel.softmax_sequence_method", .kind = Kind::choice, .choices = auto_or(softmax_methods())},
       [](auto& c) -> auto& { return c.parallel.softmax_sequence_method; }));
   keys.push_back(stored(
       {.path = "parallel.sequence_order", .kind = Kind::choice, .choices = {"contiguous", "zigzag"}},

@@ -38,9 +38,11 @@ class Places {
   int ranks_per_node() const { return per_node_; }
   double width() const { return width_; }  // devices of a rank
   // The mesh cuts all ranks into groups of `ranks` ranks that lie `stride` apart. The most nodes that such a group lies
-  // on, and the link that limits it.
+  // on, and its links.
   int nodes(int ranks, int stride) const;
-  const Link& link(int ranks, int stride) const { return nodes(ranks, stride) > 1 ? cluster_.across : cluster_.inside; }
+  GroupLinks links(int ranks, int stride) const {
+    return {ranks, nodes(ranks, stride), cluster_.inside, cluster_.across};
+  }
 
  private:
   const Cluster& cluster_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "framework/nn/registry.h"
+#include "parallel/sequence/cost.h"
 
 namespace og {
 
@@ -23,11 +24,9 @@ class StageTime {
   const TimeForecast& time() const { return time_; }
 
  private:
-  // The busiest rank's work over the mean: 2 - 1 / P for causal attention over contiguous pieces, else 1.
   double busiest(const LayerProbe& k) const {
     const bool causal = kind_of(w_.config.model.mixers.at(k.mixer)) == MixerKind::softmax;
-    const bool balanced = w_.sequence.softmax == SoftmaxMethod::ulysses || w_.sequence.order == SequenceOrder::zigzag;
-    return causal && !balanced ? 2 - 1.0 / d_.sequence : 1;
+    return causal ? og::busiest(row_of(w_.sequence.softmax), w_.sequence.order, d_.sequence) : 1;
   }
 
   void compute() {
@@ -62,25 +61,8 @@ class StageTime {
   // The ranks of a call lie `stride` apart. window: seconds of local work that one call can hide behind.
   void add(const char* axis, Verb verb, Site site, double calls, double bytes, int ranks, int stride, double window) {
     if (ranks <= 1 || bytes <= 0 || calls <= 0) return;
-    const Link& link = w_.places.link(ranks, stride);
-    double seconds = 0, received = 0;
-    switch (verb) {
-      case Verb::all_gather:
-        seconds = all_gather_seconds(link, ranks, bytes), received = bytes * (ranks - 1);
-        break;
-      case Verb::reduce_scatter:
-        seconds = reduce_scatter_seconds(link, ranks, bytes), received = bytes * (ranks - 1);
-        break;
-      case Verb::all_reduce:
-        seconds = all_reduce_seconds(link, ranks, bytes), received = 2 * bytes * (ranks - 1) / ranks;
-        break;
-      case Verb::all_to_all:
-        seconds = all_to_all_seconds(link, ranks, bytes), received = bytes * (ranks - 1) / ranks;
-        break;
-      default:
-        seconds = link.message(bytes), received = bytes;
-    }
-    put(axis, verb, site, calls, calls * received, calls * seconds, calls * window);
+    const ExchangeCost one = law_of(verb)(w_.places.links(ranks, stride), bytes);
+    put(axis, verb, site, calls, calls * one.bytes, calls * one.seconds, calls * window);
   }
 
   void put(const std::string& axis, Verb verb, Site site, double calls, double bytes, double seconds, double window) {
@@ -97,27 +79,15 @@ class StageTime {
     time_.exposed_seconds += exposed;
   }
 
-  // Seconds of local work that one exchange of a layer can hide behind. scan, scores: seconds of a linear layer's scan
-  // and of a softmax layer's scores, forward.
+  // Local work that one layer's exchange can hide behind: the half of a linear layer's scan that needs no other rank,
+  // or of a softmax layer's scores what its method works on meanwhile. scan, scores: forward; backward twice that.
   double window(const Exchange& x, double scan, double scores) const {
-    if (!w_.sequence.overlap || x.axis != Axis::sequence) return 0;
-    const bool ring = x.verb == Verb::send_recv;
-    if (x.site == Sites::mixer_forward || x.site == Sites::mixer_backward) {
-      const double passes = x.site == Sites::mixer_forward ? 0.5 : 1;
-      switch (w_.sequence.linear) {
-        case LinearMethod::lasp2:
-        case LinearMethod::hierarchical:
-          return passes * scan;
-        case LinearMethod::ring:
-          return 2 * passes * scan;
-        default:
-          return 0;
-      }
-    }
-    if (x.verb == Verb::reduce_scatter || w_.sequence.softmax == SoftmaxMethod::ulysses) return 0;
-    // While keys are gathered a rank works on its own block; round a ring, on the block that came before.
-    if (x.site == Sites::attention_forward) return ring ? scores : scores / d_.sequence;
-    if (x.site == Sites::attention_backward) return 2 * (ring ? scores : scores / d_.sequence);
+    if (!w_.sequence.overlap) return 0;
+    const double share = share_of(x.meanwhile, d_.sequence);
+    if (x.site == Sites::mixer_forward) return share * scan / 2;
+    if (x.site == Sites::mixer_backward) return share * scan;
+    if (x.site == Sites::attention_forward) return share * scores;
+    if (x.site == Sites::attention_backward) return share * 2 * scores;
     return 0;
   }
 
@@ -125,8 +95,7 @@ class StageTime {
     const bool tensor = x.axis == Axis::tensor;
     const int ranks = tensor ? d_.tensor : d_.sequence, stride = tensor ? 1 : d_.tensor;
     if (times == 0 || ranks == 1 || x.row_bytes * w_.rows + x.token_bytes * w_.tokens <= 0) return;
-    const ExchangeCost cost = cost_of(x, w_.sequence, ranks, w_.places.nodes(ranks, stride), w_.cluster.inside,
-                                      w_.places.link(ranks, stride), w_.rows, w_.tokens);
+    const ExchangeCost cost = cost_of(x, w_.places.links(ranks, stride), w_.rows, w_.tokens);
     put(name_of(x.axis), x.verb, x.site, times * cost.calls, times * cost.bytes, times * cost.seconds, times * window);
   }
 

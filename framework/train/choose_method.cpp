@@ -70,22 +70,22 @@ Layers layers_of(const Config& config, int tensor, int ranks) {
   return out;
 }
 
-// The first method listed, unless another is clearly cheaper. costs: "lasp2 none, scan 50 us, ..".
-template <class Method, class Cost>
-Method cheapest(int count, Cost&& cost, std::string& costs) {
-  int best = 0;
+// The cheapest; the first listed unless another is clearly cheaper. costs: "lasp2 none, scan 50 us, ..".
+template <class Method, class Row, class Cost>
+Method cheapest(std::span<const Row> rows, Cost&& cost, std::string& costs) {
+  size_t best = 0;
   std::vector<std::pair<double, std::string>> all;
-  for (int i = 0; i < count; ++i) {
-    const double seconds = cost(static_cast<Method>(i));
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const double seconds = cost(rows[i]);
     if (!std::isfinite(seconds)) continue;
-    if (seconds < (best == 0 ? kMargin : 1) * cost(static_cast<Method>(best))) best = i;
-    all.emplace_back(seconds, name_of(static_cast<Method>(i)));
+    if (seconds < (best == 0 ? kMargin : 1) * cost(rows[best])) best = i;
+    all.emplace_back(seconds, rows[i].name);
   }
   std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   for (size_t i = 0; i < std::min<size_t>(4, all.size()); ++i)
     costs += fmt::format("{}{} {}", i == 0 ? "" : ", ", all[i].second,
                          all[i].first == 0 ? "none" : human_time(all[i].first));
-  if (best == 0 && all[0].second != name_of(static_cast<Method>(0)))
+  if (best == 0 && all[0].second != rows[0].name)
     costs += fmt::format("; another is taken where it costs under {:.0f} % of it", 100 * kMargin);
   return static_cast<Method>(best);
 }
@@ -107,15 +107,15 @@ SequenceChoice choose_sequence_methods(const Config& config, int tensor, const G
   if (layers.has_linear && config.parallel.sequence_method == "auto" && !zigzag) {
     std::string costs;
     choice.options.linear = cheapest<LinearMethod>(
-        std::size(kLinearMethods), [&](LinearMethod m) { return method_seconds(m, links, layers.linear); }, costs);
+        linear_methods(), [&](const LinearRow& m) { return method_seconds(m, links, layers.linear); }, costs);
     choice.reason = fmt::format("linear layers by {}", name_of(choice.options.linear));
     choice.costs = fmt::format("  estimated wait of a linear layer for other ranks: {}\n", costs);
   }
   if (layers.has_softmax && config.parallel.softmax_sequence_method == "auto" && config.train.segment_length == 0) {
     std::string costs;
     choice.options.softmax = cheapest<SoftmaxMethod>(
-        std::size(kSoftmaxMethods),
-        [&](SoftmaxMethod m) { return method_seconds(m, links, layers.softmax, choice.options.order); }, costs);
+        softmax_methods(),
+        [&](const SoftmaxRow& m) { return method_seconds(m, links, layers.softmax, choice.options.order); }, costs);
     choice.reason +=
         fmt::format("{}softmax layers by {}", choice.reason.empty() ? "" : ", ", name_of(choice.options.softmax));
     choice.costs += fmt::format("  estimated time of a softmax layer: {}\n", costs);

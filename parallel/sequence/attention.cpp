@@ -9,6 +9,7 @@
 #include "parallel/sequence/attention_methods.h"
 #include "parallel/sequence/gather.h"
 #include "parallel/sequence/halo.h"
+#include "parallel/sequence/methods.h"
 
 namespace og {
 
@@ -258,9 +259,7 @@ Value sequence_attention(Tape& tape, const Value& q, const Value& k, const Value
   OG_CHECK(options.attention.window >= 0, "attention: window {}", options.attention.window);
   if (options.attention.window > 0) return window_attention(tape, q, k, v, options, seq, state);
   if (state) return cached_attention(tape, q, k, v, options, seq, *state);
-  if (seq.options.softmax == SoftmaxMethod::ring) return ring_attention(tape, q, k, v, options, seq);
-  if (seq.options.softmax == SoftmaxMethod::ulysses) return ulysses_attention(tape, q, k, v, options, seq);
-  return gathered_attention(tape, q, k, v, options, seq);
+  return row_of(seq.options.softmax).run(tape, q, k, v, options, seq);
 }
 
 }  // namespace og

@@ -7,6 +7,7 @@
 #include "parallel/mesh/collectives.h"
 #include "parallel/sequence/attention_methods.h"
 #include "parallel/sequence/head_transport.h"
+#include "parallel/sequence/methods.h"
 
 namespace og {
 
@@ -140,17 +141,9 @@ Value megatron_attention(Tape& tape, const Value& q, const Value& k, const Value
 Value left_product_attention(Tape& tape, const Value& q, const Value& k, const Value& v, double scale,
                              const SeqContext& seq) {
   const SequenceAttentionOptions options{.attention = {.scale = scale, .softmax = false}};
-  switch (seq.options.linear) {
-    case LinearMethod::ring:
-      return ring_attention(tape, q, k, v, options, seq);
-    case LinearMethod::ulysses:
-      return ulysses_attention(tape, q, k, v, options, seq);
-    case LinearMethod::megatron:
-      return megatron_attention(tape, q, k, v, options, seq);
-    default:
-      OG_CHECK(false, "left products: expected ring, ulysses or megatron, found {}", name_of(seq.options.linear));
-      return {};
-  }
+  const LinearRow& method = row_of(seq.options.linear);
+  OG_CHECK(method.left_products, "left products: {} has none", method.name);
+  return method.left_products(tape, q, k, v, options, seq);
 }
 
 }  // namespace og

@@ -31,7 +31,7 @@ Value megatron_attention(Tape& tape, const Value& q, const Value& k, const Value
                          const SequenceAttentionOptions& options, const SeqContext& seq);
 
 // Linear attention without a gate by left products, (Q K^T) V block by block without softmax: how the LASP-2 paper ran
-// its rivals. seq.options.linear: ring, ulysses or megatron. As many key heads as query heads, no earlier state.
+// its rivals. By the linear method of seq.options. As many key heads as query heads, no earlier state.
 Value left_product_attention(Tape& tape, const Value& q, const Value& k, const Value& v, double scale,
                              const SeqContext& seq);
 

@@ -4,12 +4,6 @@
 
 namespace og {
 
-HeadTransport transport_of(LinearMethod method) {
-  OG_CHECK(method == LinearMethod::ulysses || method == LinearMethod::megatron, "method {} moves no heads",
-           name_of(method));
-  return method == LinearMethod::ulysses ? HeadTransport::exchange : HeadTransport::gather;
-}
-
 std::vector<HeadRange> shares_of_heads(int64_t count, int num_ranks) {
   const std::vector<int64_t> first = split_evenly(count, num_ranks);
   std::vector<HeadRange> shares;

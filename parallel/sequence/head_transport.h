@@ -13,8 +13,6 @@
 namespace og {
 
 enum class HeadTransport : uint8_t { exchange, gather };
-// ulysses: exchange; megatron: gather.
-HeadTransport transport_of(LinearMethod method);
 
 // The heads of each rank, of `count` in all. Ranks may hold the same head: then its parts are summed on the way back.
 struct HeadPlan {

@@ -5,6 +5,7 @@
 #include "framework/ops/ranges.h"
 #include "framework/ops/scan_piece.h"
 #include "parallel/mesh/collectives.h"
+#include "parallel/sequence/methods.h"
 #include "parallel/sequence/scan_heads.h"
 #include "parallel/sequence/states.h"
 
@@ -46,7 +47,7 @@ struct Scan final : Function {
     StateCall call{cx, seq, recurrence, streams, Direction::forward, own, site};
     call.outside = initial_state;
     call.wants_total = final_state.defined();
-    const auto exchange = start_state_exchange(seq.options.linear, call);
+    const auto exchange = row_of(seq.options.linear).start(call);
     const StateExchange::Result states = meanwhile(cx, *exchange, [&](ScanRows rows) { piece.local(o, rows); });
     entry = states.entry;
     transition = own.a.clone(*cx.pool);
@@ -81,7 +82,7 @@ struct Scan final : Function {
     call.d_o = d_o;
     call.outside = d_final;
     call.wants_total = input(kInitialState) != nullptr;
-    const auto exchange = start_state_exchange(seq.options.linear, call);
+    const auto exchange = row_of(seq.options.linear).start(call);
     const StateExchange::Result states =
         meanwhile(cx, *exchange, [&](ScanRows rows) { piece.local_backward(d_o, entry, rows); });
     piece.finish_backward(open_gradients(cx), d_o, entry, states.entry);
@@ -134,7 +135,7 @@ ScanOutput scan(Tape& tape, const Recurrence& recurrence, const ScanStreams& s, 
   OG_CHECK(!initial_state.defined() || !initial_state.wants_gradient() || initial_state.place() == state_place,
            "scan: initial state {}, expected {}", initial_state.place().str(), state_place.str());
 
-  if (seq.comm->size() > 1 && !exchanges_states(seq.options.linear))
+  if (seq.comm->size() > 1 && row_of(seq.options.linear).travels == Travels::heads)
     return scan_by_heads(tape, recurrence, s, seq, initial_state, wants_final_state);
 
   auto function = std::make_unique<Scan>();

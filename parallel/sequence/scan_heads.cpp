@@ -5,6 +5,7 @@
 #include "parallel/mesh/collectives.h"
 #include "parallel/sequence/gather.h"
 #include "parallel/sequence/head_transport.h"
+#include "parallel/sequence/methods.h"
 
 namespace og {
 
@@ -92,7 +93,7 @@ ScanOutput scan_by_heads(Tape& tape, const Recurrence& recurrence, const ScanStr
   function->recurrence = recurrence;
   function->seq = seq;
   function->all_heads = state_shape(s);
-  function->heads = {transport_of(seq.options.linear), s.q.size(2), shares_of_heads(s.q.size(2), seq.comm->size())};
+  function->heads = {row_of(seq.options.linear).transport, s.q.size(2), shares_of_heads(s.q.size(2), seq.comm->size())};
 
   const std::initializer_list<Value> inputs{s.q, s.k, s.v, s.g, s.beta, initial_state};
   ScanOutput out;

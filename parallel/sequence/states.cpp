@@ -21,29 +21,4 @@ Tensor StateExchange::from_last(const Tensor& total) const {
   return all;
 }
 
-bool exchanges_states(LinearMethod method) {
-  return method == LinearMethod::lasp2 || method == LinearMethod::lasp1 || method == LinearMethod::zeco ||
-         method == LinearMethod::scan || method == LinearMethod::hierarchical || method == LinearMethod::ring;
-}
-
-std::unique_ptr<StateExchange> start_state_exchange(LinearMethod method, const StateCall& call) {
-  switch (method) {
-    case LinearMethod::lasp2:
-      return start_state_gather(call);
-    case LinearMethod::lasp1:
-      return start_state_chain(call, 1);
-    case LinearMethod::zeco:
-      return start_state_chain(call, kChainBlocks);
-    case LinearMethod::scan:
-      return start_state_scan(call);
-    case LinearMethod::hierarchical:
-      return start_state_hosts(call);
-    case LinearMethod::ring:
-      return start_state_ring(call);
-    default:
-      OG_CHECK(false, "sequence method {} exchanges no summaries", name_of(method));
-      return nullptr;
-  }
-}
-
 }  // namespace og

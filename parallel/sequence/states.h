@@ -40,9 +40,6 @@ struct StateCall {
   Comm& comm() const { return *seq.comm; }
 };
 
-// Blocks of zeco's chain: enough that ranks overlap, few enough that a message is worth its latency.
-inline constexpr int kChainBlocks = 4;
-
 class StateExchange {
  public:
   virtual ~StateExchange() = default;
@@ -72,12 +69,8 @@ class StateExchange {
   const StateCall call_;
 };
 
-// Starts the method's schedule: what needs no other rank's answer is under way when this returns.
-std::unique_ptr<StateExchange> start_state_exchange(LinearMethod method, const StateCall& call);
-// Whether every rank scans its own tokens, from a state that the others brought.
-bool exchanges_states(LinearMethod method);
-
-// The schedules.
+// The schedules of the methods (parallel/sequence/methods.h). What needs no other rank's answer is under way when these
+// return.
 std::unique_ptr<StateExchange> start_state_gather(const StateCall& call);
 std::unique_ptr<StateExchange> start_state_chain(const StateCall& call, int64_t blocks);
 std::unique_ptr<StateExchange> start_state_scan(const StateCall& call);

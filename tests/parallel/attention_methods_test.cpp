@@ -4,6 +4,7 @@
 
 #include "framework/autograd/recompute.h"
 #include "parallel/sequence/attention_methods.h"
+#include "parallel/sequence/methods.h"
 #include "parallel/sequence/scan.h"
 #include "tests/parallel/split_sequence.h"
 
@@ -12,16 +13,16 @@ namespace {
 
 constexpr int64_t kLength = 13;
 
-using Run = Value (*)(Tape&, const Value&, const Value&, const Value&, const SequenceAttentionOptions&,
-                      const SeqContext&);
 struct Method {
   const char* name;
-  Run run;
+  RunAttention run;
 };
-const Method kMethods[] = {{"all_gather_kv", gathered_attention},
-                           {"ring", ring_attention},
-                           {"ulysses", ulysses_attention},
-                           {"megatron", megatron_attention}};
+// Those of the softmax layers, and what linear layers do by left products alone.
+const std::vector<Method> kMethods = [] {
+  std::vector<Method> all{{"megatron", megatron_attention}};
+  for (const SoftmaxRow& row : softmax_methods()) all.push_back({row.name, row.run});
+  return all;
+}();
 
 struct Heads {
   int64_t queries, keys;
@@ -49,7 +50,7 @@ std::vector<Shape> streams(Heads heads) {
   return {{kBatch, kLength, heads.queries, 4}, {kBatch, kLength, heads.keys, 4}, {kBatch, kLength, heads.keys, 5}};
 }
 
-Body body_of(Run run) {
+Body body_of(RunAttention run) {
   return [run](Tape& t, const SeqContext& seq, std::span<const Value> x, std::span<const Value>) {
     return run(t, x[0], x[1], x[2], {}, seq);
   };
@@ -153,11 +154,12 @@ TEST(AttentionMethods, LeftProductsEqualTheScan) {
   const Body linear_scan = [&](Tape& t, const SeqContext& seq, std::span<const Value> x, std::span<const Value>) {
     return scan(t, {.chunk = 4}, {{.q = x[0], .k = x[1], .v = x[2]}, scale}, seq, {}, false).o;
   };
-  for (const LinearMethod method : {LinearMethod::ring, LinearMethod::ulysses, LinearMethod::megatron})
+  for (const LinearRow& method : linear_methods()) {
+    if (!method.left_products) continue;
     for (const bool overlap : {true, false}) {
       const Body left = [&](Tape& t, const SeqContext& seq, std::span<const Value> x, std::span<const Value>) {
         SeqContext left_seq = seq;
-        left_seq.options = {.linear = method, .overlap = overlap, .left_products = true};
+        left_seq.options = {.linear = linear_method(method.name), .overlap = overlap, .left_products = true};
         return left_product_attention(t, x[0], x[1], x[2], scale, left_seq);
       };
       for (const bool many : {false, true})
@@ -167,16 +169,17 @@ TEST(AttentionMethods, LeftProductsEqualTheScan) {
             const Whole split = run(first, documents_of(many), DType::f64, streams({3, 3}), {}, left);
             for (size_t i = 0; i < one.shards.size(); ++i)
               EXPECT_LT(distance(split.shards[i], one.shards[i]), 1e-12)
-                  << name_of(method) << " on " << first.size() - 1 << " ranks, tensor " << i;
+                  << method.name << " on " << first.size() - 1 << " ranks, tensor " << i;
           }
     }
+  }
 }
 
 struct Received {
   int64_t forward = 0, backward = 0, forward_calls = 0, backward_calls = 0;
 };
 // By rank: 4 ranks with C = 3 tokens of 2 rows in f32, H query and G key heads of width 4; all inputs want gradients.
-std::vector<Received> received(const Method& method, Heads heads) {
+std::vector<Received> received(RunAttention run, Heads heads) {
   std::vector<Received> by_rank(4);
   world(4, [&](Comm& comm) {
     Context cx;
@@ -186,7 +189,7 @@ std::vector<Received> received(const Method& method, Heads heads) {
     const auto leaf = [&](int64_t count, uint64_t key) {
       return Value::leaf(random_tensor(cx, {kBatch, 3, count, 4}, DType::f32, key), kShard);
     };
-    tape.backward(method.run(tape, leaf(heads.queries, 1), leaf(heads.keys, 2), leaf(heads.keys, 3), {}, seq));
+    tape.backward(run(tape, leaf(heads.queries, 1), leaf(heads.keys, 2), leaf(heads.keys, 3), {}, seq));
     Received& r = by_rank[static_cast<size_t>(comm.rank())];
     for (const CollectiveCount& row : comm.counters().rows()) {
       const bool forward = row.site == Sites::attention_forward;
@@ -202,17 +205,17 @@ TEST(AttentionMethods, BytesAreThoseOfTheTable) {
   const int64_t head = kBatch * 3 * 4 * 4;  // bytes of one head of a shard: B C dh b
   for (const Heads heads : {Heads{8, 8}, Heads{8, 4}, Heads{8, 1}}) {
     const int64_t h = heads.queries, g = heads.keys;
-    for (const Received& r : received(kMethods[0], heads)) {
+    for (const Received& r : received(gathered_attention, heads)) {
       EXPECT_EQ(r.forward, 3 * head * 2 * g);
       EXPECT_EQ(r.backward, 2 * 3 * head * 2 * g);
     }
-    for (const Received& r : received(kMethods[1], heads)) {
+    for (const Received& r : received(ring_attention, heads)) {
       EXPECT_EQ(r.forward, 3 * head * 2 * g);
       EXPECT_EQ(r.forward_calls, 3);
       EXPECT_EQ(r.backward, 3 * head * 2 * g + 4 * head * 2 * g);
       EXPECT_EQ(r.backward_calls, 3 + 4);
     }
-    for (const Received& r : received(kMethods[3], heads)) {
+    for (const Received& r : received(megatron_attention, heads)) {
       EXPECT_EQ(r.forward, 3 * head * (2 * h + 2 * g));
       EXPECT_EQ(r.forward_calls, 4);
       EXPECT_EQ(r.backward, 3 * head * (2 * h + 2 * g));
@@ -221,7 +224,7 @@ TEST(AttentionMethods, BytesAreThoseOfTheTable) {
     // Each rank takes H / P query heads and max(1, G / P) key heads of every shard; o and the gradients are the same
     // again, where the owner of a key head that several ranks hold receives a part from each.
     const int64_t keys = std::max<int64_t>(1, g / 4);
-    for (const Received& r : received(kMethods[2], heads)) {
+    for (const Received& r : received(ulysses_attention, heads)) {
       EXPECT_EQ(r.forward, 3 * head * (2 * h / 4 + 2 * keys));
       EXPECT_EQ(r.forward_calls, 4);
       EXPECT_EQ(r.backward, 3 * head * (2 * h / 4 + 2 * keys));
@@ -239,7 +242,7 @@ void expect_events(bool overlap, const std::vector<std::string>& expected) {
           comm.profile = &cx.profile;
           const int64_t length = 200;
           SeqContext seq = context_of(cx, comm, {0, length, 2 * length}, cx.zeros({1, 2 * length}, DType::i32));
-          seq.options = {.softmax = SoftmaxMethod::ring, .overlap = overlap};
+          seq.options = {.softmax = softmax_method("ring"), .overlap = overlap};
           Tape tape(cx);
           const auto leaf = [&](uint64_t key) {
             return Value::leaf(random_tensor(cx, {1, length, 2, 32}, DType::f64, key), kShard);

@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "framework/autograd/recompute.h"
+#include "parallel/sequence/methods.h"
 #include "parallel/sequence/states.h"
 #include "tests/parallel/split_sequence.h"
 
@@ -175,12 +178,11 @@ TEST(Sequence, LargeHeadsAcrossChunks) {
 }
 
 TEST(Sequence, OtherMethodsEqualOneRank) {
-  for (LinearMethod method : {LinearMethod::lasp1, LinearMethod::zeco, LinearMethod::scan, LinearMethod::hierarchical,
-                              LinearMethod::ring, LinearMethod::ulysses, LinearMethod::megatron})
+  for (const LinearRow& row : linear_methods())
     for (bool overlap : {true, false})
       for (const Recurrence& r : recurrences())
         for (DType dtype : {DType::f64, DType::f32}) {
-          const SequenceOptions options{.linear = method, .overlap = overlap};
+          const SequenceOptions options{.linear = linear_method(row.name), .overlap = overlap};
           for (int ranks : {2, 3, 5, 8})
             expect_split_equals_whole(
                 {.V = 3, .recurrence = r, .dtype = dtype, .initial = ranks % 2 == 0, .options = options},
@@ -199,13 +201,17 @@ TEST(Sequence, OtherMethodsEqualOneRank) {
 // Bytes received by one rank: section 3 of the cost models. A chain passes each state once; the scan a summary a round.
 TEST(Sequence, SchedulesMoveWhatTheirFormulasSay) {
   const Recurrence gated{.gate = Gate::scalar};
-  const auto received = [&](LinearMethod method, Site site, int ranks, int ranks_per_host = 0) {
+  constexpr int kRanks = 8, kRanksOfHost = 4;
+  const auto received = [&](const LinearRow& method, Site site) {
     int64_t most = 0;
-    world(ranks,
+    world(kRanks,
           [&](Comm& comm) {
             Context cx;
-            const Problem p{
-                .T = 16, .recurrence = gated, .dtype = DType::f32, .initial = false, .options = {.linear = method}};
+            const Problem p{.T = 16,
+                            .recurrence = gated,
+                            .dtype = DType::f32,
+                            .initial = false,
+                            .options = {.linear = linear_method(method.name)}};
             const Streams w = make(cx, p);
             const Piece x = piece(cx, comm, p, w, split_evenly(p.T, comm.size()));
             comm.counters().reset();
@@ -219,30 +225,35 @@ TEST(Sequence, SchedulesMoveWhatTheirFormulasSay) {
             const double worst = comm.max(bytes, Sites::metrics);
             if (comm.rank() == 0) most = static_cast<int64_t>(worst);
           },
-          {.ranks_per_host = ranks_per_host});
+          {.ranks_per_host = kRanksOfHost});
     return most;
   };
   const int64_t state = 4 * 2 * 3 * 4, summary = state + 4 * 2;  // heads x K x V, and a number a head
-  for (const Site site : {Sites::mixer_forward, Sites::mixer_backward}) {
-    EXPECT_EQ(received(LinearMethod::lasp2, site, 8), 7 * summary) << site.name;
-    EXPECT_EQ(received(LinearMethod::lasp1, site, 8), state) << site.name;
-    EXPECT_EQ(received(LinearMethod::zeco, site, 8), state) << site.name;
-    EXPECT_EQ(received(LinearMethod::scan, site, 8), 4 * summary) << site.name;  // three rounds and the shift
-    // The first rank of a host: three neighbours' summaries and the other host's.
-    EXPECT_EQ(received(LinearMethod::hierarchical, site, 8, 4), 4 * summary) << site.name;
-    // 2 tokens a rank of 2 heads: k, v and a gate, or q, the gradient of o, a gate and A; where documents begin.
-    const bool backward = site == Sites::mixer_backward;
-    const int64_t block = 4 * (2 * 2 * (3 + 4 + 1) + 2) + (backward ? 4 * 2 : 0);
-    EXPECT_EQ(received(LinearMethod::ring, site, 8), 7 * block) << site.name;
-    // Streams of 2 tokens, 2 heads on 8 ranks: a rank with a head receives q, k, v, g (o back) of the others' 14
-    // tokens, and back what the other head's rank computed of its own tokens.
-    const int64_t in = 4 * 14 * (3 + 3 + 4 + 1), out = 4 * 2 * 4;
-    const int64_t back = 4 * 14 * 4, gradients = 4 * 2 * (3 + 3 + 4 + 1);
-    EXPECT_EQ(received(LinearMethod::ulysses, site, 8), backward ? back + gradients : in + out) << site.name;
-    // All heads' streams of 14 tokens, and partial sums of this rank's 2 tokens from 7 ranks.
-    EXPECT_EQ(received(LinearMethod::megatron, site, 8),
-              4 * 2 * 14 * (backward ? 4 + 3 + 3 + 4 + 1 : 3 + 3 + 4 + 1 + 4))
-        << site.name;
+  // 2 tokens a rank of 2 heads: k, v and a gate, or q, the gradient of o, a gate and A; where documents begin.
+  const int64_t block = 4 * (2 * 2 * (3 + 4 + 1) + 2);
+  // Streams of 2 tokens, 2 heads on 8 ranks: a rank with a head receives q, k, v, g (o back) of the others' 14 tokens,
+  // and back what the other head's rank computed of its own tokens.
+  const int64_t q_k_v_g = 3 + 3 + 4 + 1, o = 4;
+  struct Formula {
+    int64_t forward, backward;
+  };
+  const std::map<std::string, Formula> formulas{
+      {"lasp2", {7 * summary, 7 * summary}},
+      {"lasp1", {state, state}},
+      {"zeco", {state, state}},
+      {"scan", {4 * summary, 4 * summary}},  // three rounds and the shift
+      // The first rank of a host: three neighbours' summaries and the other host's.
+      {"hierarchical", {4 * summary, 4 * summary}},
+      {"ring", {7 * block, 7 * (block + 4 * 2)}},
+      {"ulysses", {4 * (14 * q_k_v_g + 2 * o), 4 * (14 * o + 2 * q_k_v_g)}},
+      // All heads' streams of 14 tokens, and partial sums of this rank's 2 tokens from 7 ranks.
+      {"megatron", {4 * 2 * 14 * (q_k_v_g + o), 4 * 2 * 14 * (q_k_v_g + o)}},
+  };
+  for (const LinearRow& method : linear_methods()) {
+    ASSERT_TRUE(formulas.contains(method.name)) << method.name;
+    const Formula& formula = formulas.at(method.name);
+    EXPECT_EQ(received(method, Sites::mixer_forward), formula.forward) << method.name;
+    EXPECT_EQ(received(method, Sites::mixer_backward), formula.backward) << method.name;
   }
 }
 
@@ -250,28 +261,27 @@ TEST(Sequence, SchedulesMoveWhatTheirFormulasSay) {
 // other, q, k, v, g and o, and their gradients.
 TEST(Sequence, WithoutOverlapTheDelayIsExposed) {
   const double delay = 0.03;
-  for (size_t m = 0; m < std::size(kLinearMethods); ++m) {
-    const auto method = static_cast<LinearMethod>(m);
+  for (const LinearRow& method : linear_methods())
     world(2,
           [&](Comm& comm) {
             Context cx;
-            const Problem p{
-                .T = 256, .recurrence = {.gate = Gate::scalar}, .options = {.linear = method, .overlap = false}};
+            const Problem p{.T = 256,
+                            .recurrence = {.gate = Gate::scalar},
+                            .options = {.linear = linear_method(method.name), .overlap = false}};
             comm.counters().reset();
             evaluate(cx, comm, p, split_evenly(p.T, comm.size()));
             const double exposed = comm.max(comm.counters().exposed_seconds(), Sites::metrics);
-            EXPECT_GE(exposed, (exchanges_states(method) ? 2 : 10) * 0.9 * delay) << name_of(method);
+            EXPECT_GE(exposed, (method.travels == Travels::heads ? 10 : 2) * 0.9 * delay) << method.name;
           },
           {.delay_seconds = delay});
-  }
 }
 
 // Schedules in rounds react between parts of the local work: a transfer that answers another starts before the work
 // ends, each way. A loaded machine may keep the first rank from sending anything in that time, so one of a few attempts
 // counts.
 TEST(Sequence, RoundsGoOnUnderLocalWork) {
-  for (const LinearMethod method :
-       {LinearMethod::lasp1, LinearMethod::zeco, LinearMethod::scan, LinearMethod::hierarchical, LinearMethod::ring})
+  for (const LinearRow& method : linear_methods()) {
+    if (method.travels == Travels::heads || method.exchange.cost == all_gather_cost) continue;  // one round
     world(4,
           [&](Comm& comm) {
             Context cx;
@@ -285,7 +295,7 @@ TEST(Sequence, RoundsGoOnUnderLocalWork) {
                             .recurrence = {.gate = Gate::scalar, .form = ScanForm::chunked},
                             .dtype = DType::f32,
                             .initial = false,
-                            .options = {.linear = method}};
+                            .options = {.linear = linear_method(method.name)}};
             const Streams w = make(cx, p);
             double least = 0;
             for (int attempt = 0; attempt < 8 && least == 0; ++attempt) {
@@ -310,9 +320,10 @@ TEST(Sequence, RoundsGoOnUnderLocalWork) {
               ASSERT_EQ(answers.size(), 2U);
               least = std::min(answers[0], answers[1]);
             }
-            EXPECT_GT(least, 0) << name_of(method);
+            EXPECT_GT(least, 0) << method.name;
           },
           {.ranks_per_host = 2});
+  }
 }
 
 TEST(Sequence, OneGatherEachWayWhateverTheLength) {

@@ -32,7 +32,9 @@ train() { train_on "$1" "$2" "$ONEGATHER" train hybrid.yaml "${@:3}"; } # NAME R
 
 
 references
-for method in all_gather_kv ring ulysses; do
+methods=$(choices parallel.softmax_sequence_method)
+expect "the program names its methods" 0 'all_gather_kv .*ulysses' echo "$methods"
+for method in $methods; do
   for layout in "2 sequence=2" "4 sequence=4" "4 sequence=2 tensor=2"; do
     read -r n degrees <<<"$layout"
     # shellcheck disable=SC2046

@@ -6,7 +6,9 @@
 train() { train_tiny "$@" model.layer_pattern=GDS; }
 
 references
-for method in lasp2 lasp1 zeco scan hierarchical ring ulysses megatron; do
+methods=$(choices parallel.sequence_method)
+expect "the program names its methods" 0 'lasp2 .*megatron' echo "$methods"
+for method in $methods; do
   for layout in "2 sequence=2" "4 sequence=4 expert=2" "4 sequence=2 tensor=2" "3 sequence=3"; do
     read -r n degrees <<<"$layout"
     # shellcheck disable=SC2046

@@ -12,7 +12,7 @@ for layout in "1 sequence=1" "2 sequence=2" "4 sequence=2 tensor=2 expert=4" "4 
   # shellcheck disable=SC2046
   for length in 16 20; do equal "segments of $length, $degrees" "$n" train.segment_length=$length $(keys "$degrees"); done
 done
-for method in lasp1 zeco scan hierarchical ring ulysses megatron; do
+for method in $(choices parallel.sequence_method); do
   train "$method" 2 parallel.sequence=2 parallel.sequence_method=$method train.segment_length=20 &&
     close "segments by $method: f64 gradient norm" grad_norm 1e-9 one/metrics.jsonl "$method/metrics.jsonl"
 done

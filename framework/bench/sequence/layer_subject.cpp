@@ -14,6 +14,7 @@
 #include "framework/ops/ranges.h"
 #include "parallel/sequence/attention.h"
 #include "parallel/sequence/attention_methods.h"
+#include "parallel/sequence/methods.h"
 #include "parallel/sequence/scan.h"
 
 namespace og {
@@ -169,7 +170,8 @@ PassEstimates subject_estimates(const SubjectOptions& options, const SequenceMet
 std::string subject_problem(const SubjectOptions& options, const SequenceMethod& method, int ranks,
                             const Extent& extent) {
   if (!options.config.empty()) return step_problem(options, method, ranks, extent);
-  if (method.softmax == SoftmaxMethod::ulysses && options.heads % ranks != 0)  // linear layers cut heads any way
+  const bool whole_heads = method.softmax && row_of(*method.softmax).whole_heads;  // linear layers cut heads any way
+  if (whole_heads && options.heads % ranks != 0)
     return fmt::format("{} heads do not divide by {} ranks", options.heads, ranks);
   return "";
 }

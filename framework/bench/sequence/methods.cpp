@@ -5,20 +5,13 @@
 #include "framework/config/config.h"
 #include "framework/core/error.h"
 #include "framework/nn/registry.h"
+#include "parallel/sequence/methods.h"
 
 namespace og {
 
 namespace {
 
 constexpr std::string_view kBlocking = "-blocking", kLeft = "-left";
-constexpr LinearMethod kLeftMethods[] = {LinearMethod::ring, LinearMethod::ulysses, LinearMethod::megatron};
-
-template <class E>
-std::optional<E> named(std::span<const std::string_view> names, std::string_view name) {
-  const auto found = std::find(names.begin(), names.end(), name);
-  if (found == names.end()) return {};
-  return static_cast<E>(found - names.begin());
-}
 
 std::string list(const std::vector<std::string>& names) {
   std::string text;
@@ -45,8 +38,8 @@ class Reader {
       if (!kinds_.linear || !kinds_.softmax)
         refuse(name, fmt::format("LINEAR+SOFTMAX needs layers of both kinds, and {} has {}", subject_,
                                  kinds_.linear ? "no softmax layer" : "no linear layer"));
-      method.linear = named<LinearMethod>(kLinearMethods, base.substr(0, plus));
-      method.softmax = named<SoftmaxMethod>(kSoftmaxMethods, base.substr(plus + 1));
+      method.linear = find_linear_method(base.substr(0, plus));
+      method.softmax = find_softmax_method(base.substr(plus + 1));
       if (!method.linear || !method.softmax)
         refuse(name, "expected LINEAR+SOFTMAX, a method of linear layers and one of softmax layers");
       return method;
@@ -58,8 +51,8 @@ class Reader {
       base.remove_suffix(kLeft.size());
       method.left_products = true;
     }
-    if (kinds_.linear) method.linear = named<LinearMethod>(kLinearMethods, base);
-    if (kinds_.softmax) method.softmax = named<SoftmaxMethod>(kSoftmaxMethods, base);
+    if (kinds_.linear) method.linear = find_linear_method(base);
+    if (kinds_.softmax) method.softmax = find_softmax_method(base);
     return method;
   }
 
@@ -95,12 +88,13 @@ LayerKinds layer_kinds(const SubjectOptions& subject) {
 std::vector<std::string> sequence_method_names(const SubjectOptions& subject) {
   const LayerKinds kinds = layer_kinds(subject);
   std::vector<std::string> names;
-  if (kinds.linear) names.assign(std::begin(kLinearMethods), std::end(kLinearMethods));
+  if (kinds.linear) names = names_of(linear_methods());
   if (kinds.softmax)
-    for (std::string_view name : kSoftmaxMethods)
-      if (std::find(names.begin(), names.end(), name) == names.end()) names.emplace_back(name);
+    for (const SoftmaxRow& row : softmax_methods())
+      if (std::find(names.begin(), names.end(), row.name) == names.end()) names.emplace_back(row.name);
   if (kinds.left)
-    for (LinearMethod method : kLeftMethods) names.push_back(name_of(method) + std::string(kLeft));
+    for (const LinearRow& row : linear_methods())
+      if (row.left_products) names.push_back(row.name + std::string(kLeft));
   return names;
 }
 

@@ -10,6 +10,7 @@
 #include "framework/ops/rope.h"
 #include "framework/ops/rows.h"
 #include "parallel/sequence/attention.h"
+#include "parallel/sequence/methods.h"
 
 namespace og {
 
@@ -139,12 +140,14 @@ std::string problem(const Options& options, int64_t hidden_size, int tensor_degr
 std::string sequence_problem(const Options& options, const Degrees& degrees, const SequenceOptions& method) {
   const Sizes sizes(options, 0);
   const int64_t local = sizes.heads / degrees.tensor;
-  if (sizes.window > 0 || method.softmax != SoftmaxMethod::ulysses || local % degrees.sequence == 0) return "";
+  if (sizes.window > 0 || !row_of(method.softmax).whole_heads || local % degrees.sequence == 0) return "";
+  std::string others;
+  for (const SoftmaxRow& row : softmax_methods())
+    if (!row.whole_heads) others += fmt::format("{}{}", others.empty() ? "" : " and ", row.name);
   return fmt::format(
-      "parallel.softmax_sequence_method = ulysses gives every rank whole query heads: {} a tensor rank do not divide "
-      "by "
-      "parallel.sequence = {}; ring and all_gather_kv can",
-      local, degrees.sequence);
+      "parallel.softmax_sequence_method = {} gives every rank whole query heads: {} a tensor rank do not divide by "
+      "parallel.sequence = {}; {} can",
+      name_of(method.softmax), local, degrees.sequence, others);
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ Link measure_link(Comm& comm) {
   std::vector<CommBenchRow> rows;
   for (int64_t size : {int64_t{8}, kMessage}) rows.push_back(bench_verb(comm, Verb::all_gather, size * comm.size()));
   const CommFit fit = fit_line(Verb::all_gather, rows);
-  return {std::max(1e-9, fit.alpha / (comm.size() - 1)), 1 / std::max(1e-15, fit.beta)};
+  return {std::max(1e-9, fit.alpha), 1 / std::max(1e-15, fit.beta)};
 }
 
 namespace {

@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 
 #include "framework/nn/registry.h"
 #include "framework/plan/probe/rows.h"
-#include "parallel/sequence/states.h"
 
 namespace og {
 
@@ -58,12 +56,29 @@ Exchanges as_lines(Exchanges at_short, const Exchanges& at_long) {
   return at_short;
 }
 
+// What the layer's method exchanges grows as the method says; keys travel by it also where a region is run again.
+void follow_method(Exchange& x, MixerKind kind, const SequenceOptions& options) {
+  if (x.axis != Axis::sequence || kind == MixerKind::window) return;
+  const auto follow = [&](const MethodExchange& e) {
+    if (e.verb == x.verb) x.cost = e.cost, x.meanwhile = e.meanwhile;
+  };
+  if (kind == MixerKind::recurrence) {
+    if (x.site == Sites::mixer_forward || x.site == Sites::mixer_backward) follow(row_of(options.linear).exchange);
+    return;
+  }
+  const SoftmaxRow& method = row_of(options.softmax);
+  if (x.site == Sites::attention_forward || x.site == Sites::recompute) follow(method.forward);
+  if (x.site != Sites::attention_backward) return;
+  follow(method.backward);
+  if (method.gradients) follow(*method.gradients);
+}
+
 }  // namespace
 
 int probed_sequence(const Config& config, const LayerProbe& kind, int sequence, const SequenceOptions& options) {
   int ranks = 2;
   const bool recurrence = kind_of(config.model.mixers.at(kind.mixer)) == MixerKind::recurrence;
-  if (!recurrence && options.softmax == SoftmaxMethod::ulysses)
+  if (!recurrence && row_of(options.softmax).whole_heads)
     while (sequence % ranks != 0) ++ranks;
   return ranks;
 }
@@ -79,57 +94,16 @@ LayerExchanges probe_exchanges(const Config& config, const LayerProbe& kind, int
   const auto one = counted(small, 1, kind, degrees), two = counted(small, 2, kind, degrees);
   const Exchanges layer = minus(two[0], one[0]), layer_long = minus(two[1], one[1]);
   LayerExchanges out{as_lines(layer, layer_long), as_lines(minus(one[0], layer), minus(one[1], layer_long))};
-  const bool full = kind_of(config.model.mixers.at(kind.mixer)) == MixerKind::softmax;
-  for (Exchange& x : out.layer) x.of_keys = x.axis == Axis::sequence && full;
+  for (Exchange& x : out.layer) follow_method(x, kind_of(config.model.mixers.at(kind.mixer)), options);
   return out;
 }
 
-ExchangeCost cost_of(const Exchange& x, const SequenceOptions& options, int ranks, int hosts, const Link& inside,
-                     const Link& link, double rows, double tokens) {
-  const double probed = x.ranks, P = ranks;
-  const double received = x.row_bytes * rows + x.token_bytes * tokens;
-  const double each = received / x.calls;  // bytes received by one call at the probed size
-  const bool of_states = x.site == Sites::mixer_forward || x.site == Sites::mixer_backward, of_keys = x.of_keys;
-  switch (x.verb) {
-    case Verb::all_gather:
-    case Verb::reduce_scatter: {
-      const double n = each / (probed - 1);
-      if (of_states && options.linear == LinearMethod::hierarchical && hosts > 1) {
-        // Inside a host, one summary a host across, a state to the host's other ranks.
-        const int local = (ranks + hosts - 1) / hosts;
-        return {x.calls, x.calls * n * (local - 1 + hosts - 1 + (local > 1 ? 1 : 0)),
-                x.calls * (all_gather_seconds(inside, local, n) + all_gather_seconds(link, hosts, n) +
-                           (local > 1 ? inside.message(n) : 0))};
-      }
-      return {x.calls, x.calls * n * (P - 1), x.calls * all_gather_seconds(link, ranks, n)};
-    }
-    case Verb::all_reduce: {
-      const double n = each * probed / (2 * (probed - 1));
-      return {x.calls, x.calls * 2 * n * (P - 1) / P, x.calls * all_reduce_seconds(link, ranks, n)};
-    }
-    case Verb::all_to_all: {
-      const double n = each * probed / (probed - 1);
-      return {x.calls, x.calls * n * (P - 1) / P, x.calls * all_to_all_seconds(link, ranks, n)};
-    }
-    default:
-      break;
-  }
-  // Messages, counted over two ranks. A ring goes round; gradients of a softmax layer's keys travel one hop more, home.
-  double hops = 1;
-  if (of_keys && options.softmax == SoftmaxMethod::ring) hops = x.calls > 1 ? (2 * P - 1) / 3 : P - 1;
-  if (of_states && options.linear == LinearMethod::ring) hops = P - 1;
-  if (of_states && options.linear == LinearMethod::scan)
-    hops = (std::bit_width(static_cast<unsigned>(ranks - 1)) + 1.0) / 2;
-  // In a chain all but the ends receive and send.
-  const bool chain_of_states =
-      of_states && (options.linear == LinearMethod::lasp1 || options.linear == LinearMethod::zeco);
-  const double calls = chain_of_states && ranks > 2 ? 2 * x.calls : hops * x.calls;
-  double seconds = hops * x.calls * link.message(each);
-  if (chain_of_states) {
-    const int blocks = x.blocks > 0 ? x.blocks : options.linear == LinearMethod::zeco ? kChainBlocks : 1;
-    seconds = chain_seconds(link, ranks, received, blocks);
-  }
-  return {calls, hops * received, seconds};
+ExchangeCost cost_of(const Exchange& x, const GroupLinks& links, double rows, double tokens) {
+  // What the law says of one byte over the ranks that were probed tells how often it was exchanged, and of what.
+  const ExchangeCost probed = x.cost({.ranks = x.ranks}, 1);
+  const double times = x.calls / probed.calls;
+  const ExchangeCost one = x.cost(links, (x.row_bytes * rows + x.token_bytes * tokens) / (times * probed.bytes));
+  return {times * one.calls, times * one.bytes, times * one.seconds};
 }
 
 }  // namespace og

@@ -5,6 +5,7 @@
 #include "framework/plan/cluster.h"
 #include "framework/plan/probe/layer.h"
 #include "parallel/mesh/mesh.h"
+#include "parallel/sequence/methods.h"
 
 namespace og {
 
@@ -17,8 +18,9 @@ struct Exchange {
   double calls = 0;
   // Received by the rank that gets most: of a row, and of each of a rank's tokens.
   double row_bytes = 0, token_bytes = 0;
-  int blocks = 0;        // blocks in a chain of states; 0: as the method cuts them
-  bool of_keys = false;  // keys and values of a softmax layer, also where they travel again (Sites::recompute)
+  // How it grows with the ranks, and what it hides behind: as the layer's method says, or as its verb does.
+  ExchangeLaw cost = law_of(verb);
+  Meanwhile meanwhile = Meanwhile::nothing;
 };
 
 struct LayerExchanges {
@@ -31,12 +33,8 @@ int probed_sequence(const Config& config, const LayerProbe& kind, int sequence, 
 LayerExchanges probe_exchanges(const Config& config, const LayerProbe& kind, int tensor, int sequence,
                                const SequenceOptions& options);
 
-// An exchange of this many ranks. Ulysses: as if its heads divided by them.
-struct ExchangeCost {
-  double calls = 0, bytes = 0, seconds = 0;
-};
-// `link`: between ranks of the group; sequence groups lie on `hosts` hosts.
-ExchangeCost cost_of(const Exchange& exchange, const SequenceOptions& options, int ranks, int hosts, const Link& inside,
-                     const Link& link, double rows, double tokens);
+// The exchange over these links: calls as they are counted, bytes and seconds of all of them. Ulysses: as if its heads
+// divided by the ranks.
+ExchangeCost cost_of(const Exchange& exchange, const GroupLinks& links, double rows, double tokens);
 
 }  // namespace og

@@ -60,8 +60,8 @@ void probe_layer(const Config& whole, LayerProbe& kind, int tensor) {
   kind.working.fixed = peaks[0][0] - kind.layer_fixed - (kind.saved_per_token + kind.working.per_token) * kShort;
 
   // As LASP-2 and LASP-2H gather them.
-  config.parallel.sequence_method = name_of(LinearMethod::lasp2);
-  config.parallel.softmax_sequence_method = name_of(SoftmaxMethod::all_gather_kv);
+  config.parallel.sequence_method = name_of(LinearMethod{});
+  config.parallel.softmax_sequence_method = name_of(SoftmaxMethod{});
   const auto split =
       probe_rows(probe_config(config, 1, kind.mixer, kind.channel), {.sequence = 2, .tensor = tensor}, {2 * kShort});
   for (const CollectiveCount& c : split.front().collectives) {

@@ -18,7 +18,7 @@ struct PublishedModel {
   Layout layout;
   SequenceOptions sequence;
 
-  PublishedModel(int64_t layers, int64_t tokens_of_row, int ranks, LinearMethod method, double state_bytes)
+  PublishedModel(int64_t layers, int64_t tokens_of_row, int ranks, const LinearRow& method, double state_bytes)
       : config(parse_config(
             fmt::format("model: {{hidden_size: 2048, num_hidden_layers: {}, layer_pattern: L, channel_pattern: P, "
                         "mixers: {{L: {{type: gla, num_heads: 16, head_k_dim: 128, head_v_dim: 128}}}}, "
@@ -32,17 +32,18 @@ struct PublishedModel {
     probe.layers = {layer};
     probe.order.assign(static_cast<size_t>(layers), 0);
     LayerExchanges sent;
-    const bool chain = method != LinearMethod::lasp2;
     for (const Site site : {Sites::mixer_forward, Sites::mixer_backward})
       sent.layer.push_back({.axis = Axis::sequence,
                             .site = site,
-                            .verb = chain ? Verb::send_recv : Verb::all_gather,
+                            .verb = method.exchange.verb,
                             .ranks = 2,
                             .calls = 1,
-                            .row_bytes = state_bytes});
+                            .row_bytes = state_bytes,
+                            .cost = method.exchange.cost,
+                            .meanwhile = method.exchange.meanwhile});
     exchanges.push_back(sent);
     layout.degrees.sequence = ranks;
-    sequence.linear = method;
+    sequence.linear = linear_method(method.name);
   }
 
   // Local work that is known as seconds: of all of a rank's layers together.
@@ -66,9 +67,14 @@ Cluster only_links(int ranks, const Link& link) {
   return c;
 }
 
-const char* name_on(LinearMethod m) {
-  return m == LinearMethod::lasp2 ? "LASP-2" : m == LinearMethod::lasp1 ? "LASP-1" : "ZeCO";
-}
+struct PublishedMethod {
+  const char *name, *title;
+  const LinearRow& row() const { return row_of(linear_method(name)); }
+};
+constexpr PublishedMethod kLasp1{"lasp1", "LASP-1"}, kLasp2{"lasp2", "LASP-2"}, kZeco{"zeco", "ZeCO"};
+
+// A chain of states in as many blocks as are best.
+ExchangeCost best_chain(const GroupLinks& links, double n) { return chain_cost(links, n, best_chain_blocks(links, n)); }
 
 }  // namespace
 
@@ -84,32 +90,32 @@ PublishedFit zeco_h100() {
                   {"LASP-1: serial share of a layer", "", 0.1}},
                  {}};
 
-  PublishedTable communication{"communication", "cost.h: AllGather, chain in the best number of blocks; a state", {}};
+  PublishedTable communication{"communication", "link.h: AllGather, chain in the best number of blocks; a state", {}};
   constexpr int kRanks[] = {8, 16, 32, 64, 128, 256};
   constexpr double kGather[] = {0.375, 0.658, 1.616, 2.543, 4.350, 8.514};  // ms
   constexpr double kChain[] = {0.226, 0.297, 0.448, 0.739, 1.272, 2.165};
   for (size_t i = 0; i < std::size(kRanks); ++i) {
     const int P = kRanks[i];
-    communication.cells.push_back({fmt::format("AllGather on {}", P), kGather[i] * 1e-3,
-                                   [=](const Constants& x) { return all_gather_seconds(link(x), P, kState); }});
-    communication.cells.push_back({fmt::format("All-Scan on {}", P), kChain[i] * 1e-3, [=](const Constants& x) {
-                                     return chain_seconds(link(x), P, kState, best_chain_blocks(link(x), P, kState));
-                                   }});
+    for (const auto& [what, ms, law] :
+         {std::tuple{"AllGather", kGather[i], &all_gather_cost}, {"All-Scan", kChain[i], &best_chain}})
+      communication.cells.push_back({fmt::format("{} on {}", what, P), ms * 1e-3, [=, law = law](const Constants& x) {
+                                       return law({.ranks = P, .inside = link(x)}, kState).seconds;
+                                     }});
   }
 
   // A cell of `layers` layers whose work without sequence parallelism is known; `layer`: of one layer's operator.
-  const auto cell = [&](LinearMethod method, int P, int64_t layers, int64_t tokens, double published, double without,
-                        double layer) {
-    auto model = std::make_shared<PublishedModel>(layers, tokens * P, P, method, kState);
+  const auto cell = [&](const PublishedMethod& method, int P, int64_t layers, int64_t tokens, double published,
+                        double without, double layer) {
+    auto model = std::make_shared<PublishedModel>(layers, tokens * P, P, method.row(), kState);
     model->take(without);
-    return PublishedCell{fmt::format("{} on {}", name_on(method), P), published, [=](const Constants& x) {
+    if (std::string_view(method.name) == kZeco.name)
+      for (Exchange& e : model->exchanges[0].layer) e.cost = best_chain;
+    // A rank of LASP-1 works between receiving and sending, forward and backward.
+    const double serial = std::string_view(method.name) == kLasp1.name ? layer / 2 : 0;
+    return PublishedCell{fmt::format("{} on {}", method.title, P), published, [=](const Constants& x) {
                            Link l = link(x);
-                           PublishedModel own = *model;
-                           // A rank of LASP-1 works between receiving and sending, forward and backward.
-                           if (method == LinearMethod::lasp1) l.latency += x[2] * layer / 2;
-                           if (method == LinearMethod::zeco)
-                             for (Exchange& e : own.exchanges[0].layer) e.blocks = best_chain_blocks(l, P, kState);
-                           return own.seconds(only_links(P, l));
+                           l.latency += x[2] * serial;
+                           return model->seconds(only_links(P, l));
                          }};
   };
   constexpr double kOperator = 6.4e-3;  // 16K tokens, forward and backward
@@ -120,8 +126,7 @@ PublishedFit zeco_h100() {
   // One GLA operator, 16K tokens a GPU, milliseconds.
   PublishedTable one{"operator", "forecast_time of one layer; local: the column without sequence parallelism", {}};
   for (const Row& r : {Row{8, 22.6, 19.4, 7.3, 6.4}, {32, 39.0, 25.7, 7.7, 6.4}, {128, 113.7, 35.7, 9.9, 6.1}})
-    for (const auto& [method, ms] :
-         {std::pair{LinearMethod::lasp1, r.lasp1}, {LinearMethod::lasp2, r.lasp2}, {LinearMethod::zeco, r.zeco}})
+    for (const auto& [method, ms] : {std::pair{kLasp1, r.lasp1}, {kLasp2, r.lasp2}, {kZeco, r.zeco}})
       one.cells.push_back(cell(method, r.ranks, 1, 16384, ms * 1e-3, r.none * 1e-3, kOperator));
   // Training, 32K tokens a GPU, tokens/s per GPU.
   PublishedTable step{"training", "forecast_time of 16 layers; local: the column without sequence parallelism", {}};
@@ -130,8 +135,7 @@ PublishedFit zeco_h100() {
                        {64, 12268, 37485, 44468, 48230},
                        {128, 0, 33327, 43278, 47848},
                        {256, 0, 25402, 40967, 46588}})
-    for (const auto& [method, speed] :
-         {std::pair{LinearMethod::lasp1, r.lasp1}, {LinearMethod::lasp2, r.lasp2}, {LinearMethod::zeco, r.zeco}})
+    for (const auto& [method, speed] : {std::pair{kLasp1, r.lasp1}, {kLasp2, r.lasp2}, {kZeco, r.zeco}})
       if (speed > 0)
         step.cells.push_back(cell(method, r.ranks, kLayers, kTokens, kTokens / speed, kTokens / r.none, 2 * kOperator));
   f.tables = {communication, one, step};
@@ -172,7 +176,7 @@ PublishedFit lasp2_a100() {
     for (size_t i = 0; i < std::size(kRanks); ++i) {
       if (r.speed[i] == 0) continue;
       const int64_t tokens = r.kilo_tokens * 1024;
-      auto model = std::make_shared<PublishedModel>(kLayers, tokens, kRanks[i], LinearMethod::lasp2, kState);
+      auto model = std::make_shared<PublishedModel>(kLayers, tokens, kRanks[i], kLasp2.row(), kState);
       LayerProbe& layer = model->probe.layers[0];
       layer.dense = 4.0 * kHidden * kHidden + 3.0 * kHidden * kInner;
       layer.flops.products = 2 * layer.dense;
