@@ -22,6 +22,7 @@ enum class Unary : unsigned char {
   one_minus_exp,
   neg_exp
 };
+constexpr int kNumUnary = static_cast<int>(Unary::neg_exp) + 1;
 const char* name_of(Unary f);
 
 template <class T>

@@ -189,6 +189,7 @@ const std::vector<UnaryRow> kUnary = {
 
 // 8 roundings of the result and 8 of the argument.
 TEST(Literals, UnaryFunctionsAndTheirDerivatives) {
+  ASSERT_EQ(kUnary.size(), kNumUnary) << "a function has no numbers: add it to tests/golden/literals.py";
   on_every_kernel([](auto zero, const Stream& stream, const std::string& name) {
     using T = decltype(zero);
     for (const UnaryRow& row : kUnary) {

@@ -1,9 +1,7 @@
-// Routing on one rank: vectorised kernels against plain loops, gradients against differences, ties, dropped choices.
+// Routing on one rank: vectorised kernels against plain loops, ties. Gradients: op_table_test.cpp.
 #include <gtest/gtest.h>
 
-#include "framework/autograd/check.h"
 #include "framework/ops/moe.h"
-#include "framework/ops/pointwise.h"
 #include "tests/tensors.h"
 
 namespace og {
@@ -98,39 +96,6 @@ TEST(Choice, TiesGoToTheLowerIdAndTheLowestIdStandsFirst) {
   EXPECT_TRUE(same_bits(choose_experts(cx, scores, bias, 2), ints(cx, {3, 2}, {1, 3, 0, 3, 0, 3})));
   scores.fill(std::numeric_limits<double>::quiet_NaN());
   EXPECT_TRUE(same_bits(choose_experts(cx, scores, Tensor(), 2), ints(cx, {3, 2}, {0, 1, 0, 1, 0, 1})));
-}
-
-TEST(Routing, GradientsMatchDifferences) {
-  Context cx;
-  const int64_t n = 5, e = 4, k = 2;
-  const Tensor experts = ints(cx, {n, k}, {0, 1, 1, ~2, 0, 3, ~1, 3, 2, 3});
-  const Tensor c = random_tensor(cx, {2, e}, DType::f64, 2);
-  const Value leaves[] = {Value::leaf(random_tensor(cx, {n, e}, DType::f64, 1))};
-  for (const Scoring scoring : {Scoring::softmax, Scoring::sigmoid})
-    for (const bool normalise : {true, false}) {
-      const auto f = [&](Tape& t, std::span<const Value> x) {
-        const RouterScores s = router_scores(t, x[0], scoring);
-        const Value w = weighted_sum(t, route_weights(t, s, experts, normalise, 2.5), 3);
-        const Value balance = balance_loss(t, s, c, {.first = 1, .per_row = 3});
-        return add(t, add(t, w, balance), z_loss(t, s.lse_N, 0.3));
-      };
-      const auto check = check_gradient(cx, f, leaves);
-      EXPECT_LT(check.largest_error, 1e-8) << check.where;
-    }
-}
-
-TEST(Rows, GradientsOfMovesMatchDifferences) {
-  Context cx;
-  // Token 0 in rows 2 and 0, token 1 in row 1 with one choice dropped, token 2 nowhere.
-  const Tensor slots = ints(cx, {3, 2}, {2, 0, -1, 1, -1, -1}), index = ints(cx, {3}, {0, 1, 0});
-  const Value leaves[] = {Value::leaf(random_tensor(cx, {3, 4}, DType::f64, 1)),
-                          Value::leaf(random_tensor(cx, {3, 2}, DType::f64, 2))};
-  const auto f = [&](Tape& t, std::span<const Value> x) {
-    const Value rows = gather_rows(t, x[0], index, slots);
-    return weighted_sum(t, combine_rows(t, multiply(t, rows, rows), x[1], slots), 3);
-  };
-  const auto check = check_gradient(cx, f, leaves);
-  EXPECT_LT(check.largest_error, 1e-8) << check.where;
 }
 
 }  // namespace

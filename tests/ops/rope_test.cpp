@@ -1,9 +1,9 @@
-// Rotary positions: gradients, the vectorised kernels against the reference, positions within documents.
+// Rotary positions: the vectorised kernels against the reference, positions within documents. Gradients:
+// op_table_test.cpp.
 #include "framework/ops/rope.h"
 
 #include <gtest/gtest.h>
 
-#include "framework/autograd/check.h"
 #include "framework/kernels/rope.h"
 #include "tests/tensors.h"
 
@@ -18,15 +18,6 @@ Tensor document_starts(Context& cx, int64_t rows, int64_t length, int before) {
     t.data<int32_t>()[i] = token < 3 ? -before : token < 5 ? 3 : 5;
   }
   return t;
-}
-
-TEST(Rope, GradientsMatchDifferences) {
-  Context cx;
-  const Value leaves[] = {Value::leaf(random_tensor(cx, {2, 7, 3, 6}, DType::f64, 1))};
-  const Tensor start = document_starts(cx, 2, 7, 11);
-  const auto check = check_gradient(
-      cx, [&](Tape& t, std::span<const Value> x) { return weighted_sum(t, rope(t, x[0], start, 100.0), 2); }, leaves);
-  EXPECT_LT(check.largest_error, 1e-7) << check.where;
 }
 
 // Position 3, D = 4, theta = 100: angles 3 and 0.3; pairs are (x0, x2) and (x1, x3).

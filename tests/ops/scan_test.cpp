@@ -189,17 +189,6 @@ TEST(Scan, GradientsMatchDifferences) {
     }
 }
 
-TEST(Scan, NormaliserGradients) {
-  Context cx;
-  Tensor x = random_tensor(cx, {2, 3, 4}, DType::f64, 1);
-  for (int64_t i = 3; i < x.count(); i += 4) x.data<double>()[i] = 1 + std::abs(x.data<double>()[i]);
-  const Value leaves[] = {Value::leaf(x)};
-  const auto check = check_gradient(
-      cx, [](Tape& t, std::span<const Value> v) { return weighted_sum(t, normalise_by_last(t, v[0], 1e-6), 2); },
-      leaves);
-  EXPECT_LT(check.largest_error, 1e-7) << check.where;
-}
-
 TEST(Scan, NormalisedLinearAttentionGolden) {
   Golden x;
   const auto phi = [&](const Tensor& t) {
