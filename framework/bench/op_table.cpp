@@ -160,7 +160,7 @@ OpRow scan_row(const std::string& name, const std::string& mixer) {
     inputs.push_back(moved(recurrence.gate == Gate::scalar ? kPerHead : kHeads, -0.1, 0.02));
   if (recurrence.delta) inputs.push_back(moved(kPerHead, 0.5, 0.1));
   const auto run = [recurrence](Tape& tape, Inputs x, const SeqContext& seq) {
-    ScanStreams s{.q = x[0], .k = x[1], .v = x[2], .scale = 0.125};
+    ScanStreams s{{.q = x[0], .k = x[1], .v = x[2]}, 0.125};
     size_t next = 3;
     if (recurrence.gate != Gate::none) s.g = x[next++];
     if (recurrence.delta) {

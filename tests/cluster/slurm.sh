@@ -49,7 +49,7 @@ steps=120
 expect "one rank, never stopped" 0 'done' build/onegather train tiny.yaml train.num_steps=$steps run.dir=one
 
 # An array whose tasks end differently: the number of a task is that of its steps. The last one, whose job number is the array's too, is over its time
-# limit before it is done; Slurm warns it within its first minute, in which it pauses and the next jobs run beside it.
+# limit before it is done; Slurm warns it within its first minute, in which it pauses and the next job runs beside it.
 two=(tiny.yaml parallel.sequence=2 checkpoint.every=0 run.log_every=1)
 ENVIRONMENT='ONEGATHER_TEST_PAUSE=10'
 array=$(h1 sbatch --parsable --nodes 1 --nodelist h1 --ntasks 2 --cpus-per-task 1 --array=5,90000 --time=2 --signal=B:USR1@60 --output='array-%a.txt' \
@@ -65,18 +65,6 @@ said "the exact command is printed" '^\+ OMP_NUM_THREADS=1 .*srun --mpi=pmix --n
 h1 launch/slurm.sbatch tiny.yaml >alone.txt 2>&1
 status "outside a job: 2" 2 $? alone.txt
 said "outside a job: how to submit" '^sbatch \[sbatch options\]' alone.txt
-
-node_dies() {
-  local pid
-  for pid in $(ip netns pids "$ONEGATHER_CLUSTER-h2"); do kill -KILL "$pid" 2>/dev/null; done
-}
-submit daemon train.num_steps=$steps
-after daemon/metrics.jsonl 20
-for pid in $(ip netns pids "$ONEGATHER_CLUSTER-h2"); do [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = slurmd ] && kill -KILL "$pid"; done
-sleep 1
-"$cluster/slurm_up.sh" "$slurm" --node 2
-ends "a node's slurmd alone dies and comes back" COMPLETED 120
-same "daemon" daemon
 
 # The array, whose pause is over by now or soon.
 for _ in $(seq 600); do grep -qs 'resumed' array-90000.txt && break; sleep 0.5; done
@@ -99,6 +87,18 @@ kill -TERM $child
 wait $child
 child=''
 close "array: the losses of a run that was never stopped, bit for bit" loss 0 long/metrics.jsonl array-90000/metrics.jsonl $steps_of_task
+
+node_dies() {
+  local pid
+  for pid in $(ip netns pids "$ONEGATHER_CLUSTER-h2"); do kill -KILL "$pid" 2>/dev/null; done
+}
+submit daemon train.num_steps=$steps
+after daemon/metrics.jsonl 20
+for pid in $(ip netns pids "$ONEGATHER_CLUSTER-h2"); do [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = slurmd ] && kill -KILL "$pid"; done
+sleep 1
+"$cluster/slurm_up.sh" "$slurm" --node 2
+ends "a node's slurmd alone dies and comes back" COMPLETED 120
+same "daemon" daemon
 
 ENVIRONMENT='ONEGATHER_REQUEUE_SECONDS=2'
 submit dead train.num_steps=$steps
