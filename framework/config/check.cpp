@@ -51,14 +51,14 @@ class Checker {
     const int world = rules_.world_size > 0 ? rules_.world_size : degrees_.world();
     if (config_.parallel.data_auto)
       degrees_.data = std::max(1, world / (degrees_.sequence * degrees_.tensor * degrees_.pipeline));
-    const std::string wrong = check_degrees(degrees_, world);
-    data_known_ = wrong.empty();
-    if (wrong.empty()) return;
+    const auto wrong = check_degrees(degrees_, world);
+    data_known_ = !wrong;
+    if (!wrong) return;
     Origin origin;  // where the first chosen degree was written
     for (const char* key :
          {"parallel.expert", "parallel.pipeline", "parallel.tensor", "parallel.sequence", "parallel.data"})
       if (config_.origins.contains(key)) origin = config_.origin(key);
-    problems_.add(origin, "", wrong);
+    problems_.add(origin, "", wrong->text);
   }
 
   void check_pattern(const char* key, const std::string& pattern, const char* group,
@@ -85,8 +85,9 @@ class Checker {
       if (config_.model.layer_pattern.find(letter) == std::string::npos || problems_.about(options.where)) continue;
       for (const MixerType& type : rules_.mixers) {
         if (type.name != options.type) continue;
-        std::string problem = type.problem ? type.problem(options, config_.model.hidden_size, degrees_.tensor) : "";
-        if (problem.empty() && type.sequence_problem) problem = type.sequence_problem(options, degrees_, sequence);
+        std::optional<Problem> problem;
+        if (type.problem) problem = type.problem(options, config_.model.hidden_size, degrees_.tensor);
+        if (!problem && type.sequence_problem) problem = type.sequence_problem(options, degrees_, sequence);
         add_letter(options, problem);
       }
     }
@@ -97,8 +98,8 @@ class Checker {
           add_letter(options, type.problem(options, config_.model.hidden_size, degrees_));
     }
   }
-  void add_letter(const Options& options, const std::string& problem) {
-    if (!problem.empty()) problems_.add(config_.origin(options.where + ".type"), options.where, problem);
+  void add_letter(const Options& options, const std::optional<Problem>& problem) {
+    if (problem) problems_.add(config_.origin(options.where + ".type"), options.where, problem->text);
   }
 
   void check_vocabulary() {

@@ -10,18 +10,18 @@ namespace og {
 
 namespace {
 
-// What is wrong with words[i] as key=value, or "". Words of what was meant to be one are taken together: `i` is the
-// last of them.
-std::string check_override(const std::vector<std::string>& words, size_t& i) {
+// What is wrong with words[i] as key=value. Words of what was meant to be one are taken together: `i` is the last of
+// them.
+std::optional<Problem> check_override(const std::vector<std::string>& words, size_t& i) {
   const std::string& word = words[i];
   const size_t equals = word.find('=');
-  if (equals != std::string::npos && equals > 0 && equals < word.find_first_of(" \t")) return "";
+  if (equals != std::string::npos && equals > 0 && equals < word.find_first_of(" \t")) return std::nullopt;
   if (word.ends_with(".yaml") || word.ends_with(".yml"))
-    return fmt::format("expected key=value, found \"{}\"; there is one config file, the first word", word);
+    return Problem{fmt::format("expected key=value, found \"{}\"; there is one config file, the first word", word)};
   std::string found = word;  // train.num_steps 5, train.num_steps = 5, train.num_steps: 5
   const size_t key_end = word.find_first_of(":= ");
   const std::string key = key_end == 0 ? "" : guess_key(word.substr(0, key_end), false).key;
-  if (key.empty()) return fmt::format("expected key=value, found \"{}\"", word);
+  if (key.empty()) return Problem{fmt::format("expected key=value, found \"{}\"", word)};
   const auto value_in = [](const std::string& text) {
     const size_t first = text.find_first_not_of(":= ");
     return first == std::string::npos ? "" : text.substr(first);
@@ -31,7 +31,8 @@ std::string check_override(const std::vector<std::string>& words, size_t& i) {
     found += " " + words[++i];
     value = value_in(words[i]);
   }
-  return fmt::format("expected key=value, found \"{}\"; write {}={}", found, key, value.empty() ? "VALUE" : value);
+  return Problem{
+      fmt::format("expected key=value, found \"{}\"; write {}={}", found, key, value.empty() ? "VALUE" : value)};
 }
 
 // The value as it is written to be one text, or a list of such.
@@ -47,16 +48,17 @@ std::string in_quotes(const std::string& value) {
   return "[" + list + "]";
 }
 
-// What of the value would not be read, or "".
-std::string lost_of(const std::string& value, YamlNode& node) {
+// What of the value would not be read.
+std::optional<Problem> lost_of(const std::string& value, YamlNode& node) {
   try {
     node = parse_yaml(value, "");
   } catch (const Error&) {
-    return " is not YAML";
+    return Problem{" is not YAML"};
   }
   const bool comment = value.find(" #") != std::string::npos && !node.quoted && node.kind != YamlNode::Kind::sequence &&
                        node.text.find('#') == std::string::npos;
-  return comment ? ": what follows # is a comment" : "";
+  if (comment) return Problem{": what follows # is a comment"};
+  return std::nullopt;
 }
 
 // a.b.c=x is {a: {b: {c: x}}}.
@@ -82,16 +84,16 @@ std::vector<Override> read_overrides(const std::vector<std::string>& words) {
     Override& o = all.emplace_back();
     const std::string word = words[i];
     o.problem = check_override(words, i);
-    if (!o.problem.empty()) continue;
+    if (o.problem) continue;
     const size_t equals = word.find('=');
     const std::string value = word.substr(equals + 1);
     o.key = word.substr(0, equals);
     YamlNode node;
-    if (const std::string lost = lost_of(value, node); !lost.empty()) {
+    if (const auto lost = lost_of(value, node)) {
       const ConfigKey* key = find_config_key(o.key);
-      o.problem = fmt::format("the value \"{}\"{}", value, lost);
+      o.problem = Problem{fmt::format("the value \"{}\"{}", value, lost->text)};
       if (key && (key->kind == ConfigKey::Kind::text || key->kind == ConfigKey::Kind::sources))
-        o.problem +=
+        o.problem->text +=
             fmt::format("; a text with any of , : # [ ] {{ }} stands in quotes: '{}={}'", o.key, in_quotes(value));
     }
     o.root = nested(o.key, std::move(node));

@@ -4,14 +4,15 @@
 #include <string>
 #include <vector>
 
+#include "framework/core/problem.h"
 #include "framework/io/yaml.h"
 
 namespace og {
 
 struct Override {
-  std::string key;      // "train.num_steps"; "" where the word has none
-  YamlNode root;        // {train: {num_steps: 5}}
-  std::string problem;  // "": none
+  std::string key;  // "train.num_steps"; "" where the word has none
+  YamlNode root;    // {train: {num_steps: 5}}
+  std::optional<Problem> problem;
 };
 
 // Words that were meant to be one ("train.num_steps = 5") are one problem.

@@ -28,7 +28,7 @@ void Problems::add(const Origin& origin, const std::string& key, const std::stri
   if (!key.empty()) keys_.insert(key);
   std::string text = origin.kind == Origin::Kind::built_in ? "" : origin.place() + ": ";
   if (!key.empty()) text += key + ": ";
-  problems_.push_back({origin, text + message});
+  told_.push_back({origin, text + message});
 }
 
 bool Problems::about(const std::string& key) const {
@@ -36,10 +36,10 @@ bool Problems::about(const std::string& key) const {
                      [&](const std::string& k) { return k == key || k.starts_with(key + "."); });
 }
 
-void Problems::report() {
-  if (problems_.empty()) return;
+std::optional<Problem> Problems::all() {
+  if (told_.empty()) return std::nullopt;
   // As a reader meets them: file by file from the top, then the command line, then what is nowhere.
-  const auto rank = [](const Problem& p) {
+  const auto rank = [](const Told& p) {
     const Origin& o = p.origin;
     const int where = o.kind == Origin::Kind::include        ? 0
                       : o.kind == Origin::Kind::file         ? 1
@@ -47,12 +47,15 @@ void Problems::report() {
                                                              : 3;
     return std::tuple(where, o.file, o.line, o.column);
   };
-  std::stable_sort(problems_.begin(), problems_.end(),
-                   [&](const Problem& a, const Problem& b) { return rank(a) < rank(b); });
-  if (problems_.size() == 1) fail(Status::usage, "{}", problems_[0].text);
-  std::string all = fmt::format("{} problems in the configuration:", problems_.size());
-  for (const Problem& p : problems_) all += "\n  " + p.text;
-  fail(Status::usage, "{}", all);
+  std::stable_sort(told_.begin(), told_.end(), [&](const Told& a, const Told& b) { return rank(a) < rank(b); });
+  if (told_.size() == 1) return Problem{told_[0].text};
+  std::string all = fmt::format("{} problems in the configuration:", told_.size());
+  for (const Told& p : told_) all += "\n  " + p.text;
+  return Problem{all};
+}
+
+void Problems::report() {
+  if (const auto problem = all()) fail(Status::usage, "{}", problem->text);
 }
 
 }  // namespace og

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "framework/config/config.h"
+#include "framework/core/problem.h"
 
 namespace og {
 
@@ -15,16 +16,17 @@ class Problems {
   void add(const Origin& origin, const std::string& key, const std::string& message);
   // Whether something was said about the key or one within it.
   bool about(const std::string& key) const;
-  bool any() const { return !problems_.empty(); }
+  // All of them in one text.
+  std::optional<Problem> all();
   // Throws Error(Status::usage) if there is any.
   void report();
 
  private:
-  struct Problem {
+  struct Told {
     Origin origin;
     std::string text;
   };
-  std::vector<Problem> problems_;
+  std::vector<Told> told_;
   std::set<std::string> keys_;
 };
 

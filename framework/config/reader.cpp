@@ -102,10 +102,10 @@ class Reader {
     for (const Override& o : read_overrides(overrides)) {
       const Origin origin{Origin::Kind::command_line, {}, 0, 0};
       std::map<std::string, int> lines;
-      if (o.problem.empty())
-        walk(o.root, "", "", Origin::Kind::command_line, false, lines);
+      if (o.problem)
+        problems_.add(origin, o.key, o.problem->text);
       else
-        problems_.add(origin, o.key, o.problem);
+        walk(o.root, "", "", Origin::Kind::command_line, false, lines);
     }
   }
 
@@ -200,19 +200,18 @@ class Reader {
 
   void read_key(Config& config, const ConfigKey& key) {
     for (const Setting& s : settings_[key.path]) {
-      ReadValue read = read_value(rule_of(key), s.node);
-      if (read.problem.empty() && !key.built.empty()) {
-        const std::string text = to_text(read.value);
-        if (std::find(key.built.begin(), key.built.end(), text) == key.built.end()) {
-          read.problem = text + " is not built yet; built:";
-          for (const std::string& b : key.built) read.problem += (b == key.built[0] ? " " : ", ") + b;
-        }
+      ConfigValue value;
+      auto problem = read_value(rule_of(key), s.node, value);
+      if (!problem && !key.built.empty()) {
+        const std::string text = to_text(value);
+        if (std::find(key.built.begin(), key.built.end(), text) == key.built.end())
+          problem = Problem{fmt::format("{} is not built yet; built: {}", text, joined(key.built))};
       }
-      if (!read.problem.empty()) {
-        problems_.add(s.origin, key.path, read.problem);
+      if (problem) {
+        problems_.add(s.origin, key.path, problem->text);
         continue;
       }
-      key.set(config, read.value);
+      key.set(config, value);
       config.origins[key.path] = s.origin;
     }
   }
@@ -297,16 +296,10 @@ class Reader {
                                     known ? "; did you mean " + guess + "?" : did_you_mean(name, names)));
           continue;
         }
-        const ReadValue read = read_value(rule_of(*option), s.node);
-        if (!read.problem.empty()) {
-          if (!carried) problems_.add(s.origin, path, read.problem);
+        if (const auto problem = read_value(*option, s.node, options.values[name])) {
+          if (!carried) problems_.add(s.origin, path, problem->text);
           continue;
         }
-        if (const auto* b = std::get_if<bool>(&read.value)) options.values[name] = *b;
-        if (const auto* i = std::get_if<int64_t>(&read.value)) options.values[name] = *i;
-        if (const auto* r = std::get_if<double>(&read.value)) options.values[name] = *r;
-        if (const auto* t = std::get_if<std::string>(&read.value)) options.values[name] = *t;
-        if (std::holds_alternative<std::monostate>(read.value)) options.values[name] = std::monostate{};
         config.origins[path] = s.origin;
       }
     }

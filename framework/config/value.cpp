@@ -136,8 +136,8 @@ ValueRule rule_of(const OptionSpec& option) {
           option.nullable || null_default};
 }
 
-ReadValue read_value(const ValueRule& rule, const YamlNode& node) {
-  ReadValue read;
+std::optional<Problem> read_value(const ValueRule& rule, const YamlNode& node, ConfigValue& out) {
+  ConfigValue value;
   bool good = false;
   if (node.kind == YamlNode::Kind::null && rule.nullable) {
     good = true;
@@ -145,17 +145,29 @@ ReadValue read_value(const ValueRule& rule, const YamlNode& node) {
     std::vector<double> pair(node.items.size());
     good = node.items.size() == 2;
     for (size_t i = 0; i < pair.size() && good; ++i) good = read_number(node.items[i], number_of(rule), pair[i]);
-    read.value = std::move(pair);
+    value = std::move(pair);
   } else if (rule.kind == Kind::sources) {
     std::vector<DataConfig::Source> sources;
     good = read_sources(node, sources);
-    read.value = std::move(sources);
+    value = std::move(sources);
   } else if (node.kind == YamlNode::Kind::scalar) {
-    good = read_scalar(rule, node, read.value);
+    good = read_scalar(rule, node, value);
   }
-  if (good) return read;
-  read.problem = fmt::format("expected {}, found {}{}", expected(rule), found(rule, node), hint(rule, node));
-  return read;
+  if (!good)
+    return Problem{fmt::format("expected {}, found {}{}", expected(rule), found(rule, node), hint(rule, node))};
+  out = std::move(value);
+  return std::nullopt;
+}
+
+std::optional<Problem> read_value(const OptionSpec& option, const YamlNode& node, OptionValue& out) {
+  ConfigValue value;
+  if (auto problem = read_value(rule_of(option), node, value)) return problem;
+  std::visit(
+      [&](auto& v) {
+        if constexpr (std::is_constructible_v<OptionValue, decltype(v)>) out = std::move(v);
+      },
+      value);
+  return std::nullopt;
 }
 
 }  // namespace og

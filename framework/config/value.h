@@ -2,6 +2,7 @@
 #pragma once
 
 #include "framework/config/keys.h"
+#include "framework/core/problem.h"
 #include "framework/io/yaml.h"
 
 namespace og {
@@ -15,10 +16,8 @@ struct ValueRule {
 ValueRule rule_of(const ConfigKey& key);
 ValueRule rule_of(const OptionSpec& option);
 
-struct ReadValue {
-  ConfigValue value;
-  std::string problem;  // "expected a whole number >= 1, found 0"; "": none
-};
-ReadValue read_value(const ValueRule& rule, const YamlNode& node);
+// Sets out, or returns why the node is no such value: "expected a whole number >= 1, found 0".
+std::optional<Problem> read_value(const ValueRule& rule, const YamlNode& node, ConfigValue& out);
+std::optional<Problem> read_value(const OptionSpec& option, const YamlNode& node, OptionValue& out);
 
 }  // namespace og

@@ -4,6 +4,7 @@
 
 #include "framework/core/error.h"
 #include "framework/core/log.h"
+#include "framework/core/problem.h"
 #include "framework/data/file_name.h"
 #include "framework/data/json_lines.h"
 
@@ -24,7 +25,7 @@ struct Beginning {
     long_line
   };
   Kind kind = Kind::text;
-  std::string problem;  // set for faulty lines and for objects without the text field
+  std::optional<Problem> problem{};  // set for faulty lines and for objects without the text field
 };
 
 // By the first line that is not blank.
@@ -53,12 +54,12 @@ Beginning look(TextReader& reader, const std::string& text_field) {
   std::string text;
   const auto bad = read_json_line(line, text_field, text);
   if (!bad) return {Kind::object, {}};
-  if (bad->kind == BadLine::Kind::no_field) return {Kind::object, bad->detail};
+  if (bad->kind == BadLine::Kind::no_field) return {Kind::object, Problem{bad->detail}};
   if (bad->kind != BadLine::Kind::not_json && bad->kind != BadLine::Kind::lone_surrogate) return {Kind::object, {}};
   if (std::string_view("{[,:").find(line.back()) != std::string_view::npos) return {Kind::open_object, {}};
   const size_t inner = line.find_first_not_of(kSpace, 1);
   if (line.ends_with('}') && inner != std::string_view::npos && line[inner] == '"')
-    return {Kind::faulty, fmt::format("{}, {}", bad->what, bad->detail)};
+    return {Kind::faulty, Problem{fmt::format("{}, {}", bad->what, bad->detail)}};
   return {};
 }
 
@@ -104,10 +105,11 @@ bool holds_json_lines(TextReader& reader, const TextRules& rules) {
   }
   if (lines) return true;
   std::string doubt;
-  if (begins.kind == Kind::object && !begins.problem.empty())
-    doubt = fmt::format("its first line is a JSON object without \"{}\", with {}", rules.text_field, begins.problem);
+  if (begins.kind == Kind::object && begins.problem)
+    doubt =
+        fmt::format("its first line is a JSON object without \"{}\", with {}", rules.text_field, begins.problem->text);
   else if (begins.kind == Kind::faulty)
-    doubt = fmt::format("its first line looks like JSON and is none ({})", begins.problem);
+    doubt = fmt::format("its first line looks like JSON and is none ({})", begins.problem->text);
   else if (begins.kind == Kind::long_line)
     doubt = fmt::format("it begins with {{ and its first line is longer than {} MiB", kLongestLine >> 20);
   else if (begins.kind != Kind::object && name == NameSays::json && !reader.peek(1).empty())

@@ -77,15 +77,15 @@ PieceCuts::PieceCuts(std::string_view model) {
       });
   });
   constexpr uint64_t kWord = 3;
-  if (model_type_ == kWord) problem_ = "its pieces are whole words";
-  if (dummy_prefix_ && as_suffix_) problem_ = "it puts a space after every text";
-  if (dummy_prefix_ && !escape_spaces_) problem_ = "it puts a plain space before every text";
-  if (!problem_.empty()) return;
+  if (model_type_ == kWord) problem_ = Problem{"its pieces are whole words"};
+  if (dummy_prefix_ && as_suffix_) problem_ = Problem{"it puts a space after every text"};
+  if (dummy_prefix_ && !escape_spaces_) problem_ = Problem{"it puts a plain space before every text"};
+  if (problem_) return;
   read_pieces(model);
-  if (raw_space_in_symbol_) problem_ = "one of its symbols holds a space";
-  if (problem_.empty() && !charsmap.empty()) read_rules(charsmap);
-  if (problem_.empty() && dummy_prefix_ && (first_.contains(kSpace) || later_.contains(kSpace)))
-    problem_ = "its rules rewrite spaces";
+  if (raw_space_in_symbol_) problem_ = Problem{"one of its symbols holds a space"};
+  if (!problem_ && !charsmap.empty()) read_rules(charsmap);
+  if (!problem_ && dummy_prefix_ && (first_.contains(kSpace) || later_.contains(kSpace)))
+    problem_ = Problem{"its rules rewrite spaces"};
 }
 
 void PieceCuts::read_pieces(std::string_view model) {
@@ -112,7 +112,7 @@ void PieceCuts::read_rules(std::string_view charsmap) {
   uint32_t trie_bytes = 0;
   if (charsmap.size() >= sizeof trie_bytes) std::memcpy(&trie_bytes, charsmap.data(), sizeof trie_bytes);
   if (trie_bytes < 4 || trie_bytes % 4 != 0 || charsmap.size() < sizeof trie_bytes + trie_bytes) {
-    problem_ = "its rules cannot be read";
+    problem_ = Problem{"its rules cannot be read"};
     return;
   }
   std::vector<uint32_t> units(trie_bytes / 4);
@@ -128,7 +128,7 @@ void PieceCuts::read_rules(std::string_view charsmap) {
     const Node node = std::move(open.back());
     open.pop_back();
     if (node.key.size() > 256) {  // no rule is that long: the trie is not what it is taken for
-      problem_ = "its rules cannot be read";
+      problem_ = Problem{"its rules cannot be read"};
       return;
     }
     for (uint32_t byte = 1; byte < 256; ++byte) {
@@ -149,7 +149,7 @@ void PieceCuts::read_rules(std::string_view charsmap) {
 }
 
 bool PieceCuts::may_cut(std::string_view text, size_t at) const {
-  if (!problem_.empty() || at == 0 || at >= text.size() || continues(text[at])) return false;
+  if (problem_ || at == 0 || at >= text.size() || continues(text[at])) return false;
   size_t begin = at - 1;
   while (begin > 0 && continues(text[begin])) --begin;
   const uint32_t before = character_at(text, begin), after = character_at(text, at);

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "framework/core/problem.h"
+
 namespace og {
 
 class PieceCuts {
@@ -17,8 +19,8 @@ class PieceCuts {
   // model: the serialised ModelProto that the library has accepted.
   explicit PieceCuts(std::string_view model);
 
-  // Why texts cannot be cut with this model; empty: they can.
-  const std::string& problem() const { return problem_; }
+  // Why texts cannot be cut with this model.
+  const std::optional<Problem>& problem() const { return problem_; }
   // Whether text[0, at) and the rest may be encoded apart. Needs kAhead bytes after `at`, or the text's end.
   bool may_cut(std::string_view text, size_t at) const;
   static constexpr size_t kAhead = 8;
@@ -30,7 +32,7 @@ class PieceCuts {
   void read_rules(std::string_view charsmap);
   bool is_known(uint32_t character) const { return byte_fallback_ || known_.contains(character); }
 
-  std::string problem_;
+  std::optional<Problem> problem_;
   bool dummy_prefix_ = true, remove_spaces_ = true, escape_spaces_ = true, as_suffix_ = false, byte_fallback_ = false;
   bool raw_space_in_symbol_ = false;
   uint64_t model_type_ = 1;

@@ -60,7 +60,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   size_t next_part(std::string_view text, bool whole) const override {
     if (whole && text.size() <= kPart) return text.size();
     if (text.size() < kPart + PieceCuts::kAhead && !whole) return 0;
-    if (cuts_->problem().empty()) {
+    if (!cuts_->problem()) {
       for (size_t at = kPart; at > 0; --at)
         if (cuts_->may_cut(text, at)) return at;
       const size_t end = whole ? text.size() : text.size() - PieceCuts::kAhead;
@@ -72,8 +72,7 @@ class SentencePieceTokenizer final : public Tokenizer {
            "a document of more than {} MiB that cannot be cut for this SentencePiece model: {}. In one call it would "
            "take 111 bytes of memory for each byte; the limit is {} MiB (2 GiB of memory). Give it as several "
            "documents (JSONL), or use another model",
-           kMostAtOnce >> 20,
-           cuts_->problem().empty() ? "it holds no place that no piece could cross" : cuts_->problem(),
+           kMostAtOnce >> 20, cuts_->problem() ? cuts_->problem()->text : "it holds no place that no piece could cross",
            kMostAtOnce >> 20);
     return whole ? text.size() : 0;
   }

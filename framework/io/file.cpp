@@ -110,13 +110,13 @@ void replace_text(const std::string& path, std::string_view text) {
   sync_folder(folder_of(path));
 }
 
-std::string why_unwritable(const std::string& path) {
+std::optional<Problem> why_unwritable(const std::string& path) {
   const bool there = std::filesystem::exists(path);
   const int descriptor = open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-  if (descriptor < 0) return std::strerror(errno);
+  if (descriptor < 0) return Problem{std::strerror(errno)};
   close(descriptor);
   if (!there) std::filesystem::remove(path);
-  return "";
+  return std::nullopt;
 }
 
 void sync_folder(const std::string& path) {

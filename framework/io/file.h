@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "framework/core/problem.h"
+
 namespace og {
 
 // A whole file mapped read-only. Movable; the bytes live as long as the object. Any thread may read.
@@ -56,8 +58,8 @@ class FileWriter {
 std::string read_text(const std::string& path);
 // The file holds the old text or the new one at every instant: a temporary file, synced, renamed.
 void replace_text(const std::string& path, std::string_view text);
-// Why a file cannot be written there; empty: it can. What is there stays as it is, and nothing is left behind.
-std::string why_unwritable(const std::string& path);
+// Why a file cannot be written there. What is there stays as it is, and nothing is left behind.
+std::optional<Problem> why_unwritable(const std::string& path);
 // Makes renames and new files in a folder survive a power failure.
 void sync_folder(const std::string& path);
 void make_folders(const std::string& path);

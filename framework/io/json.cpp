@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "framework/core/error.h"
+#include "framework/core/problem.h"
 #include "framework/core/utf8.h"
 
 namespace og {
@@ -56,7 +57,7 @@ void write_string(std::string& out, std::string_view s) {
 class Builder final : public nlohmann::json_sax<nlohmann::json> {
  public:
   Json result;
-  std::string problem;
+  std::optional<Problem> problem;
 
   bool null() override { return put({}); }
   bool boolean(bool b) override { return put(b); }
@@ -88,7 +89,7 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
     std::string key;  // names the member that comes next
   };
   bool refuse(std::string why) {
-    problem = std::move(why);
+    problem = Problem{std::move(why)};
     return false;
   }
   bool open(Json value) {
@@ -261,7 +262,7 @@ std::string Json::dump(int indent) const {
 Json Json::parse(std::string_view text, const std::string& where) {
   Builder builder;
   const bool whole = nlohmann::json::sax_parse(text.begin(), text.end(), &builder);
-  if (!whole || !builder.problem.empty()) fail(Status::data, "{}: not JSON: {}", where, builder.problem);
+  if (!whole) fail(Status::data, "{}: not JSON: {}", where, builder.problem->text);
   return std::move(builder.result);
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "framework/core/problem.h"
 #include "framework/nn/layer.h"
 #include "framework/nn/mixers/recurrence_type.h"
 #include "framework/nn/options.h"
@@ -21,10 +22,10 @@ struct MixerType {
   // The scan of a recurrence. Absent for softmax attention, which counts its operations itself.
   std::function<ScanShape(const Options&, int tensor_degree)> scan_shape{};
   std::function<double(const Options&, int64_t hidden_size, int64_t sequence_length)> attention_flops{};
-  // What is wrong with these values together, or at this tensor degree: "" or a message without the key's path.
-  std::function<std::string(const Options&, int64_t hidden_size, int tensor_degree)> problem;
-  // Why it cannot run over that many sequence ranks in that way, or "". Absent: it always can.
-  std::function<std::string(const Options&, const Degrees&, const SequenceOptions&)> sequence_problem{};
+  // What is wrong with these values together, or at this tensor degree, without the key's path.
+  std::function<std::optional<Problem>(const Options&, int64_t hidden_size, int tensor_degree)> problem;
+  // Why it cannot run over that many sequence ranks in that way. Absent: it always can.
+  std::function<std::optional<Problem>(const Options&, const Degrees&, const SequenceOptions&)> sequence_problem{};
   std::function<std::unique_ptr<SequenceMixer>(const LayerContext&, const Options&)> build;
   RecurrenceType recurrence{};
 
@@ -37,7 +38,7 @@ struct MixerType {
 struct ChannelType {
   std::string name;  // "moe"
   std::vector<OptionSpec> options;
-  std::function<std::string(const Options&, int64_t hidden_size, const Degrees&)> problem;
+  std::function<std::optional<Problem>(const Options&, int64_t hidden_size, const Degrees&)> problem;
   std::function<std::unique_ptr<ChannelPart>(const LayerContext&, const Options&)> build;
   // Operations of a forward pass a token, without the parameters whose role is product. Absent: none.
   std::function<double(const Options&, int64_t hidden_size)> flops_per_token{};

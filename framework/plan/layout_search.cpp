@@ -27,16 +27,10 @@ std::vector<int> factors(int n) {
   return all;
 }
 
-// What is wrong with the config; nothing: an empty text.
-std::string problem_of(const Config& config, int world) {
+std::optional<Problem> problem_of(const Config& config, int world) {
   Problems problems;
   check_config(config, config_rules(world), problems);
-  try {
-    problems.report();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
+  return problems.all();
 }
 
 }  // namespace
@@ -49,12 +43,12 @@ LayoutSearch search_layouts(const Config& config, const Cluster& cluster, int wo
   LayoutSearch found;
   auto fewest = std::string::npos;
   const auto consider = [&](const Layout& layout) {
-    const std::string problem = problem_of(with_layout(config, layout), world);
-    if (problem.empty()) return found.legal.push_back(layout);
-    const auto lines = static_cast<size_t>(std::count(problem.begin(), problem.end(), '\n'));
+    const auto problem = problem_of(with_layout(config, layout), world);
+    if (!problem) return found.legal.push_back(layout);
+    const auto lines = static_cast<size_t>(std::count(problem->text.begin(), problem->text.end(), '\n'));
     if (lines >= fewest) return;
     fewest = lines;
-    found.nearest = layout_name(layout) + ": " + problem;
+    found.nearest = layout_name(layout) + ": " + problem->text;
   };
   for (int p : factors(world))
     for (int t : factors(world / p)) {
@@ -62,7 +56,7 @@ LayoutSearch search_layouts(const Config& config, const Cluster& cluster, int wo
       for (int s : factors(world / p / t))
         for (int e : factors(world / p)) {
           const Degrees d{.data = world / (p * t * s), .sequence = s, .tensor = t, .expert = e, .pipeline = p};
-          if (e > experts || !check_degrees(d, world).empty()) continue;
+          if (e > experts || check_degrees(d, world)) continue;
           const bool summed = d.data * s > 1 || d.data * s * t > e;
           for (int zero = 0; zero <= (summed ? 1 : 0); ++zero)
             for (int v : chunks)

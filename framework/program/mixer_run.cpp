@@ -13,7 +13,7 @@ namespace og {
 namespace {
 
 // The inputs, once they are checked.
-struct Problem {
+struct Inputs {
   const MixerRun& run;
   std::string where;
   NamedTensors streams{};  // [B, T, ..]
@@ -33,24 +33,24 @@ struct Problem {
   int64_t extent(char dim) const { return dim == 'B' ? B : dim == 'T' ? T : dim == 'H' ? H : dim == 'K' ? K : V; }
 };
 
-std::string shape_text(const Problem& p, const std::string& dims) {
+std::string shape_text(const Inputs& p, const std::string& dims) {
   std::vector<std::string> extents;
   for (char d : dims) extents.push_back(d == 'G' ? fmt::format("a divisor of {}", p.H) : std::to_string(p.extent(d)));
   return fmt::format("[{}]", fmt::join(extents, ", "));
 }
 
-void check_shape(const Problem& p, const char* name, const Tensor& t, const Shape& expected) {
+void check_shape(const Inputs& p, const char* name, const Tensor& t, const Shape& expected) {
   if (t.defined() && !(t.shape() == expected))
     fail(Status::data, "{}: {}: expected {}, found {}", p.where, name, expected.str(), t.shape().str());
 }
 
-void check_type(const Problem& p, const std::string& name, const Tensor& t) {
+void check_type(const Inputs& p, const std::string& name, const Tensor& t) {
   if (t.defined() && t.dtype() != p.dtype)
     fail(Status::data, "{}: {} is {} where {} is {}; all must be of one type", p.where, name, name_of(t.dtype()),
          p.run.type->recurrence.streams[0].name, name_of(p.dtype));
 }
 
-void check_elements(const Problem& p, const StreamSpec& spec, const Tensor& t) {
+void check_elements(const Inputs& p, const StreamSpec& spec, const Tensor& t) {
   if (std::isinf(spec.most)) return;
   for (int64_t i = 0; i < t.count(); ++i)
     if (const double x = t.at(i); !(x <= spec.most))
@@ -60,7 +60,7 @@ void check_elements(const Problem& p, const StreamSpec& spec, const Tensor& t) {
 }
 
 // B, T, H, K, V from the streams, then each stream against them.
-void read_streams(Problem& p, const NamedTensors& inputs) {
+void read_streams(Inputs& p, const NamedTensors& inputs) {
   for (const StreamSpec& spec : p.run.type->recurrence.streams) {
     auto found = inputs.find(spec.name);
     if (found == inputs.end()) {
@@ -102,7 +102,7 @@ void read_streams(Problem& p, const NamedTensors& inputs) {
   }
 }
 
-std::vector<int64_t> read_borders(const Problem& p, const Tensor& t) {
+std::vector<int64_t> read_borders(const Inputs& p, const Tensor& t) {
   if (!t.defined()) return {0, p.T};
   if (t.rank() != 1 || is_real(t.dtype()) || t.count() < 2)
     fail(Status::data, "{}: cu_seqlens: expected whole numbers [N + 1], found {} {}", p.where, name_of(t.dtype()),
@@ -137,7 +137,7 @@ struct Piece {
   Value o{};
 };
 
-Piece run_piece(const Problem& p, Tape& tape, Comm& comm, int64_t begin, int64_t end,
+Piece run_piece(const Inputs& p, Tape& tape, Comm& comm, int64_t begin, int64_t end,
                 const std::map<std::string, Value>& weights, MixerState* state) {
   using Form = MixerRun::Form;
   Pool& pool = *tape.context().pool;
@@ -174,7 +174,7 @@ Piece run_piece(const Problem& p, Tape& tape, Comm& comm, int64_t begin, int64_t
   return piece;
 }
 
-void run_rank(const Problem& p, Comm& comm, const NamedTensors& results) {
+void run_rank(const Inputs& p, Comm& comm, const NamedTensors& results) {
   Context cx;
   cx.stream.backend = p.run.backend;
   cx.stream.num_threads = p.run.threads;
@@ -220,7 +220,7 @@ void run_rank(const Problem& p, Comm& comm, const NamedTensors& results) {
     results.at("dinitial_state").copy_from(initial.slot()->gradient_or_zero(cx));
 }
 
-NamedTensors run_problem(const Problem& p) {
+NamedTensors run_inputs(const Inputs& p) {
   const auto pool = Pool::create();
   NamedTensors results;
   results["o"] = Tensor::empty(*pool, {p.B, p.T, p.H, p.V}, p.dtype);
@@ -239,7 +239,7 @@ NamedTensors run_problem(const Problem& p) {
   return results;
 }
 
-Tensor starts_of(Pool& pool, const Problem& p, const std::vector<int64_t>& borders) {
+Tensor starts_of(Pool& pool, const Inputs& p, const std::vector<int64_t>& borders) {
   const Tensor starts = Tensor::empty(pool, {p.B, p.T}, DType::i32);
   size_t document = 0;
   for (int64_t t = 0; t < p.T; ++t) {
@@ -252,13 +252,13 @@ Tensor starts_of(Pool& pool, const Problem& p, const std::vector<int64_t>& borde
 }
 
 // Each document as a sequence of its own.
-NamedTensors run_documents(const Problem& p, const std::vector<int64_t>& borders) {
+NamedTensors run_documents(const Inputs& p, const std::vector<int64_t>& borders) {
   const auto pool = Pool::create();
   const int64_t N = std::ssize(borders) - 1;
   NamedTensors all;
   for (int64_t i = 0; i < N; ++i) {
     const int64_t begin = borders[static_cast<size_t>(i)], end = borders[static_cast<size_t>(i) + 1];
-    Problem one{.run = p.run, .where = p.where};
+    Inputs one{.run = p.run, .where = p.where};
     one.B = 1, one.T = end - begin, one.H = p.H, one.K = p.K, one.V = p.V, one.dtype = p.dtype, one.scale = p.scale;
     for (const auto& [name, t] : p.streams) one.streams[name] = cut(*pool, t, begin, end);
     one.weights = p.weights;
@@ -266,7 +266,7 @@ NamedTensors run_documents(const Problem& p, const std::vector<int64_t>& borders
     if (p.dout.defined()) one.dout = cut(*pool, p.dout, begin, end);
     if (p.dfinal.defined()) one.dfinal = p.dfinal.slice(i, i + 1);
     one.starts = starts_of(*pool, one, {0, one.T});
-    for (const auto& [name, t] : run_problem(one)) {
+    for (const auto& [name, t] : run_inputs(one)) {
       const bool is_state = name == "final_state" || name == "dinitial_state";
       if (name[0] == 'd' && p.weights.count(name.substr(1))) {
         if (!all[name].defined()) all[name] = Tensor::zeros(*pool, t.shape(), t.dtype());
@@ -288,7 +288,7 @@ NamedTensors run_documents(const Problem& p, const std::vector<int64_t>& borders
 }  // namespace
 
 NamedTensors run_mixer(const MixerRun& run, const NamedTensors& inputs, const std::string& where) {
-  Problem p{.run = run, .where = where};
+  Inputs p{.run = run, .where = where};
   read_streams(p, inputs);
   const auto optional = [&](const char* name) {
     auto found = inputs.find(name);
@@ -315,10 +315,10 @@ NamedTensors run_mixer(const MixerRun& run, const NamedTensors& inputs, const st
 
   const auto pool = Pool::create();
   p.starts = starts_of(*pool, p, borders);
-  if (!by_document) return run_problem(p);
+  if (!by_document) return run_inputs(p);
   if (p.initial.defined() || p.dfinal.defined()) return run_documents(p, borders);
   // The outputs come from one packed run, as in training, the states after the documents from a run of each document.
-  NamedTensors results = run_problem(p);
+  NamedTensors results = run_inputs(p);
   p.dout = {};
   results["final_state"] = run_documents(p, borders).at("final_state");
   return results;

@@ -103,21 +103,21 @@ void check_memory(const MemoryNeed& need, const MemoryBounds& bounds, Comm& worl
     on_host += std::stod(total), ++host_ranks;
     if (group == bounds.group) in_group += std::stod(total), ++group_ranks;
   }
-  std::string problem;
+  std::optional<Problem> problem;
   const auto hold = [&](double wanted, double allowed, int ranks, const char* what) {
-    if (wanted <= allowed || !problem.empty()) return;
-    problem = fmt::format("{} {} take at least {}, and {} leaves {}", counted(ranks, "rank"),
-                          ranks == 1 ? "would" : "of this host would together", human_bytes(wanted), what,
-                          human_bytes(allowed));
+    if (wanted <= allowed || problem) return;
+    problem = Problem{fmt::format("{} {} take at least {}, and {} leaves {}", counted(ranks, "rank"),
+                                  ranks == 1 ? "would" : "of this host would together", human_bytes(wanted), what,
+                                  human_bytes(allowed))};
   };
   hold(need.total(), bounds.address_space, 1, "the limit of the address space (ulimit -v)");
   hold(in_group, bounds.control_group, group_ranks, "the machine or the control group (memory.max)");
   hold(on_host, bounds.machine, host_ranks, "the machine, now,");
-  if (!problem.empty())
-    problem = fmt::format("not enough memory: {}. Rank {} holds at least\n{}{}", problem, world.rank(), table(need),
-                          advice(need, config, world.size()));
+  if (problem)
+    problem->text = fmt::format("not enough memory: {}. Rank {} holds at least\n{}{}", problem->text, world.rank(),
+                                table(need), advice(need, config, world.size()));
   // All ranks end with the text of the first that has one.
-  for (const std::string& text : world.gather_text(problem, site))
+  for (const std::string& text : world.gather_text(problem ? problem->text : "", site))
     if (!text.empty()) fail(Status::usage, "{}", text);
 }
 

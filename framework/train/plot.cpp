@@ -43,11 +43,11 @@ std::string quoted(const std::string& text) {
 // script: what draws the picture, behind `set output`. what: the name of the picture, for messages. A gnuplot that
 // cannot open its output goes on and writes the picture to the terminal, so it draws beside the path, and what it says
 // on its own is dropped.
-std::string draw(const std::string& script, const std::string& path, const std::string& what) {
+std::optional<Problem> draw(const std::string& script, const std::string& path, const std::string& what) {
   if (std::system("command -v gnuplot >/dev/null 2>&1") != 0)
-    return "gnuplot is not installed, so there is no " + what + ": apt-get install gnuplot-nox";
+    return Problem{"gnuplot is not installed, so there is no " + what + ": apt-get install gnuplot-nox"};
   FILE* pipe = popen("gnuplot >/dev/null 2>&1", "w");
-  if (pipe == nullptr) return "gnuplot could not be started, so there is no " + what;
+  if (pipe == nullptr) return Problem{"gnuplot could not be started, so there is no " + what};
   const std::string part = path + ".part";
   const std::string all =
       "set terminal pngcairo size 1000,600 font 'Sans,11'\nset output " + quoted(part) + "\n" + script;
@@ -56,15 +56,16 @@ std::string draw(const std::string& script, const std::string& path, const std::
   std::error_code error;
   const bool drawn = WIFEXITED(status) && WEXITSTATUS(status) == 0 && std::filesystem::exists(part, error);
   if (drawn) std::filesystem::rename(part, path, error);
-  if (!drawn || error) return fmt::format("gnuplot could not write {}, so there is no {}", path, what);
-  return "";
+  if (!drawn || error) return Problem{fmt::format("gnuplot could not write {}, so there is no {}", path, what)};
+  return std::nullopt;
 }
 
 }  // namespace
 
-std::string plot_loss(const std::string& metrics_path, const std::string& png_path, const std::string& title) {
+std::optional<Problem> plot_loss(const std::string& metrics_path, const std::string& png_path,
+                                 const std::string& title) {
   const Series loss = read_series(metrics_path, "loss"), eval = read_series(metrics_path, "eval_loss");
-  if (loss.steps.size() < 2) return "";
+  if (loss.steps.size() < 2) return std::nullopt;
   std::string script = data_block("loss", loss) + data_block("smooth", smooth(loss)) + data_block("eval", eval);
   script += "set title " + quoted(title) +
             " noenhanced\nset xlabel 'step'\nset ylabel 'loss (nats per token)'\n"
@@ -76,7 +77,8 @@ std::string plot_loss(const std::string& metrics_path, const std::string& png_pa
   return draw(script, png_path, "loss.png");
 }
 
-std::string plot_speed(const std::vector<SpeedLine>& lines, const std::string& png_path, const std::string& title) {
+std::optional<Problem> plot_speed(const std::vector<SpeedLine>& lines, const std::string& png_path,
+                                  const std::string& title) {
   std::string script, plots;
   for (size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].points.empty()) continue;
@@ -87,7 +89,7 @@ std::string plot_speed(const std::vector<SpeedLine>& lines, const std::string& p
     plots += fmt::format("{}$line{} with linespoints lw 2 dt {} pt {} ps 0.8 title {} noenhanced",
                          plots.empty() ? "" : ", ", i, i / 8 + 1, 7 + i / 8 * 2, quoted(lines[i].name));
   }
-  if (plots.empty()) return "nothing was measured, so there is no " + png_path;
+  if (plots.empty()) return Problem{"nothing was measured, so there is no " + png_path};
   script += "set title " + quoted(title) +
             " noenhanced\nset xlabel 'sequence length (tokens)'\nset ylabel 'tokens a second'\n"
             "set logscale x 2\nset logscale y\nset format x '%.0b%B'\nset grid lc rgb '#dddddd'\nset key outside right "

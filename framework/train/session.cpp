@@ -47,8 +47,7 @@ Degrees resolve_degrees(const Config& config, int world_size) {
     const int others = d.sequence * d.tensor * d.pipeline;
     d.data = std::max(1, world_size / others);
   }
-  const std::string problem = check_degrees(d, world_size);
-  if (!problem.empty()) fail(Status::usage, "{}", problem);
+  if (const auto problem = check_degrees(d, world_size)) fail(Status::usage, "{}", problem->text);
   return d;
 }
 

@@ -268,9 +268,9 @@ void Trainer::close_records(Status status) {
   together(world_, Sites::metrics, [&] {
     if (!leads()) return;
     replace_text(in_run("summary.json"), record_->summary(status, at_).dump(2) + "\n");
-    const std::string problem = plot_loss(in_run("metrics.jsonl"), in_run("loss.png"),
-                                          std::filesystem::path(config_.run.dir).filename().string());
-    if (!problem.empty()) log::warning("{}", problem);
+    if (const auto problem = plot_loss(in_run("metrics.jsonl"), in_run("loss.png"),
+                                       std::filesystem::path(config_.run.dir).filename().string()))
+      log::warning("{}", problem->text);
   });
   if (status == Status::interrupted)
     log::info("stopped at step {} of {}; the same command goes on from there", at_.step, config_.train.num_steps);

@@ -129,7 +129,7 @@ Degrees nearest(const Degrees& asked, int world) {
 
 }  // namespace
 
-std::string check_degrees(const Degrees& degrees, int world_size) {
+std::optional<Problem> check_degrees(const Degrees& degrees, int world_size) {
   std::string wrong;
   for (const auto& [degree, name] : {std::pair{degrees.data, "data"},
                                      {degrees.sequence, "sequence"},
@@ -144,14 +144,13 @@ std::string check_degrees(const Degrees& degrees, int world_size) {
   if (wrong.empty() && degrees.tokens_and_tensor() % degrees.expert != 0)
     wrong = fmt::format("parallel.expert: {} does not divide data x sequence x tensor = {}", degrees.expert,
                         degrees.tokens_and_tensor());
-  if (wrong.empty()) return wrong;
-  return fmt::format("{}; the nearest that works on {}: {}", wrong, counted(world_size, "rank"),
-                     str(nearest(degrees, world_size)));
+  if (wrong.empty()) return std::nullopt;
+  return Problem{fmt::format("{}; the nearest that works on {}: {}", wrong, counted(world_size, "rank"),
+                             str(nearest(degrees, world_size)))};
 }
 
 Mesh::Mesh(Comm& world, const Degrees& degrees) : world_(world), degrees_(degrees) {
-  const std::string wrong = check_degrees(degrees, world.size());
-  if (!wrong.empty()) fail(Status::usage, "{}", wrong);
+  if (const auto problem = check_degrees(degrees, world.size())) fail(Status::usage, "{}", problem->text);
   const int rank = world.rank();
   const auto make = [&](Kind kind, const std::string& axis) {
     return world.split(color_of(degrees_, kind, rank), rank, axis);

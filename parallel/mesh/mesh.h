@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "framework/core/problem.h"
 #include "parallel/comm/comm.h"
 #include "parallel/mesh/sequence_options.h"
 
@@ -21,8 +22,8 @@ struct Degrees {
   int expert_data() const { return tokens_and_tensor() / expert; }
 };
 
-// Nothing wrong: an empty string. Else what is wrong and the nearest degrees that work, for the user.
-std::string check_degrees(const Degrees& degrees, int world_size);
+// With the nearest degrees that work.
+std::optional<Problem> check_degrees(const Degrees& degrees, int world_size);
 
 class Mesh {
  public:

@@ -21,9 +21,9 @@ const std::vector<MixerType>& mixers() {
                               {.name = "gate", .kind = Kind::choice, .fallback = "silu", .choices = {"silu", "none"}}},
                   .problem = {},
                   .build = {}};
-    gla.problem = [](const Options& o, int64_t, int tensor) -> std::string {
-      if (o.integer("num_heads") % tensor == 0) return "";
-      return fmt::format("num_heads {} does not divide by tensor {}", o.integer("num_heads"), tensor);
+    gla.problem = [](const Options& o, int64_t, int tensor) -> std::optional<Problem> {
+      if (o.integer("num_heads") % tensor == 0) return std::nullopt;
+      return Problem{fmt::format("num_heads {} does not divide by tensor {}", o.integer("num_heads"), tensor)};
     };
     MixerType attention{.name = "attention",
                         .options = {{.name = "num_attention_heads", .fallback = {}, .required = true},
@@ -46,9 +46,9 @@ const std::vector<ChannelType>& channels() {
                     .build = {}};
     ChannelType moe{
         .name = "moe", .options = {{.name = "num_experts", .fallback = int64_t{8}}}, .problem = {}, .build = {}};
-    moe.problem = [](const Options& o, int64_t, const Degrees& d) -> std::string {
-      if (o.integer("num_experts") % d.expert == 0) return "";
-      return fmt::format("num_experts {} does not divide by expert {}", o.integer("num_experts"), d.expert);
+    moe.problem = [](const Options& o, int64_t, const Degrees& d) -> std::optional<Problem> {
+      if (o.integer("num_experts") % d.expert == 0) return std::nullopt;
+      return Problem{fmt::format("num_experts {} does not divide by expert {}", o.integer("num_experts"), d.expert)};
     };
     return std::vector<ChannelType>{mlp, moe};
   }();

@@ -166,13 +166,13 @@ TEST(AttentionLayer, SaysWhatIsWrongWithItsOptions) {
   const auto problem = [](std::map<std::string, OptionValue> changed, int tensor) {
     return attention_type().problem(options_of(std::move(changed)), kHidden, tensor);
   };
-  EXPECT_EQ(problem({}, 2), "");
-  EXPECT_EQ(problem({{"num_key_value_heads", int64_t{2}}}, 4), "");
-  EXPECT_NE(problem({{"num_key_value_heads", int64_t{3}}}, 1).find("num_key_value_heads: 3"), std::string::npos);
-  EXPECT_NE(problem({{"head_dim", int64_t{5}}}, 1).find("head_dim: 5"), std::string::npos);
-  EXPECT_EQ(problem({{"head_dim", int64_t{5}}, {"rope_theta", std::monostate{}}}, 1), "");
-  EXPECT_NE(problem({}, 3).find("parallel.tensor = 3"), std::string::npos);
-  EXPECT_NE(problem({{"head_dim", std::monostate{}}, {"num_attention_heads", int64_t{5}}}, 1).find("head_dim"),
+  EXPECT_FALSE(problem({}, 2));
+  EXPECT_FALSE(problem({{"num_key_value_heads", int64_t{2}}}, 4));
+  EXPECT_NE(problem({{"num_key_value_heads", int64_t{3}}}, 1)->text.find("num_key_value_heads: 3"), std::string::npos);
+  EXPECT_NE(problem({{"head_dim", int64_t{5}}}, 1)->text.find("head_dim: 5"), std::string::npos);
+  EXPECT_FALSE(problem({{"head_dim", int64_t{5}}, {"rope_theta", std::monostate{}}}, 1));
+  EXPECT_NE(problem({}, 3)->text.find("parallel.tensor = 3"), std::string::npos);
+  EXPECT_NE(problem({{"head_dim", std::monostate{}}, {"num_attention_heads", int64_t{5}}}, 1)->text.find("head_dim"),
             std::string::npos);
 }
 

@@ -101,13 +101,13 @@ Tensors run(Context& cx, const SafetensorsFile& file, const Tensors& given, DTyp
     const MixerType* found = find_mixer_type(type);
     OG_CHECK(found, "{}: no mixer type {}", file.path(), type);
     options = options_of(type, found->options, metadata);
-    EXPECT_EQ(found->problem(options, context.hidden_size, 1), "");
+    EXPECT_FALSE(found->problem(options, context.hidden_size, 1));
     mixer = found->build(context, options);
   } else {
     const ChannelType* found = find_channel_type(type);
     OG_CHECK(found, "{}: no channel type {}", file.path(), type);
     options = options_of(type, found->options, metadata);
-    EXPECT_EQ(found->problem(options, context.hidden_size, {}), "");
+    EXPECT_FALSE(found->problem(options, context.hidden_size, {}));
     channel = found->build(context, options);
   }
   size_t weights = 0;

@@ -401,10 +401,10 @@ TEST(Moe, BadOptionsAreNamed) {
   const ChannelType type = moe_type();
   Options options{.type = "moe", .where = "model.channels.M", .values = {}};
   for (const OptionSpec& spec : type.options) options.values[spec.name] = spec.fallback;
-  EXPECT_EQ(type.problem(options, 64, {.data = 8, .expert = 8}), "");
-  EXPECT_NE(type.problem(options, 64, {.data = 3, .expert = 3}).find("num_experts"), std::string::npos);
+  EXPECT_FALSE(type.problem(options, 64, {.data = 8, .expert = 8}));
+  EXPECT_NE(type.problem(options, 64, {.data = 3, .expert = 3})->text.find("num_experts"), std::string::npos);
   options.values["num_experts_per_tok"] = int64_t{9};
-  EXPECT_NE(type.problem(options, 64, {}).find("num_experts_per_tok"), std::string::npos);
+  EXPECT_NE(type.problem(options, 64, {})->text.find("num_experts_per_tok"), std::string::npos);
 }
 
 }  // namespace

@@ -73,15 +73,15 @@ TEST(mesh, one_rank_needs_no_special_case) {
 }
 
 TEST(mesh, wrong_degrees_are_named_with_the_nearest_that_work) {
-  EXPECT_EQ(check_degrees({.data = 2, .sequence = 2, .expert = 4}, 4), "");
-  EXPECT_EQ(check_degrees({.sequence = 3, .tensor = 2, .expert = 6}, 6), "");
-  EXPECT_EQ(check_degrees({.data = 1, .sequence = 2}, 4),
+  EXPECT_FALSE(check_degrees({.data = 2, .sequence = 2, .expert = 4}, 4));
+  EXPECT_FALSE(check_degrees({.sequence = 3, .tensor = 2, .expert = 6}, 6));
+  EXPECT_EQ(check_degrees({.data = 1, .sequence = 2}, 4)->text,
             "parallel: data 1 x sequence 2 x tensor 1 x pipeline 1 = 2 ranks, but 4 are running; the nearest that "
             "works on 4 ranks: data 2, sequence 2, tensor 1, expert 1, pipeline 1");
-  EXPECT_EQ(check_degrees({.sequence = 4, .expert = 3}, 4),
+  EXPECT_EQ(check_degrees({.sequence = 4, .expert = 3}, 4)->text,
             "parallel.expert: 3 does not divide data x sequence x tensor = 4; the nearest that works on 4 ranks: data "
             "1, sequence 4, tensor 1, expert 4, pipeline 1");
-  EXPECT_EQ(check_degrees({.tensor = 0}, 1),
+  EXPECT_EQ(check_degrees({.tensor = 0}, 1)->text,
             "parallel.tensor: expected a degree >= 1, found 0; the nearest that works on 1 rank: data 1, sequence 1, "
             "tensor 1, expert 1, pipeline 1");
 }

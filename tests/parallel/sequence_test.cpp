@@ -13,7 +13,7 @@
 namespace og {
 namespace {
 
-struct Problem {
+struct Trial {
   int64_t B = 1, T = 7, H = 2, K = 3, V = 4;
   Recurrence recurrence{};
   DType dtype = DType::f64;
@@ -26,7 +26,7 @@ struct Streams {  // whole rows on every rank
   Tensor q, k, v, g, beta, initial, dout, dfinal, starts;
 };
 
-Streams make(Context& cx, const Problem& p) {
+Streams make(Context& cx, const Trial& p) {
   const auto random = [&](const Shape& s, uint64_t key) { return random_tensor(cx, s, DType::f64, key); };
   Streams w;
   w.q = random({p.B, p.T, p.H, p.K}, 1);
@@ -67,7 +67,7 @@ struct Piece {
   Value initial;
 };
 
-Piece piece(Context& cx, Comm& comm, const Problem& p, const Streams& w, const std::vector<int64_t>& first) {
+Piece piece(Context& cx, Comm& comm, const Trial& p, const Streams& w, const std::vector<int64_t>& first) {
   Piece x;
   x.seq = context_of(cx, comm, first, w.starts);
   x.seq.options = p.options;
@@ -93,7 +93,7 @@ struct Result {
   std::vector<Tensor> gradients;  // q k v g beta, then the initial state
 };
 
-Result evaluate(Context& cx, Comm& comm, const Problem& p, const Streams& w, const std::vector<int64_t>& first) {
+Result evaluate(Context& cx, Comm& comm, const Trial& p, const Streams& w, const std::vector<int64_t>& first) {
   const Piece x = piece(cx, comm, p, w, first);
   Tape tape(cx);
   const ScanOutput out = scan(tape, p.recurrence, x.streams, x.seq, x.initial);
@@ -104,11 +104,11 @@ Result evaluate(Context& cx, Comm& comm, const Problem& p, const Streams& w, con
   return r;
 }
 
-Result evaluate(Context& cx, Comm& comm, const Problem& p, const std::vector<int64_t>& first) {
+Result evaluate(Context& cx, Comm& comm, const Trial& p, const std::vector<int64_t>& first) {
   return evaluate(cx, comm, p, make(cx, p), first);
 }
 
-void expect_split_equals_whole(const Problem& p, const std::vector<int64_t>& first, int ranks_per_host = 0) {
+void expect_split_equals_whole(const Trial& p, const std::vector<int64_t>& first, int ranks_per_host = 0) {
   Context whole_cx;
   const auto self = make_self_comm();
   const Result whole = evaluate(whole_cx, *self, p, {0, p.T});
@@ -207,11 +207,11 @@ TEST(Sequence, SchedulesMoveWhatTheirFormulasSay) {
     world(kRanks,
           [&](Comm& comm) {
             Context cx;
-            const Problem p{.T = 16,
-                            .recurrence = gated,
-                            .dtype = DType::f32,
-                            .initial = false,
-                            .options = {.linear = linear_method(method.name)}};
+            const Trial p{.T = 16,
+                          .recurrence = gated,
+                          .dtype = DType::f32,
+                          .initial = false,
+                          .options = {.linear = linear_method(method.name)}};
             const Streams w = make(cx, p);
             const Piece x = piece(cx, comm, p, w, split_evenly(p.T, comm.size()));
             comm.counters().reset();
@@ -265,9 +265,9 @@ TEST(Sequence, WithoutOverlapTheDelayIsExposed) {
     world(2,
           [&](Comm& comm) {
             Context cx;
-            const Problem p{.T = 256,
-                            .recurrence = {.gate = Gate::scalar},
-                            .options = {.linear = linear_method(method.name), .overlap = false}};
+            const Trial p{.T = 256,
+                          .recurrence = {.gate = Gate::scalar},
+                          .options = {.linear = linear_method(method.name), .overlap = false}};
             comm.counters().reset();
             evaluate(cx, comm, p, split_evenly(p.T, comm.size()));
             const double exposed = comm.max(comm.counters().exposed_seconds(), Sites::metrics);
@@ -288,14 +288,14 @@ TEST(Sequence, RoundsGoOnUnderLocalWork) {
             cx.stream.backend = Backend::ref;
             cx.profile.keep_events(true);
             comm.profile = &cx.profile;
-            const Problem p{.T = 2048,
-                            .H = 8,
-                            .K = 32,
-                            .V = 32,
-                            .recurrence = {.gate = Gate::scalar, .form = ScanForm::chunked},
-                            .dtype = DType::f32,
-                            .initial = false,
-                            .options = {.linear = linear_method(method.name)}};
+            const Trial p{.T = 2048,
+                          .H = 8,
+                          .K = 32,
+                          .V = 32,
+                          .recurrence = {.gate = Gate::scalar, .form = ScanForm::chunked},
+                          .dtype = DType::f32,
+                          .initial = false,
+                          .options = {.linear = linear_method(method.name)}};
             const Streams w = make(cx, p);
             double least = 0;
             for (int attempt = 0; attempt < 8 && least == 0; ++attempt) {
@@ -330,7 +330,7 @@ TEST(Sequence, OneGatherEachWayWhateverTheLength) {
   for (const Recurrence& r : recurrences()) {
     std::vector<int64_t> bytes;
     for (int64_t length : {8, 24}) {
-      const Problem p{.T = length, .recurrence = r, .dtype = DType::f32};
+      const Trial p{.T = length, .recurrence = r, .dtype = DType::f32};
       const int64_t summary = 4 * p.B * p.H * (r.transition_size(p.K) + p.K * p.V);  // bytes of one rank's (A, B)
       world(4, [&](Comm& comm) {
         Context cx;
@@ -355,12 +355,12 @@ TEST(Sequence, OneGatherEachWayWhateverTheLength) {
 TEST(Sequence, TheGatherHidesBehindLocalWork) {
   const double delay = 0.08;
   for (bool delta : {false, true}) {
-    const Problem p{.T = 4096,
-                    .H = 2,
-                    .K = 64,
-                    .V = 64,
-                    .recurrence = {.gate = Gate::scalar, .delta = delta, .form = ScanForm::chunked},
-                    .dtype = DType::f32};
+    const Trial p{.T = 4096,
+                  .H = 2,
+                  .K = 64,
+                  .V = 64,
+                  .recurrence = {.gate = Gate::scalar, .delta = delta, .form = ScanForm::chunked},
+                  .dtype = DType::f32};
     world(2,
           [&](Comm& comm) {
             Context cx;
@@ -400,7 +400,7 @@ TEST(Sequence, TheGatherHidesBehindLocalWork) {
 
 TEST(Sequence, RecomputeKeepsTheEntryStateAndGathersOnce) {
   for (const Recurrence& r : recurrences()) {
-    const Problem p{.T = 12, .recurrence = r, .initial = false};
+    const Trial p{.T = 12, .recurrence = r, .initial = false};
     world(3, [&](Comm& comm) {
       Context cx;
       const std::vector<int64_t> first = split_evenly(p.T, comm.size());

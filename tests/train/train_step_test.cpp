@@ -26,7 +26,7 @@ std::vector<Degrees> all_degrees() {
         for (int expert : {1, 2, 4, 8})
           for (int pipeline : {1, 2, 3, 4}) {
             const Degrees d{data, sequence, tensor, expert, pipeline};
-            if (d.world() > 1 && d.world() <= 8 && check_degrees(d, d.world()).empty()) all.push_back(d);
+            if (d.world() > 1 && d.world() <= 8 && !check_degrees(d, d.world())) all.push_back(d);
           }
   return all;
 }

@@ -82,16 +82,17 @@ void SequenceGroup::probe(SequenceColumn& column, const Extent& e) {
   for (int i = 0; i < 2; ++i) column.estimates.learn(e, pass(*subject).cost);
 }
 
-std::string SequenceGroup::too_large(const PassCost& cost) {
+std::optional<Problem> SequenceGroup::too_large(const PassCost& cost) {
   const double free = -comm_.max(-static_cast<double>(free_memory_bytes()), kSite);
   const double needed = cost.memory * neighbours_;
-  if (needed <= free) return "";
-  return fmt::format("estimated memory {} for {}, free {}", human_bytes(needed), counted(neighbours_, "rank"),
-                     human_bytes(free));
+  if (needed <= free) return std::nullopt;
+  return Problem{fmt::format("estimated memory {} for {}, free {}", human_bytes(needed), counted(neighbours_, "rank"),
+                             human_bytes(free))};
 }
-std::string SequenceGroup::too_long(const PassCost& cost) const {
-  if (2 * cost.seconds <= bench_.seconds_limit) return "";
-  return fmt::format("two passes are estimated at {:.3g} s, limit {:g} s", 2 * cost.seconds, bench_.seconds_limit);
+std::optional<Problem> SequenceGroup::too_long(const PassCost& cost) const {
+  if (2 * cost.seconds <= bench_.seconds_limit) return std::nullopt;
+  return Problem{
+      fmt::format("two passes are estimated at {:.3g} s, limit {:g} s", 2 * cost.seconds, bench_.seconds_limit)};
 }
 
 // Measures passes between what is known and what is wanted, longer ones first, then of more rows, so that no estimate
@@ -101,8 +102,8 @@ void SequenceGroup::approach(SequenceColumn& column, const Extent& wanted, doubl
     const Extent last = column.estimates.nearest(wanted);
     const Extent e = longer(last, wanted, kProbeFactor);
     const PassCost cost = column.estimates.of(e);
-    if (e.tokens() > most_tokens || e.tokens() <= last.tokens() || !too_long(cost).empty() ||
-        !too_large(cost).empty() || !subject_problem(bench_.subject, *column.method, comm_.size(), e).empty())
+    if (e.tokens() > most_tokens || e.tokens() <= last.tokens() || too_long(cost) || too_large(cost) ||
+        subject_problem(bench_.subject, *column.method, comm_.size(), e))
       return;
     probe(column, e);
   }
@@ -110,13 +111,16 @@ void SequenceGroup::approach(SequenceColumn& column, const Extent& wanted, doubl
 
 // Memory is judged before any pass in between is run: it is linear in tokens, so its estimate needs none.
 void SequenceGroup::judge(SequenceColumn& column, SequencePoint& p, double most_tokens) {
+  const auto refused = [&](const std::optional<Problem>& problem) {
+    if (problem) p.reason = problem->text;
+    return problem.has_value();
+  };
   p.status = "not run";
   if (p.extent.rows < 1) {
     p.reason = fmt::format("{} ranks x {} tokens are not a whole number of rows", comm_.size(), bench_.tokens_per_rank);
     return;
   }
-  p.reason = subject_problem(bench_.subject, *column.method, comm_.size(), p.extent);
-  if (!p.reason.empty()) return;
+  if (refused(subject_problem(bench_.subject, *column.method, comm_.size(), p.extent))) return;
   if (checks_.longest(p.method) == nullptr) checks_.check(*column.method, checks_.least(p.extent));
   p.check_error = checks_.longest(p.method)->error;
   p.checked = checks_.longest(p.method)->at;
@@ -129,23 +133,20 @@ void SequenceGroup::judge(SequenceColumn& column, SequencePoint& p, double most_
   if (column.estimates.empty()) {
     const Extent least = checks_.least(p.extent), second = longer(least, p.extent, kSecond);
     probe(column, least);
-    if (second != least && subject_problem(bench_.subject, *column.method, comm_.size(), second).empty())
+    if (second != least && !subject_problem(bench_.subject, *column.method, comm_.size(), second))
       probe(column, second);
   }
   p.estimated = column.estimates.of(p.extent);
-  p.reason = too_large(p.estimated);
-  if (!p.reason.empty()) return;
+  if (refused(too_large(p.estimated))) return;
   approach(column, p.extent, most_tokens);
   p.estimated = column.estimates.of(p.extent);
   const Extent from = column.estimates.nearest(p.extent);
-  if (!too_long(p.estimated).empty() && p.estimated.seconds < kNoise * bench_.seconds_limit &&
+  if (too_long(p.estimated) && p.estimated.seconds < kNoise * bench_.seconds_limit &&
       column.estimates.of(from).seconds < kAgainShare * bench_.seconds_limit) {
     probe(column, from);
     p.estimated = column.estimates.of(p.extent);
   }
-  p.reason = too_long(p.estimated);
-  if (p.reason.empty()) p.reason = too_large(p.estimated);
-  if (p.reason.empty()) p.status = "";
+  if (!refused(too_long(p.estimated)) && !refused(too_large(p.estimated))) p.status = "";
 }
 
 }  // namespace og

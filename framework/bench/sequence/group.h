@@ -33,12 +33,12 @@ class SequenceGroup {
   PassTiming pass(SequenceSubject& subject);
   // Whether the point may be measured, and its estimate, from passes of at most so many tokens; status empty: it may.
   void judge(SequenceColumn& column, SequencePoint& p, double most_tokens);
-  // Empty: the group's ranks find that much memory free on their machine.
-  std::string too_large(const PassCost& cost);
+  // Whether the group's ranks do not find that much memory free on their machine.
+  std::optional<Problem> too_large(const PassCost& cost);
 
  private:
   void probe(SequenceColumn& column, const Extent& extent);
-  std::string too_long(const PassCost& cost) const;
+  std::optional<Problem> too_long(const PassCost& cost) const;
   void approach(SequenceColumn& column, const Extent& wanted, double most_tokens);
 
   const SequenceBench& bench_;

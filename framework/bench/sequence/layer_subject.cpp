@@ -167,13 +167,13 @@ PassEstimates subject_estimates(const SubjectOptions& options, const SequenceMet
                        load_config(options.config, options.overrides, config_rules()).train.segment_length);
 }
 
-std::string subject_problem(const SubjectOptions& options, const SequenceMethod& method, int ranks,
-                            const Extent& extent) {
+std::optional<Problem> subject_problem(const SubjectOptions& options, const SequenceMethod& method, int ranks,
+                                       const Extent& extent) {
   if (!options.config.empty()) return step_problem(options, method, ranks, extent);
   const bool whole_heads = method.softmax && row_of(*method.softmax).whole_heads;  // linear layers cut heads any way
   if (whole_heads && options.heads % ranks != 0)
-    return fmt::format("{} heads do not divide by {} ranks", options.heads, ranks);
-  return "";
+    return Problem{fmt::format("{} heads do not divide by {} ranks", options.heads, ranks)};
+  return std::nullopt;
 }
 
 }  // namespace og

@@ -113,13 +113,14 @@ std::unique_ptr<SequenceSubject> make_step_subject(const SubjectOptions& options
   return std::make_unique<StepSubject>(options, method, comm, extent);
 }
 
-std::string step_problem(const SubjectOptions& options, const SequenceMethod& method, int ranks, const Extent& extent) {
+std::optional<Problem> step_problem(const SubjectOptions& options, const SequenceMethod& method, int ranks,
+                                    const Extent& extent) {
   try {
     config_for(options, &method, ranks, extent);
   } catch (const Error& e) {
-    return e.what();
+    return Problem{e.what()};
   }
-  return "";
+  return std::nullopt;
 }
 
 }  // namespace og

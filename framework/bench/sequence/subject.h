@@ -9,6 +9,7 @@
 
 #include "framework/bench/sequence/estimate.h"
 #include "framework/core/context.h"
+#include "framework/core/problem.h"
 #include "parallel/mesh/sequence_options.h"
 
 namespace og {
@@ -62,8 +63,8 @@ PassEstimates subject_estimates(const SubjectOptions& options, const SequenceMet
 // Collective over comm, which outlives it. Tokens are cut evenly. method: null for one rank alone.
 std::unique_ptr<SequenceSubject> make_subject(const SubjectOptions& options, const SequenceMethod* method, Comm& comm,
                                               const Extent& extent);
-// Why this subject cannot be split so; empty: nothing speaks against it.
-std::string subject_problem(const SubjectOptions& options, const SequenceMethod& method, int ranks,
-                            const Extent& extent);
+// Why this subject cannot be split so.
+std::optional<Problem> subject_problem(const SubjectOptions& options, const SequenceMethod& method, int ranks,
+                                       const Extent& extent);
 
 }  // namespace og

@@ -153,7 +153,7 @@ class Sweep {
   void check_at(const Extent& longest, const std::vector<SequenceColumn*>& columns) {
     for (SequenceColumn* column : columns)
       if (checks_.longest(column->method->name)->at.tokens() * kOtherCheck < longest.tokens() &&
-          subject_problem(bench_.subject, *column->method, comm_.size(), longest).empty())
+          !subject_problem(bench_.subject, *column->method, comm_.size(), longest))
         checks_.check(*column->method, longest);
   }
 
@@ -162,7 +162,7 @@ class Sweep {
   bool has_room_to_compare(const std::vector<size_t>& now) {
     double most = 0;
     for (size_t point : now) most = std::max(most, points_[point].estimated.memory);
-    return group_.too_large({0, 0, most + points_[now.front()].estimated.memory}).empty();
+    return !group_.too_large({0, 0, most + points_[now.front()].estimated.memory});
   }
 
   // Writes the outcome of the checks into the point; a result that differs too much is refused.

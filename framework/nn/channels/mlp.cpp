@@ -29,11 +29,11 @@ ChannelType mlp_type() {
                        .least = 1,
                        .required = true,
                        .help = "width of the hidden layer"}},
-          .problem = [](const Options& options, int64_t, const Degrees& degrees) -> std::string {
+          .problem = [](const Options& options, int64_t, const Degrees& degrees) -> std::optional<Problem> {
             const int64_t width = options.integer("intermediate_size");
-            if (width % degrees.tensor == 0) return "";
-            return fmt::format("intermediate_size: {} is not a multiple of parallel.tensor = {}", width,
-                               degrees.tensor);
+            if (width % degrees.tensor == 0) return std::nullopt;
+            return Problem{
+                fmt::format("intermediate_size: {} is not a multiple of parallel.tensor = {}", width, degrees.tensor)};
           },
           .build = [](const LayerContext& context, const Options& options) -> std::unique_ptr<ChannelPart> {
             return std::make_unique<Mlp>(context, options.integer("intermediate_size"));

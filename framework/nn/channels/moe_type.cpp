@@ -5,18 +5,19 @@ namespace og {
 
 namespace {
 
-std::string problem(const Options& options, int64_t, const Degrees& degrees) {
+std::optional<Problem> problem(const Options& options, int64_t, const Degrees& degrees) {
   const int64_t e = options.integer("num_experts"), k = options.integer("num_experts_per_tok");
-  if (k > e) return fmt::format("num_experts_per_tok: {} of num_experts = {}", k, e);
+  if (k > e) return Problem{fmt::format("num_experts_per_tok: {} of num_experts = {}", k, e)};
   if (e % degrees.expert != 0)
-    return fmt::format("num_experts: {} is not a multiple of parallel.expert = {}", e, degrees.expert);
+    return Problem{fmt::format("num_experts: {} is not a multiple of parallel.expert = {}", e, degrees.expert)};
   const int64_t shared = options.integer("num_shared_experts") * options.integer("moe_intermediate_size");
   if (shared % degrees.tensor != 0)
-    return fmt::format("num_shared_experts * moe_intermediate_size: {} is not a multiple of parallel.tensor = {}",
-                       shared, degrees.tensor);
+    return Problem{
+        fmt::format("num_shared_experts * moe_intermediate_size: {} is not a multiple of parallel.tensor = {}", shared,
+                    degrees.tensor)};
   if (!options.is_null("capacity_factor") && options.real("capacity_factor") <= 0)
-    return "capacity_factor: expected a number > 0 or null (no limit), found 0";
-  return "";
+    return Problem{"capacity_factor: expected a number > 0 or null (no limit), found 0"};
+  return std::nullopt;
 }
 
 std::unique_ptr<ChannelPart> build(const LayerContext& context, const Options& options) {

@@ -118,36 +118,37 @@ double flops_per_token(const Options& options, int64_t hidden_size, int64_t sequ
   return 4 * static_cast<double>(sizes.heads * sizes.head_dim) * keys;
 }
 
-std::string problem(const Options& options, int64_t hidden_size, int tensor_degree) {
+std::optional<Problem> problem(const Options& options, int64_t hidden_size, int tensor_degree) {
   const Sizes sizes(options, hidden_size);
   if (options.is_null("head_dim") && hidden_size % sizes.heads != 0)
-    return fmt::format("num_attention_heads: {} does not divide hidden_size = {}; set head_dim", sizes.heads,
-                       hidden_size);
+    return Problem{fmt::format("num_attention_heads: {} does not divide hidden_size = {}; set head_dim", sizes.heads,
+                               hidden_size)};
   if (sizes.heads % sizes.key_heads != 0)
-    return fmt::format("num_key_value_heads: {} does not divide num_attention_heads = {}", sizes.key_heads,
-                       sizes.heads);
+    return Problem{
+        fmt::format("num_key_value_heads: {} does not divide num_attention_heads = {}", sizes.key_heads, sizes.heads)};
   if (sizes.rope_theta > 0 && sizes.head_dim % 2 != 0)
-    return fmt::format("head_dim: {} is odd, rotary positions need pairs (rope_theta: null turns them off)",
-                       sizes.head_dim);
+    return Problem{fmt::format("head_dim: {} is odd, rotary positions need pairs (rope_theta: null turns them off)",
+                               sizes.head_dim)};
   if (sizes.heads % tensor_degree != 0)
-    return fmt::format("num_attention_heads: {} is not a multiple of parallel.tensor = {}", sizes.heads, tensor_degree);
+    return Problem{
+        fmt::format("num_attention_heads: {} is not a multiple of parallel.tensor = {}", sizes.heads, tensor_degree)};
   if (sizes.key_heads % tensor_degree != 0 && tensor_degree % sizes.key_heads != 0)
-    return fmt::format("num_key_value_heads: {} is neither a multiple nor a divisor of parallel.tensor = {}",
-                       sizes.key_heads, tensor_degree);
-  return "";
+    return Problem{fmt::format("num_key_value_heads: {} is neither a multiple nor a divisor of parallel.tensor = {}",
+                               sizes.key_heads, tensor_degree)};
+  return std::nullopt;
 }
 
-std::string sequence_problem(const Options& options, const Degrees& degrees, const SequenceOptions& method) {
+std::optional<Problem> sequence_problem(const Options& options, const Degrees& degrees, const SequenceOptions& method) {
   const Sizes sizes(options, 0);
   const int64_t local = sizes.heads / degrees.tensor;
-  if (sizes.window > 0 || !row_of(method.softmax).whole_heads || local % degrees.sequence == 0) return "";
+  if (sizes.window > 0 || !row_of(method.softmax).whole_heads || local % degrees.sequence == 0) return std::nullopt;
   std::string others;
   for (const SoftmaxRow& row : softmax_methods())
     if (!row.whole_heads) others += fmt::format("{}{}", others.empty() ? "" : " and ", row.name);
-  return fmt::format(
+  return Problem{fmt::format(
       "parallel.softmax_sequence_method = {} gives every rank whole query heads: {} a tensor rank do not divide by "
       "parallel.sequence = {}; {} can",
-      name_of(method.softmax), local, degrees.sequence, others);
+      name_of(method.softmax), local, degrees.sequence, others)};
 }
 
 }  // namespace

@@ -78,11 +78,11 @@ MixerType linear_type() {
                  if (o.choice("feature_map") == "hedgehog") K *= 2;
                  if (o.boolean("normalize")) V += 1;
                }}});
-  type.problem = [](const Options& o, int64_t hidden, int tensor) {
+  type.problem = [](const Options& o, int64_t hidden, int tensor) -> std::optional<Problem> {
     if (o.boolean("normalize") && o.choice("feature_map") == "identity")
-      return std::string(
+      return Problem{
           "normalize: true needs a feature_map that is never negative (elu_plus_one, relu, ...); the "
-          "identity's sum of weights may change sign");
+          "identity's sum of weights may change sign"};
     return heads_problem(o, hidden, tensor);
   };
   return type;

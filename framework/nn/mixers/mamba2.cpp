@@ -114,11 +114,12 @@ MixerType mamba2_type() {
   type.name = "mamba2";
   type.options = head_options(16, 128, 64);
   type.options.push_back(OptionSpec::integer("num_groups", 1, 1, "groups of heads that share B and C"));
-  type.problem = [](const Options& o, int64_t hidden, int tensor) {
+  type.problem = [](const Options& o, int64_t hidden, int tensor) -> std::optional<Problem> {
     const int64_t heads = o.integer("num_heads"), groups = o.integer("num_groups");
-    if (heads % groups != 0) return fmt::format("num_heads: {} is not a multiple of num_groups = {}", heads, groups);
+    if (heads % groups != 0)
+      return Problem{fmt::format("num_heads: {} is not a multiple of num_groups = {}", heads, groups)};
     if (groups > 1 && groups % tensor != 0)
-      return fmt::format("num_groups: {} groups cannot be cut over parallel.tensor = {}", groups, tensor);
+      return Problem{fmt::format("num_groups: {} groups cannot be cut over parallel.tensor = {}", groups, tensor)};
     return heads_problem(o, hidden, tensor);
   };
   type.build = [](const LayerContext& c, const Options& o) -> std::unique_ptr<SequenceMixer> {

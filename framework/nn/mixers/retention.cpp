@@ -36,9 +36,9 @@ MixerType retention_type() {
                                  .recurrence = {.gate = Gate::scalar},
                                  .streams = qkv_streams({scalar_gate_stream(false)}),
                                  .run = [](const RecurrenceCall& c) { return run_scan(c, log_decay); }}});
-  type.problem = [](const Options& o, int64_t hidden, int tensor) {
+  type.problem = [](const Options& o, int64_t hidden, int tensor) -> std::optional<Problem> {
     if (o.real("rope_theta") > 0 && o.integer("head_k_dim") % 2 != 0)
-      return fmt::format("head_k_dim: rotary positions need an even width, found {}", o.integer("head_k_dim"));
+      return Problem{fmt::format("head_k_dim: rotary positions need an even width, found {}", o.integer("head_k_dim"))};
     return heads_problem(o, hidden, tensor);
   };
   return type;

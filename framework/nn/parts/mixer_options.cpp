@@ -34,10 +34,10 @@ OutputGate gate_of(const Options& options) {
   return s == "none" ? OutputGate::none : s == "silu" ? OutputGate::silu : OutputGate::sigmoid;
 }
 
-std::string heads_problem(const Options& options, int64_t, int tensor_degree) {
+std::optional<Problem> heads_problem(const Options& options, int64_t, int tensor_degree) {
   const int64_t heads = options.integer("num_heads");
-  if (heads % tensor_degree == 0) return "";
-  return fmt::format("num_heads: {} is not a multiple of parallel.tensor = {}", heads, tensor_degree);
+  if (heads % tensor_degree == 0) return std::nullopt;
+  return Problem{fmt::format("num_heads: {} is not a multiple of parallel.tensor = {}", heads, tensor_degree)};
 }
 
 }  // namespace og

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "framework/core/problem.h"
 #include "framework/nn/options.h"
 #include "framework/nn/parts/output.h"
 
@@ -16,7 +17,7 @@ OptionSpec conv_option(bool fallback);
 OptionSpec gate_divisor_option();
 OutputNorm norm_of(const Options& options);
 OutputGate gate_of(const Options& options);
-// "" or the message that num_heads is not a multiple of the tensor degree.
-std::string heads_problem(const Options& options, int64_t hidden_size, int tensor_degree);
+// num_heads must be a multiple of the tensor degree.
+std::optional<Problem> heads_problem(const Options& options, int64_t hidden_size, int tensor_degree);
 
 }  // namespace og

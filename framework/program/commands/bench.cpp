@@ -87,7 +87,8 @@ int comm(const std::vector<std::string>& args) {
   });
 }
 
-std::string draw(const std::vector<SequencePoint>& points, const std::string& path, const std::string& title) {
+std::optional<Problem> draw(const std::vector<SequencePoint>& points, const std::string& path,
+                            const std::string& title) {
   std::vector<SpeedLine> lines;
   for (const SequencePoint& p : points) {
     if (p.status != "measured") continue;
@@ -102,8 +103,8 @@ std::string draw(const std::vector<SequencePoint>& points, const std::string& pa
 
 void check_writable(const std::string& option, const std::string& path) {
   if (path.empty()) return;
-  if (const std::string why = why_unwritable(path); !why.empty())
-    fail(Status::data, "bench sequence {}: {}: {}", option, path, why);
+  if (const auto problem = why_unwritable(path))
+    fail(Status::data, "bench sequence {}: {}: {}", option, path, problem->text);
 }
 
 // The command line of `bench sequence`: what goes into the bench as it stands, and words that are read after it.
@@ -207,7 +208,7 @@ int sequence(const std::vector<std::string>& args) {
     if (first && !a.plot.empty() && !bench.only_estimate) {
       const std::string title =
           fmt::format("bench sequence, mode {}{}{}", a.mode, bench.label.empty() ? "" : ", ", bench.label);
-      if (const std::string failed = draw(points, a.plot, title); !failed.empty()) log::warning("{}", failed);
+      if (const auto problem = draw(points, a.plot, title)) log::warning("{}", problem->text);
     }
     const bool refused =
         std::any_of(points.begin(), points.end(), [](const SequencePoint& p) { return p.status == "refused"; });

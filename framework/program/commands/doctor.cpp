@@ -48,8 +48,8 @@ int measure(const std::string& path) {
     // A minute of measuring is not lost to a folder that is not there.
     together(world, Sites::startup, [&] {
       if (world.rank() != 0) return;
-      if (const std::string why = why_unwritable(path); !why.empty())
-        fail(Status::usage, "--measure: cannot write {}: {}", path, why);
+      if (const auto problem = why_unwritable(path))
+        fail(Status::usage, "--measure: cannot write {}: {}", path, problem->text);
     });
     const Cluster cluster = measure_cluster(world, "auto");
     if (world.rank() != 0) return 0;

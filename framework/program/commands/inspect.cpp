@@ -94,8 +94,8 @@ Json inspect_tensors(const std::string& path) {
   return report;
 }
 
-// What a file is that this command does not read, and which one does; or "".
-std::string other_kind(const std::string& path) {
+// What a file is that this command does not read, and which one does.
+std::optional<Problem> other_kind(const std::string& path) {
   const std::string name = fs::path(path).extension().string();
   if (name == ".yaml" || name == ".yml") {
     const YamlNode root = parse_yaml(read_text(path), path);
@@ -103,22 +103,23 @@ std::string other_kind(const std::string& path) {
       return std::any_of(root.entries.begin(), root.entries.end(), [&](const auto& e) { return e.first.text == key; });
     };
     if (has("model") || has("train") || has("data") || has("include"))
-      return fmt::format("a config (YAML); onegather train {} --dry-run shows every key and where it is from", path);
+      return Problem{
+          fmt::format("a config (YAML); onegather train {} --dry-run shows every key and where it is from", path)};
     if (has("devices_per_node") || has("nodes"))
-      return fmt::format("a cluster (YAML); onegather plan CONFIG --cluster {} reads it", path);
-    return "YAML, neither a config (no model, data or train) nor a cluster (no nodes)";
+      return Problem{fmt::format("a cluster (YAML); onegather plan CONFIG --cluster {} reads it", path)};
+    return Problem{"YAML, neither a config (no model, data or train) nor a cluster (no nodes)"};
   }
   for (const char* text : {".txt", ".jsonl", ".json", ".ndjson", ".gz", ".zst"})
-    if (name == text) return fmt::format("text; onegather data inspect {} shows the documents in it", path);
+    if (name == text) return Problem{fmt::format("text; onegather data inspect {} shows the documents in it", path)};
   const MappedFile file(path);
   const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
   // Safetensors begin with eight bytes, the length of the header, which is JSON.
-  if (name == ".safetensors" || (bytes.size() > 8 && bytes[8] == '{')) return "";
+  if (name == ".safetensors" || (bytes.size() > 8 && bytes[8] == '{')) return std::nullopt;
   const char* what = bytes.starts_with("\x89PNG") ? "a picture (PNG)"
                      : name == ".model"
                          ? "a tokenizer's file by its name; data.tokenizer: sentencepiece:PATH reads those"
                          : "neither a token file nor a safetensors file";
-  return fmt::format("{}; inspect reads checkpoints, run folders, token files and safetensors files", what);
+  return Problem{fmt::format("{}; inspect reads checkpoints, run folders, token files and safetensors files", what)};
 }
 
 Json inspect(const std::string& path) {
@@ -131,7 +132,7 @@ Json inspect(const std::string& path) {
     fail(Status::data, "{}: neither a checkpoint (no index.json) nor a run folder (no config.yaml)", path);
   }
   if (TokenFile::is_token_file(path)) return inspect_tokens(path);
-  if (const std::string what = other_kind(path); !what.empty()) fail(Status::data, "{}: {}", path, what);
+  if (const auto problem = other_kind(path)) fail(Status::data, "{}: {}", path, problem->text);
   return inspect_tensors(path);
 }
 

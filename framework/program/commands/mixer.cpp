@@ -31,25 +31,14 @@ const MixerType& find_type(const std::string& name) {
   fail(Status::usage, "mixer: no mixer is called \"{}\"; there are {}", name, fmt::join(names(), ", "));
 }
 
-std::string text_of(const OptionValue& v) {
-  if (const auto* b = std::get_if<bool>(&v)) return *b ? "true" : "false";
-  if (const auto* i = std::get_if<int64_t>(&v)) return std::to_string(*i);
-  if (const auto* d = std::get_if<double>(&v)) return fmt::format("{}", *d);
-  if (const auto* s = std::get_if<std::string>(&v)) return *s;
-  return "null";
-}
-
 OptionValue parse_value(const OptionSpec& spec, const std::string& text) {
   YamlNode node;
   node.kind = text == "null" ? YamlNode::Kind::null : YamlNode::Kind::scalar;
   node.text = text;
-  const ReadValue read = read_value(rule_of(spec), node);
-  if (!read.problem.empty()) fail(Status::usage, "mixer: option {}: {}", spec.name, read.problem);
-  if (const auto* b = std::get_if<bool>(&read.value)) return *b;
-  if (const auto* i = std::get_if<int64_t>(&read.value)) return *i;
-  if (const auto* r = std::get_if<double>(&read.value)) return *r;
-  if (const auto* t = std::get_if<std::string>(&read.value)) return *t;
-  return std::monostate{};
+  OptionValue value;
+  if (const auto problem = read_value(spec, node, value))
+    fail(Status::usage, "mixer: option {}: {}", spec.name, problem->text);
+  return value;
 }
 
 // The type's own options: --name value, --name=value or name=value; a lone --name of a boolean is true.
@@ -109,7 +98,7 @@ void describe(const MixerType& type) {
   line("d + name", "", "of every input, with do or dfinal_state");
   if (!type.recurrence.options.empty()) text += "\noptions\n";
   for (const OptionSpec& s : type.recurrence.options)
-    text += fmt::format("  --{} (default {}) {}{}\n", s.name, text_of(s.fallback), s.help,
+    text += fmt::format("  --{} (default {}) {}{}\n", s.name, to_text(s.fallback), s.help,
                         s.choices.empty() ? "" : fmt::format(": {}", fmt::join(s.choices, ", ")));
   std::fputs(wrapped(text).c_str(), stdout);
 }
