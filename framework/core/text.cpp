@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <utility>
 
 namespace og {
@@ -26,6 +27,8 @@ std::string scaled(double n, double base, std::initializer_list<const char*> uni
 }
 
 }  // namespace
+
+double printable(double x) { return std::isnan(x) ? std::numeric_limits<double>::quiet_NaN() : x; }
 
 std::string human_count(double n) { return scaled(n, 1000, {"", "K", "M", "B", "T"}); }
 std::string human_rate(double n) { return scaled(n, 1000, {" ", " K", " M", " G", " T", " P"}) + "FLOP/s"; }

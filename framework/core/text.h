@@ -5,6 +5,9 @@
 
 namespace og {
 
+// NaN without its sign, which fmt would print and which says nothing; any other number as it is.
+double printable(double x);
+
 std::string human_count(double n);    // 12.3K, 4.5M
 std::string human_rate(double n);     // 4.27 GFLOP/s
 std::string human_bytes(double n);    // 1.2 GiB

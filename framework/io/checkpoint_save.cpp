@@ -8,6 +8,7 @@
 #include <map>
 
 #include "framework/core/finite.h"
+#include "framework/core/text.h"
 #include "framework/io/checkpoint.h"
 #include "framework/io/checksum.h"
 #include "framework/io/safetensors.h"
@@ -73,7 +74,8 @@ std::string write_checked(FileWriter& file, const CheckpointTensor& t) {
     const auto block = bytes.subspan(at, std::min(kBlock, bytes.size() - at));
     if (const int64_t bad = first_not_finite(t.tensor.dtype(), block); bad >= 0) {
       const int64_t i = static_cast<int64_t>(at) / size_of(t.tensor.dtype()) + bad;
-      fail(Status::numbers, "{}: element {} of the box from {} is {}", t.name, i, t.begin.str(), t.tensor.at(i));
+      fail(Status::numbers, "{}: element {} of the box from {} is {}", t.name, i, t.begin.str(),
+           printable(t.tensor.at(i)));
     }
     sum.add(block);
     file.write(block);

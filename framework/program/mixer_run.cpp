@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "framework/core/text.h"
 #include "framework/ops/ranges.h"
 #include "framework/ops/shape.h"
 
@@ -56,7 +57,7 @@ void check_elements(const Inputs& p, const StreamSpec& spec, const Tensor& t) {
     if (const double x = t.at(i); !(x <= spec.most))
       fail(Status::data,
            "{}: {}: expected numbers <= {:g} (the logarithm of a gate from 0 to 1), found {:g} at element {}", p.where,
-           spec.name, spec.most, x, i);
+           spec.name, spec.most, printable(x), i);
 }
 
 // B, T, H, K, V from the streams, then each stream against them.

@@ -61,7 +61,7 @@ void Progress::step(const StepMetrics& m) {
                                   human_time(m.step_seconds)};
   if (m.step_seconds > 0 && m.comm_seconds > 0)
     fields.push_back(fmt::format("comm {:.0f}%", 100 * m.comm_exposed_seconds / m.step_seconds));
-  if (m.eval_loss) fields.push_back(fmt::format("eval {:.4f}", *m.eval_loss));
+  if (m.eval_loss) fields.push_back(fmt::format("eval {:.4f}", printable(*m.eval_loss)));
   fields.push_back(human_bytes(static_cast<double>(m.memory_bytes)));
   if (terminal_) {
     if (!last && now - last_drawn_ < 0.1) return;

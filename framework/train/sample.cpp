@@ -4,6 +4,7 @@
 
 #include "framework/core/finite.h"
 #include "framework/core/number.h"
+#include "framework/core/text.h"
 
 namespace og {
 
@@ -14,7 +15,7 @@ void refuse_bad_logits(const Tensor& logits, int64_t read) {
   if (bad < 0) return;
   fail(Status::numbers,
        "after {} the logit of token {} is {}: the weights are out of range; take an earlier checkpoint",
-       counted(read, "token"), bad, logits.at(bad));
+       counted(read, "token"), bad, printable(logits.at(bad)));
 }
 
 int64_t sample_tokens() {

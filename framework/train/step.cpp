@@ -6,6 +6,7 @@
 
 #include "framework/core/finite.h"
 #include "framework/core/profile.h"
+#include "framework/core/text.h"
 #include "framework/ops/ranges.h"
 #include "framework/train/pipeline.h"
 
@@ -107,7 +108,7 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
   result.grad_norm = reducer_.norm();
   if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm))
     fail(Status::numbers, "step {}: the loss is {} and numbers first go bad in {}. Nothing was updated", step,
-         result.loss, where_numbers_go_bad(batches));
+         printable(result.loss), where_numbers_go_bad(batches));
   const double limit = options_.max_grad_norm;
   const double scale = limit > 0 && result.grad_norm > limit ? limit / result.grad_norm : 1.0;
   optimizer_.step(learning_rate, scale);
@@ -131,7 +132,7 @@ void TrainStep::try_weights(int64_t step, int64_t first_row, const RowSource& ro
         Status::numbers,
         "step {}: its update made the loss of the next rows {}, and numbers first go bad in {}. These weights were not "
         "saved",
-        step, loss, where_numbers_go_bad(batches));
+        step, printable(loss), where_numbers_go_bad(batches));
   if (mesh_.world().max(loss > most ? 1 : 0, Sites::checkpoint) > 0)
     fail(Status::numbers,
          "step {}: its update made the loss of the next rows {:.4g}; a model that knows nothing has ln(vocabulary) = "

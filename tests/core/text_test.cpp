@@ -1,7 +1,11 @@
 // Quantities as people read them.
 #include "framework/core/text.h"
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
 
 namespace og {
 namespace {
@@ -16,6 +20,12 @@ TEST(Text, TimesHaveAUnitInWhichTheyAreSeen) {
   EXPECT_EQ(human_time(1.25), "1.25 s");
   EXPECT_EQ(human_time(999.4), "999 s");
   EXPECT_EQ(human_time(2160.4), "2160 s");
+}
+
+TEST(Text, NanIsPrintedWithoutASign) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(fmt::format("{} {:.4f}", printable(-nan), printable(std::copysign(nan, -1))), "nan nan");
+  EXPECT_EQ(fmt::format("{} {}", printable(-1.5), printable(-HUGE_VAL)), "-1.5 -inf");
 }
 
 TEST(Text, WhatRoundsUpTakesTheNextUnit) {

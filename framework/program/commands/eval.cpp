@@ -7,6 +7,7 @@
 
 #include "framework/config/key_names.h"
 #include "framework/core/number.h"
+#include "framework/core/text.h"
 #include "framework/program/commands/command_line.h"
 #include "framework/program/world.h"
 #include "framework/train/corpus.h"
@@ -65,7 +66,7 @@ int eval_command(const std::vector<std::string>& args) {
     const Evaluation e = evaluate_data(model.session->model(), *data, 0, 1, model.config.train.segment_length, true);
     if (!std::isfinite(e.loss()))
       fail(Status::numbers, "{}: the loss on {} is {}: the weights are out of range; take an earlier checkpoint",
-           model.checkpoint, files[0], e.loss());
+           model.checkpoint, files[0], printable(e.loss()));
     if (world.rank() != 0) return 0;
     double all_bytes = 0;
     for (int64_t r = 0; r < rows; ++r) {
