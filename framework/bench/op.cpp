@@ -120,8 +120,8 @@ std::string describe(const OpBenchResult& r) {
       "a product in the same precision; of mem: share of the rate of y = a + b over as\n"
       "many bytes; both are measured between the passes. error: the largest difference\n"
       "from the reference kernels over the largest value.\n\n",
-      counted(r.threads, "thread"), human_rate(r.gemm_flops_per_second), human_bytes(r.bytes_per_second), kTokens,
-      kHeads, kHead, kRepeats);
+      counted(r.threads, "thread"), human_rate(r.gemm_flops_per_second), human_bytes(r.bytes_per_second),
+      kTimedTokens.length, kTimedHeads.count, kTimedHeads.width, kRepeats);
   text += fmt::format("{:<25} {:>9} {:>8} {:>8} {:>8} {:>7} {:>8}\n", "op", "time", "GFLOP/s", "of gemm", "GB/s",
                       "of mem", "error");
   for (const OpBenchRow& row : r.rows) {

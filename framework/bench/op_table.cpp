@@ -3,10 +3,11 @@
 #include "framework/core/rng.h"
 #include "framework/nn/registry.h"
 #include "framework/ops/attention.h"
-#include "framework/ops/gates.h"
+
 #include "framework/ops/conv.h"
 #include "framework/ops/embed.h"
 #include "framework/ops/feature_map.h"
+#include "framework/ops/gates.h"
 #include "framework/ops/linear.h"
 #include "framework/ops/moe.h"
 #include "framework/ops/norm.h"
@@ -25,7 +26,8 @@ using Rows = std::vector<OpRow>;
 
 // b rows of t tokens; h heads of d, or a width of w. Experts e, k of them for each token.
 constexpr int64_t b = kSmallTokens.rows, t = kSmallTokens.length, h = 4, d = 4, w = 6, e = 4, k = 2;
-constexpr int64_t B = kTimedTokens.rows, T = kTimedTokens.length, H = 8, D = 64, W = H * D, E = 64;
+constexpr int64_t B = kTimedTokens.rows, T = kTimedTokens.length, H = kTimedHeads.count, D = kTimedHeads.width,
+                  W = H * D, E = 64;
 constexpr double kElements = static_cast<double>(T * W);
 const OpInput kWide{{b, t, w}, {B, T, W}}, kHeads{{b, t, h, d}, {B, T, H, D}}, kKeyHeads{{b, t, 2, d}, {B, T, 2, D}},
     kPerHead{{b, t, h}, {B, T, H}}, kPerToken{{b, t}, {B, T}}, kVector{.small = {w}, .timed = {W}, .is_weight = true},
@@ -104,10 +106,8 @@ void add_norms(Rows& rows) {
   const OpInput cut = on_tensor(kWide, Place::varying), cut_vector = on_tensor(kVector, Place::varying);
   const OpInput squares = on_tensor(moved(kPerToken, 0.7, 0.05), Place::replicated);
   rows.push_back({"rms_norm", {kWide, kVector}, {4 * kElements, 8 * kElements}, of(rms_norm, 1e-6)});
-  rows.push_back({"rms_norm with a weight row per head",
-                  {kHeads, weight({h, d}, {H, D})},
-                  {4 * kElements, 8 * kElements},
-                  of(rms_norm, 1e-6)});
+  rows.push_back(
+      {"rms_norm by head", {kHeads, weight({h, d}, {H, D})}, {4 * kElements, 8 * kElements}, of(rms_norm, 1e-6)});
   rows.push_back({"l2_norm", {kHeads}, {3 * kElements, 6 * kElements}, of(l2_norm, 1e-6)});
   rows.push_back({"mean_square", {cut}, {2 * kElements, 2 * kElements}, of(mean_square, Axis::tensor, 2 * W)});
   rows.push_back({"rms_apply", {cut, squares, cut_vector}, {2 * kElements, 8 * kElements}, of(rms_apply, 1e-5)});
@@ -235,7 +235,7 @@ Tensor some_slots(Tape& tape, int64_t tokens) {
 
 void add_routing(Rows& rows) {
   const double scores = static_cast<double>(T * E);
-  const OpInput positive = moved(kScores, 2, 0.3);
+  const OpInput positive = moved(kScores, 0.5, 0.1);
   for (const Scoring scoring : {Scoring::softmax, Scoring::sigmoid}) {
     const char* name = scoring == Scoring::softmax ? "softmax" : "sigmoid";
     rows.push_back({fmt::format("router_scores {}", name),
@@ -251,7 +251,7 @@ void add_routing(Rows& rows) {
                     [scoring](Tape& tape, Inputs x, auto&) {
                       const TokenRows scope{.first = 1, .per_row = 3};
                       const Tensor c = integers(tape, {scope(x[0].size(0)) + 1, x[0].size(1)},
-                                                [](int64_t i) { return 1 + i * 7 % 5; });
+                                                [](int64_t i) { return i * 7 % 3 % 2; });
                       return balance_loss(tape, {x[0], {}, scoring}, c.cast(*tape.context().pool, x[0].dtype()), scope);
                     }});
   }

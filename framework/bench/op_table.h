@@ -38,6 +38,7 @@ struct OpTokens {
   int64_t rows, length;
 };
 constexpr OpTokens kSmallTokens{2, 5}, kTimedTokens{1, 2048};
+constexpr struct { int64_t count, width; } kTimedHeads{8, 64};
 
 std::vector<OpRow> op_table();
 

@@ -228,4 +228,10 @@ void check_config(const Config& config, const ConfigRules& rules, Problems& prob
   Checker(config, rules, problems).check();
 }
 
+void check_config(const Config& config, const ConfigRules& rules) {
+  Problems problems;
+  check_config(config, rules, problems);
+  problems.report();
+}
+
 }  // namespace og

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -80,7 +81,7 @@ struct CheckpointConfig {
 };
 
 struct RunConfig {
-  std::string dir;  // default: runs/<name of the config file>
+  std::string dir = "runs/run";  // a config that was read: runs/<name of its file>
   int64_t log_every = 10;
   double timeout_seconds = 300;
 };
@@ -125,11 +126,21 @@ struct ConfigRules {
 // The registered types.
 ConfigRules config_rules(int world_size = 0, bool needs_training_data = false);
 
-// overrides: "train.num_steps=5", "model.mixers.L={type: gla}"; values are YAML.
-Config load_config(const std::string& path, const std::vector<std::string>& overrides, const ConfigRules& rules);
+// overrides: "train.num_steps=5", "model.mixers.L={type: gla}"; values are YAML. adapt: changes what was read before it
+// is checked.
+Config load_config(const std::string& path, const std::vector<std::string>& overrides, const ConfigRules& rules,
+                   const std::function<void(Config&)>& adapt = {});
 // The same from text; `name` stands for the file in messages. `include:` is not allowed here.
 Config parse_config(const std::string& text, const std::string& name, const std::vector<std::string>& overrides,
                     const ConfigRules& rules);
+
+// A config that the program makes itself: letters with the defaults of their type for what is not given, and, when all
+// is set, the checks of a config that was read.
+void set_mixer(ModelConfig& model, char letter, const std::string& type,
+               const std::map<std::string, OptionValue>& values);
+void set_channel(ModelConfig& model, char letter, const std::string& type,
+                 const std::map<std::string, OptionValue>& values);
+void check_config(const Config& config, const ConfigRules& rules);
 
 // Every key, as a file that loads to the same config. with_origins: a comment on each line says where its value is
 // from.

@@ -1,40 +1,49 @@
-// The keys of a config outside `model.mixers` and `model.channels` (whose keys the layer types declare): one table for
-// reading, checking, writing and comparing.
+// The keys of a config outside `model.mixers` and `model.channels` (whose keys the layer types declare), a row each in
+// keys.cpp. Reading, checking, writing, comparing, what is proposed for a name that is no key, and the table in
+// configs/README.md come from the rows.
 #pragma once
 
 #include <functional>
-#include <limits>
 #include <string>
-#include <variant>
+#include <utility>
 #include <vector>
 
-#include "framework/config/config.h"
+#include "framework/config/value.h"
 
 namespace og {
 
-// monostate: null.
-using ConfigValue = std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<double>,
-                                 std::vector<DataConfig::Source>>;
+// Where a Config holds a value. Integers as wide as they come, enums as their numbers.
+struct ConfigField {
+  std::function<ConfigValue(const Config&)> get;
+  std::function<void(Config&, const ConfigValue&)> set;
+};
 
 struct ConfigKey {
-  enum class Kind : uint8_t { boolean, integer, real, choice, text, pair, sources };
+  enum class Resume : uint8_t { may_change, must_match };
+  struct Elsewhere {
+    std::string names;   // in lower case with underscores, a space between two
+    std::string remark;  // where it is not the same thing
+  };
+
   std::string path;  // "train.num_steps"
-  Kind kind = Kind::integer;
-  double least = -std::numeric_limits<double>::infinity();  // bounds integers, reals and the members of pairs
-  double most = std::numeric_limits<double>::infinity();
-  std::vector<std::string> choices{};  // a choice: its words; an integer: words allowed instead ("auto")
-  bool nullable = false;
-  std::vector<std::string> built{};  // not empty: the values that are built, all others are refused by name
-  enum class Resume : uint8_t { may_change, must_match } resume = Resume::may_change;
-  std::function<ConfigValue(const Config&)> get{};
-  std::function<void(Config&, const ConfigValue&)> set{};
+  ValueRule rule;
+  ConfigField field;
+  std::string meaning;  // what configs/README.md says, with the unit
+  Resume resume = Resume::may_change;
+  std::string shown_default{};         // there, where it is not the built-in value: "required"
+  std::vector<Elsewhere> elsewhere{};  // what other projects call it
+
+  // Parts of a row that most have no need of.
+  ConfigKey named(std::string names, std::string remark = "") &&;
+  ConfigKey same_when_resumed() &&;
+  ConfigKey shown_as(std::string text) &&;
+
+  // As read_value() gives it: null, a word or the name of an enum's value where the rule has them.
+  ConfigValue get(const Config& config) const;
+  void set(Config& config, const ConfigValue& value) const;
 };
 
 const std::vector<ConfigKey>& config_keys();
 const ConfigKey* find_config_key(const std::string& path);
-
-// The value as YAML: 1.0e-3, [0.9, 0.95], null.
-std::string to_text(const ConfigValue& value);
-std::string to_text(const OptionValue& value);
 
 }  // namespace og

@@ -92,7 +92,7 @@ std::vector<Override> read_overrides(const std::vector<std::string>& words) {
     if (const auto lost = lost_of(value, node)) {
       const ConfigKey* key = find_config_key(o.key);
       o.problem = Problem{fmt::format("the value \"{}\"{}", value, lost->text)};
-      if (key && (key->kind == ConfigKey::Kind::text || key->kind == ConfigKey::Kind::sources))
+      if (key && (key->rule.kind == ValueRule::Kind::text || key->rule.kind == ValueRule::Kind::sources))
         o.problem->text +=
             fmt::format("; a text with any of , : # [ ] {{ }} stands in quotes: '{}={}'", o.key, in_quotes(value));
     }

@@ -1,5 +1,9 @@
 #include "framework/config/value.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "framework/core/nearest.h"
 #include "framework/core/number.h"
 
@@ -7,45 +11,10 @@ namespace og {
 
 namespace {
 
-using Kind = ConfigKey::Kind;
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string s;
-  for (const std::string& w : words) s += (s.empty() ? "" : ", ") + w;
-  return s;
-}
+using Kind = ValueRule::Kind;
 
 NumberRule number_of(const ValueRule& rule) {
   return {.whole = rule.kind == Kind::integer, .least = rule.least, .most = rule.most};
-}
-
-std::string expected(const ValueRule& rule) {
-  std::string s;
-  switch (rule.kind) {
-    case Kind::boolean:
-      s = "true or false";
-      break;
-    case Kind::integer:
-      s = "a whole number" + number_of(rule).range();
-      for (const std::string& word : rule.choices) s += " or " + word;
-      break;
-    case Kind::real:
-      s = "a number" + number_of(rule).range();
-      break;
-    case Kind::choice:
-      s = "one of " + joined(rule.choices);
-      break;
-    case Kind::text:
-      s = "a text";
-      break;
-    case Kind::pair:
-      s = "a list of two numbers" + number_of(rule).range();
-      break;
-    case Kind::sources:
-      s = "a list of files, each a path or {path: FILE, weight: NUMBER > 0}";
-      break;
-  }
-  return rule.nullable ? s + " or null" : s;
 }
 
 template <class T>
@@ -125,18 +94,66 @@ bool read_scalar(const ValueRule& rule, const YamlNode& node, ConfigValue& out) 
   return good;
 }
 
+// The values that are built, where some are planned.
+std::string built(const ValueRule& rule) {
+  std::vector<std::string> all = rule.choices;
+  if (rule.kind == Kind::integer)
+    for (double value = rule.least; value <= rule.most; ++value) all.push_back(fmt::format("{}", value));
+  return fmt::format("{}", fmt::join(all, ", "));
+}
+
+std::string real_text(double r) {
+  std::string s = fmt::format("{}", r);
+  // YAML readers want a point in a real: 1e-06 is a string to some.
+  if (s.find('.') != std::string::npos) return s;
+  const size_t exponent = s.find('e');
+  return exponent == std::string::npos ? s + ".0" : s.substr(0, exponent) + ".0" + s.substr(exponent);
+}
+
 }  // namespace
 
-ValueRule rule_of(const ConfigKey& key) { return {key.kind, key.least, key.most, key.choices, key.nullable}; }
+std::string expected(const ValueRule& rule) {
+  std::string s;
+  switch (rule.kind) {
+    case Kind::boolean:
+      s = "true or false";
+      break;
+    case Kind::integer:
+      s = "a whole number" + number_of(rule).range();
+      for (const std::string& word : rule.choices) s += " or " + word;
+      break;
+    case Kind::real:
+      s = "a number" + number_of(rule).range();
+      break;
+    case Kind::choice:
+      s = fmt::format("one of {}", fmt::join(rule.choices, ", "));
+      break;
+    case Kind::text:
+      s = "a text";
+      break;
+    case Kind::pair:
+      s = "a list of two numbers" + number_of(rule).range();
+      break;
+    case Kind::sources:
+      s = "a list of files, each a path or {path: FILE, weight: NUMBER > 0}";
+      break;
+  }
+  return rule.nullable ? s + " or null" : s;
+}
 
 ValueRule rule_of(const OptionSpec& option) {
   constexpr Kind kKinds[] = {Kind::boolean, Kind::integer, Kind::real, Kind::choice};
   const bool null_default = std::holds_alternative<std::monostate>(option.fallback) && !option.required;
-  return {kKinds[static_cast<size_t>(option.kind)], option.least, option.most, option.choices,
-          option.nullable || null_default};
+  return {.kind = kKinds[static_cast<size_t>(option.kind)],
+          .least = option.least,
+          .most = option.most,
+          .choices = option.choices,
+          .nullable = option.nullable || null_default};
 }
 
 std::optional<Problem> read_value(const ValueRule& rule, const YamlNode& node, ConfigValue& out) {
+  if (std::find(rule.planned.begin(), rule.planned.end(), node.text) != rule.planned.end())
+    return Problem{fmt::format("{} is not built yet; built: {}", node.text, built(rule))};
   ConfigValue value;
   bool good = false;
   if (node.kind == YamlNode::Kind::null && rule.nullable) {
@@ -168,6 +185,30 @@ std::optional<Problem> read_value(const OptionSpec& option, const YamlNode& node
       },
       value);
   return std::nullopt;
+}
+
+std::string to_text(const ConfigValue& value) {
+  if (const auto* b = std::get_if<bool>(&value)) return *b ? "true" : "false";
+  if (const auto* i = std::get_if<int64_t>(&value)) return fmt::format("{}", *i);
+  if (const auto* r = std::get_if<double>(&value)) return real_text(*r);
+  if (const auto* s = std::get_if<std::string>(&value)) return yaml_string(*s);
+  std::string list;
+  if (const auto* reals = std::get_if<std::vector<double>>(&value)) {
+    for (double r : *reals) list += (list.empty() ? "" : ", ") + real_text(r);
+  } else if (const auto* sources = std::get_if<std::vector<DataConfig::Source>>(&value)) {
+    for (const DataConfig::Source& s : *sources) {
+      if (!list.empty()) list += ", ";
+      list += s.weight == 0 ? yaml_string(s.path)
+                            : fmt::format("{{path: {}, weight: {}}}", yaml_string(s.path), real_text(s.weight));
+    }
+  } else {
+    return "null";
+  }
+  return "[" + list + "]";
+}
+
+std::string to_text(const OptionValue& value) {
+  return std::visit([](const auto& v) { return to_text(ConfigValue(v)); }, value);
 }
 
 }  // namespace og

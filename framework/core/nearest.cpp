@@ -1,6 +1,7 @@
 #include "framework/core/nearest.h"
 
 #include <algorithm>
+#include <cctype>
 
 namespace og {
 
@@ -21,12 +22,19 @@ int edit_distance(std::string_view a, std::string_view b) {
 }
 
 std::string nearest(std::string_view word, const std::vector<std::string>& choices) {
+  const auto lower = [](std::string_view text) {
+    std::string all(text);
+    for (char& c : all) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    return all;
+  };
+  const std::string meant = lower(word);
   std::string best;
   int least = std::max(2, static_cast<int>(word.size()) / 3) + 1;
   for (const std::string& choice : choices) {
-    int distance = edit_distance(word, choice);
+    const std::string there = lower(choice);
+    int distance = edit_distance(meant, there);
     // A beginning or a part of the right word is near however long the rest is.
-    if (word.size() >= 3 && choice.find(word) != std::string::npos) distance = std::min(distance, 2);
+    if (word.size() >= 3 && there.find(meant) != std::string::npos) distance = std::min(distance, 2);
     if (distance < least && distance < static_cast<int>(choice.size())) {
       least = distance;
       best = choice;

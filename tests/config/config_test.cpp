@@ -143,7 +143,8 @@ struct Case {
 
 TEST(config, each_problem_names_place_key_expected_found_and_the_nearest) {
   const Case cases[] = {
-      {"  hidden_size: 64", "  hiden_size: 64", "x.yaml:2:3: model.hiden_size: unknown key; did you mean hidden_size?"},
+      {"  hidden_size: 64", "  hiden_size: 64",
+       "x.yaml:2:3: model.hiden_size: unknown key; did you mean model.hidden_size?"},
       {"train:\n  tok", "trian:\n  tok", "x.yaml:12:1: trian: unknown key; did you mean train?"},
       {"hidden_size: 64", "hidden_size: big", "x.yaml:2:16: model.hidden_size: expected a whole number from 1 to "},
       {"hidden_size: 64", "hidden_size: \"64\"", "found the text \"64\""},
@@ -157,14 +158,20 @@ TEST(config, each_problem_names_place_key_expected_found_and_the_nearest) {
       {"sequence: 2", "sequence: 2, num_steps: 3",
        "x.yaml:15:25: parallel.num_steps: unknown key; did you mean train.num_steps?"},
       {"num_heads: 8", "num_head: 8",
-       "x.yaml:7:20: model.mixers.L.num_head: type gla has no such key; did you mean num_heads?"},
+       "x.yaml:7:20: model.mixers.L.num_head: type gla has no such key; did you mean model.mixers.L.num_heads?"},
       {"num_heads: 8", "gate: silo", "model.mixers.L.gate: expected one of silu, none, found silo; did you mean silu?"},
       {"num_heads: 8", "head_k_dim: 2000", "expected a whole number from 1 to 1024, found 2000"},
       {"num_attention_heads: 8", "rope_theta: 500", "model.mixers.N.num_attention_heads: required by type attention"},
       {"sliding_window: null", "bias: ture", "expected true or false, found ture; did you mean true?"},
       {"type: gla", "type: gal",
        "x.yaml:7:15: model.mixers.L.type: expected a mixer type, one of gla, attention, found gal; did you mean gla?"},
-      {"type: gla", "type: rwkv7", "mixer rwkv7 is not built yet; built: gla, attention"},
+      {"type: gla", "type: rwkv7", "model.mixers.L.type: expected a mixer type, one of gla, attention, found rwkv7"},
+      {"sequence_length: 128", "sequence_length: 128, format: JSONL",
+       "data.format: expected one of auto, text, jsonl, found JSONL; did you mean jsonl?"},
+      {"sequence_length: 128", "sequence_length: 128, format: chat",
+       "data.format: chat is not built yet; built: auto, text, jsonl"},
+      {"expert: 2", "zero: 4", "parallel.zero: expected a whole number from 0 to 1, found 4"},
+      {"sequence: 2", "sequnce: 2", "parallel.sequnce: unknown key; did you mean parallel.sequence?"},
       {"type: gla, num", "num", "x.yaml:7:5: model.mixers.L.type: required: one of gla, attention"},
       {"type: moe", "type: mow", "expected a channel part type, one of mlp, moe, found mow"},
       {"    L: {", "    LL: {}\n    L: {", "x.yaml:7:5: model.mixers.LL: expected one letter"},
@@ -210,10 +217,10 @@ TEST(config, all_problems_are_told_at_once_in_the_order_of_the_file) {
   text.replace(text.find("learning_rate"), 13, "learning_rat");
   EXPECT_EQ(problems(text, {"train.num_stps=3", "nonsense", "parallel.tensor=x"}),
             "6 problems in the configuration:\n"
-            "  x.yaml:2:3: model.hidden_sise: unknown key; did you mean hidden_size?\n"
+            "  x.yaml:2:3: model.hidden_sise: unknown key; did you mean model.hidden_size?\n"
             "  x.yaml:7:31: model.mixers.L.num_heads: expected a whole number >= 1, found 0\n"
-            "  x.yaml:14:15: train.optimizer.learning_rat: unknown key; did you mean learning_rate?\n"
-            "  command line: train.num_stps: unknown key; did you mean num_steps?\n"
+            "  x.yaml:14:15: train.optimizer.learning_rat: unknown key; did you mean train.optimizer.learning_rate?\n"
+            "  command line: train.num_stps: unknown key; did you mean train.num_steps?\n"
             "  command line: expected key=value, found \"nonsense\"\n"
             "  command line: parallel.tensor: expected a whole number from 1 to 65536, found x");
 }
@@ -288,7 +295,7 @@ TEST(config, what_is_legal_and_seldom_meant) {
 TEST(config, an_unused_letter_is_no_error_but_its_keys_are_checked) {
   const std::string unused = with("    L: {", "    X: {type: gla, num_heads: 3}\n    L: {");
   EXPECT_EQ(parse(unused, {"parallel.tensor=2"}).model.mixers.size(), 3u);
-  EXPECT_TRUE(contains(problems(unused, {"model.mixers.X.num_hads=1"}), "did you mean num_heads?"));
+  EXPECT_TRUE(contains(problems(unused, {"model.mixers.X.num_hads=1"}), "did you mean model.mixers.X.num_heads?"));
 }
 
 TEST(config, another_mixer_takes_the_keys_that_it_knows) {
@@ -439,7 +446,7 @@ TEST(config, names_of_other_projects) {
       {"train.bf16=true", "did you mean train.precision?"},
       {"tp=2", "did you mean parallel.tensor?"},
       {"output_dir=x", "did you mean run.dir?"},
-      {"model.channels.M.n_experts=4", "type moe has no such key; did you mean num_experts?"},
+      {"model.channels.M.n_experts=4", "type moe has no such key; did you mean model.channels.M.num_experts?"},
       {"train.learning_rat=1", "did you mean train.optimizer.learning_rate?"},
   };
   for (const auto& [override, message] : cases)
@@ -594,6 +601,7 @@ TEST(nearest, edits) {
   EXPECT_EQ(nearest("num_stps", {"num_steps", "seed"}), "num_steps");
   EXPECT_EQ(nearest("zzz", {"num_steps", "seed"}), "");
   EXPECT_EQ(nearest("decay", {"weight_decay", "eps"}), "weight_decay");
+  EXPECT_EQ(nearest("JSONL", {"text", "jsonl"}), "jsonl");
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ mistake() {
     fail "$name: mpirun adds nothing" "$(tail -n 12 out.txt)"
   fi
 }
-mistake "a misspelt key" 2 'num_step: unknown key; did you mean num_steps' tiny.yaml train.num_step=3
+mistake "a misspelt key" 2 'num_step: unknown key; did you mean train.num_steps' tiny.yaml train.num_step=3
 mistake "a degree that does not fit" 2 'parallel: data 1 x sequence 3 .* nearest that works on 2 ranks' tiny.yaml parallel.sequence=3
 mistake "any other first word is a config" 2 'evall: no such config file' evall run
 mistake "an unknown option of eval" 2 'unknown option --dta; did you mean --data' eval run --dta text.txt

@@ -55,7 +55,7 @@ std::vector<OptionSpec> moe_options() {
       OptionSpec::choice("aux_loss_scope", "sequence", {"sequence", "micro_step"},
                          "tokens that the balance loss counts together"),
       OptionSpec::real("capacity_factor", o.capacity_factor, 0,
-                       "choices an expert takes of a row, over the mean; null: all"),
+                       "choices an expert takes of a row, over the mean; null: no token is dropped"),
       OptionSpec::boolean("norm_topk_prob", o.norm_topk_prob, "weights of a token's experts sum to one"),
       OptionSpec::choice("scoring_func", "softmax", {"softmax", "sigmoid"}, "from the router's logits to scores"),
       OptionSpec::real("routed_scaling_factor", o.routed_scaling_factor, -std::numeric_limits<double>::infinity(),

@@ -43,9 +43,8 @@ OptionValue parse_value(const OptionSpec& spec, const std::string& text) {
 
 // The type's own options: --name value, --name=value or name=value; a lone --name of a boolean is true.
 Options parse_options(const MixerType& type, const std::vector<std::string>& words) {
-  Options options{.type = type.name, .where = "mixer " + type.name, .values = {}};
   const std::vector<OptionSpec>& specs = type.recurrence.options;
-  for (const OptionSpec& spec : specs) options.values[spec.name] = spec.fallback;
+  Options options = options_of(type.name, specs, "mixer " + type.name);
   for (size_t i = 0; i < words.size(); ++i) {
     const bool dashed = words[i].rfind("--", 0) == 0;
     const std::string word = dashed ? words[i].substr(2) : words[i];
