@@ -84,4 +84,13 @@ class Options {
   }
 };
 
+// Those values, and the defaults of all other keys that the specs declare.
+inline Options options_of(const std::string& type, const std::vector<OptionSpec>& specs, const std::string& where,
+                          const std::map<std::string, OptionValue>& values = {}) {
+  Options options{.type = type, .where = where, .values = values};
+  for (const OptionSpec& spec : specs) options.values.emplace(spec.name, spec.fallback);
+  OG_CHECK(options.values.size() == specs.size(), "{}: a value that type {} does not declare", where, type);
+  return options;
+}
+
 }  // namespace og

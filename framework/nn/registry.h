@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -51,5 +52,11 @@ const ChannelType* find_channel_type(const std::string& name);
 // The type of a mixer whose options were read from a config; another name is a programmer's error.
 const MixerType& mixer_type(const Options& mixer);
 MixerKind kind_of(const Options& mixer);
+// A layer type's options with those values and its defaults. where: "model.mixers.L".
+template <class Type>
+requires requires(const Type& type) { type.options; }
+Options options_of(const Type& type, const std::string& where, const std::map<std::string, OptionValue>& values = {}) {
+  return options_of(type.name, type.options, where, values);
+}
 
 }  // namespace og

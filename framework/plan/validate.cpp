@@ -16,40 +16,67 @@ constexpr double kMemoryBound = 0.10, kTimeBound = 0.25;
 
 struct Case {
   const char* name;
-  const char* model;   // what follows `model:`
-  const char* length;  // tokens of a row
-  const char* rows;    // `train:`
-  const char* two;     // degrees on two ranks
+  Config config;       // on one rank
+  ParallelConfig two;  // on two
 };
 
-const Case kCases[] = {
-    {"gla, experts",
-     "vocab_size: 4096, hidden_size: 512, num_hidden_layers: 4, layer_pattern: L, channel_pattern: M, "
-     "mixers: {L: {type: gla, num_heads: 8, head_k_dim: 64, head_v_dim: 64}}, "
-     "channels: {M: {type: moe, num_experts: 8, num_experts_per_tok: 2, moe_intermediate_size: 512}}",
-     "1024", "tokens_per_step: 4096", "sequence: 2, expert: 2"},
-    {"hybrid, experts",
-     "vocab_size: 8192, hidden_size: 256, num_hidden_layers: 6, layer_pattern: LLN, channel_pattern: M, "
-     "mixers: {L: {type: simple_gla, num_heads: 4, head_k_dim: 64, head_v_dim: 64}, "
-     "N: {type: attention, num_attention_heads: 4, num_key_value_heads: 2, head_dim: 64}}, "
-     "channels: {M: {type: moe, num_experts: 4, num_experts_per_tok: 1, moe_intermediate_size: 512}}",
-     "2048", "tokens_per_step: 8192", "pipeline: 2"},
-    {"delta rule, MLP",
-     "vocab_size: 2048, hidden_size: 512, num_hidden_layers: 3, layer_pattern: D, channel_pattern: P, "
-     "mixers: {D: {type: gated_delta_net, num_heads: 8, head_k_dim: 64, head_v_dim: 64}}, "
-     "channels: {P: {type: mlp, intermediate_size: 1408}}",
-     "512", "tokens_per_step: 4096, micro_batch_size: 2", "data: 2, zero: 1"},
-    {"softmax, MLP, recomputed",
-     "vocab_size: 4096, hidden_size: 512, num_hidden_layers: 4, layer_pattern: N, channel_pattern: P, "
-     "mixers: {N: {type: attention, num_attention_heads: 8, num_key_value_heads: 2, head_dim: 64}}, "
-     "channels: {P: {type: mlp, intermediate_size: 1408}}",
-     "1024", "tokens_per_step: 4096, recompute: block", "tensor: 2"},
-    {"mamba2, segments",
-     "vocab_size: 4096, hidden_size: 384, num_hidden_layers: 4, layer_pattern: S, channel_pattern: P, "
-     "mixers: {S: {type: mamba2, num_heads: 6, head_k_dim: 64, head_v_dim: 64}}, "
-     "channels: {P: {type: mlp, intermediate_size: 1024}}",
-     "2048", "tokens_per_step: 4096, segment_length: 512", "sequence: 2"},
-};
+std::map<std::string, OptionValue> heads(int64_t n) {
+  return {{"num_heads", n}, {"head_k_dim", 64}, {"head_v_dim", 64}};
+}
+std::map<std::string, OptionValue> softmax_heads(int64_t n) {
+  return {{"num_attention_heads", n}, {"num_key_value_heads", 2}, {"head_dim", 64}};
+}
+std::map<std::string, OptionValue> experts(int64_t n, int64_t per_token) {
+  return {{"num_experts", n}, {"num_experts_per_tok", per_token}, {"moe_intermediate_size", 512}};
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  const auto add = [&](const char* name, int64_t vocabulary, int64_t hidden, int64_t layers, const char* mixers,
+                       const char* channels, int64_t length, int64_t tokens) -> Case& {
+    Case c{name, {}, {}};
+    c.config.model.vocab_size = vocabulary, c.config.model.hidden_size = hidden;
+    c.config.model.num_hidden_layers = layers;
+    c.config.model.layer_pattern = mixers, c.config.model.channel_pattern = channels;
+    c.config.data.sequence_length = length, c.config.train.tokens_per_step = tokens;
+    return all.emplace_back(std::move(c));
+  };
+  {
+    Case& c = add("gla, experts", 4096, 512, 4, "L", "M", 1024, 4096);
+    set_mixer(c.config.model, 'L', "gla", heads(8));
+    set_channel(c.config.model, 'M', "moe", experts(8, 2));
+    c.two.degrees = {.sequence = 2, .expert = 2};
+  }
+  {
+    Case& c = add("hybrid, experts", 8192, 256, 6, "LLN", "M", 2048, 8192);
+    set_mixer(c.config.model, 'L', "simple_gla", heads(4));
+    set_mixer(c.config.model, 'N', "attention", softmax_heads(4));
+    set_channel(c.config.model, 'M', "moe", experts(4, 1));
+    c.two.degrees = {.pipeline = 2};
+  }
+  {
+    Case& c = add("delta rule, MLP", 2048, 512, 3, "D", "P", 512, 4096);
+    set_mixer(c.config.model, 'D', "gated_delta_net", heads(8));
+    set_channel(c.config.model, 'P', "mlp", {{"intermediate_size", 1408}});
+    c.config.train.micro_batch_size = 2;
+    c.two.zero = 1;
+  }
+  {
+    Case& c = add("softmax, MLP, recomputed", 4096, 512, 4, "N", "P", 1024, 4096);
+    set_mixer(c.config.model, 'N', "attention", softmax_heads(8));
+    set_channel(c.config.model, 'P', "mlp", {{"intermediate_size", 1408}});
+    c.config.train.recompute = "block";
+    c.two.degrees = {.tensor = 2};
+  }
+  {
+    Case& c = add("mamba2, segments", 4096, 384, 4, "S", "P", 2048, 4096);
+    set_mixer(c.config.model, 'S', "mamba2", heads(6));
+    set_channel(c.config.model, 'P', "mlp", {{"intermediate_size", 1024}});
+    c.config.train.segment_length = 512;
+    c.two.degrees = {.sequence = 2};
+  }
+  return all;
+}
 
 }  // namespace
 
@@ -57,11 +84,10 @@ std::vector<Validation> validate_plans(Comm& world) {
   if (world.size() > 2) fail(Status::usage, "plan --validate: expected one or two ranks, found {}", world.size());
   const Cluster cluster = measure_cluster(world, "auto");
   std::vector<Validation> rows;
-  for (const Case& c : kCases) {
-    const std::string text =
-        fmt::format("model: {{{}}}\ndata: {{sequence_length: {}}}\ntrain: {{{}}}\nparallel: {{{}}}\n", c.model,
-                    c.length, c.rows, world.size() == 2 ? c.two : "data: 1");
-    const Config config = parse_config(text, c.name, {}, config_rules(world.size()));
+  for (const Case& c : cases()) {
+    Config config = c.config;
+    if (world.size() == 2) config.parallel = c.two;
+    check_config(config, config_rules(world.size()));
     const Layout layout{resolve_degrees(config, world.size()), static_cast<int>(config.parallel.zero), 1};
     Validation row;
     row.name = fmt::format("{}; {}", c.name, layout_name(layout));

@@ -17,12 +17,8 @@ namespace {
 constexpr int64_t kBatch = 2, kLength = 7, kHidden = 12;
 
 Options options_of(std::map<std::string, OptionValue> changed) {
-  Options options{.type = "attention", .where = "model.mixers.N", .values = {}};
-  for (const OptionSpec& spec : attention_type().options) options.values[spec.name] = spec.fallback;
-  options.values["num_attention_heads"] = int64_t{4};
-  options.values["head_dim"] = int64_t{6};
-  for (auto& [name, value] : changed) options.values[name] = value;
-  return options;
+  changed.insert({{"num_attention_heads", int64_t{4}}, {"head_dim", int64_t{6}}});
+  return og::options_of(attention_type(), "model.mixers.N", changed);
 }
 
 // Two rows of documents {0..2, 3..6} and {0, 1..6}.

@@ -65,18 +65,13 @@ struct Layer {
   Layer(Comm& comm, const Degrees& degrees, const Case& c, DType dtype)
       : mesh(comm, degrees), store(cx, mesh, dtype, 7) {
     const MixerType type = c.type();
-    Options options;
-    options.type = type.name;
-    options.where = "test";
-    for (const OptionSpec& s : type.options) options.values[s.name] = s.fallback;
-    for (const auto& [key, value] : c.options) options.values[key] = value;
     mixer = type.build({.store = store,
                         .prefix = "m",
                         .hidden_size = kHidden,
                         .layer_index = 1,
                         .num_layers = 3,
                         .initializer_range = 0.4},
-                       options);
+                       options_of(type, "test", c.options));
   }
 };
 

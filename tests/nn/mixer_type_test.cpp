@@ -7,12 +7,7 @@ namespace og {
 namespace {
 
 Options options_of(const std::string& name, const std::map<std::string, OptionValue>& more = {}) {
-  Options options;
-  options.type = name;
-  options.where = "test";
-  for (const OptionSpec& s : find_mixer_type(name)->options) options.values[s.name] = s.fallback;
-  for (const auto& [key, value] : more) options.values[key] = value;
-  return options;
+  return og::options_of(*find_mixer_type(name), "test", more);
 }
 
 ScanShape shape_of(const std::string& name, std::map<std::string, OptionValue> more, int tensor = 1) {

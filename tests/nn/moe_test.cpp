@@ -399,8 +399,7 @@ TEST(Moe, OutsideTrainingNothingIsCountedOrDropped) {
 
 TEST(Moe, BadOptionsAreNamed) {
   const ChannelType type = moe_type();
-  Options options{.type = "moe", .where = "model.channels.M", .values = {}};
-  for (const OptionSpec& spec : type.options) options.values[spec.name] = spec.fallback;
+  Options options = options_of(type, "model.channels.M");
   EXPECT_FALSE(type.problem(options, 64, {.data = 8, .expert = 8}));
   EXPECT_NE(type.problem(options, 64, {.data = 3, .expert = 3})->text.find("num_experts"), std::string::npos);
   options.values["num_experts_per_tok"] = int64_t{9};

@@ -46,8 +46,7 @@ NamedTensors random_inputs(Context& cx, const MixerType& type, const Sizes& n, i
 
 MixerRun run_of(const MixerType& type, MixerRun::Form form, int64_t chunk, int ranks) {
   MixerRun run{.type = &type, .form = form, .chunk = chunk, .ranks = ranks};
-  run.options.where = type.name;
-  for (const OptionSpec& s : type.recurrence.options) run.options.values[s.name] = s.fallback;
+  run.options = options_of(type.name, type.recurrence.options, type.name);
   return run;
 }
 

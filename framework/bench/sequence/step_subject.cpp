@@ -26,31 +26,36 @@ int64_t rows_at_once(const Config& file, const Extent& e) {
   return 1;
 }
 
-Config config_for(const SubjectOptions& o, const SequenceMethod* method, int ranks, const Extent& e) {
-  std::vector<std::string> keys = o.overrides;
-  const auto set = [&](const char* key, const auto& value) { keys.push_back(fmt::format("{}={}", key, value)); };
-  set("data.sequence_length", e.length);
-  set("train.tokens_per_step", e.rows * e.length);
-  set("train.micro_batch_size", 1);
-  set("train.threads", o.threads);
-  set("parallel.data", 1);
-  Config file = load_config(o.config, keys, config_rules());
+// The file's config as this point has it, whatever the file says.
+void adapt(Config& config, const SubjectOptions& o, const SequenceMethod* method, int ranks, const Extent& e) {
+  ParallelConfig& p = config.parallel;
+  config.data.sequence_length = e.length;
+  config.train.tokens_per_step = e.rows * e.length;
+  config.train.threads = o.threads;
+  p.data_auto = false;
+  p.degrees.data = 1;
   if (ranks == 1) {
-    file.parallel.degrees = {};
-    for (const char* axis : {"tensor", "expert", "pipeline", "sequence", "virtual_stages"})
-      keys.push_back(fmt::format("parallel.{}=1", axis));
-    set("parallel.pipeline_schedule", "1f1b");
-    set("parallel.sequence_norms", "false");
+    p.degrees = {};
+    p.virtual_stages = 1;
+    p.pipeline_schedule = "1f1b";
+    p.sequence_norms = false;
   } else {
-    const int others = file.parallel.degrees.tensor * file.parallel.degrees.pipeline;
+    const int others = p.degrees.tensor * p.degrees.pipeline;
     if (ranks % others != 0)
       fail(Status::usage, "{} ranks do not divide by parallel.tensor x parallel.pipeline = {}", ranks, others);
-    set("parallel.sequence", ranks / others);
-    if (method != nullptr && method->linear) set("parallel.sequence_method", name_of(*method->linear));
-    if (method != nullptr && method->softmax) set("parallel.softmax_sequence_method", name_of(*method->softmax));
+    p.degrees.sequence = ranks / others;
+    if (method != nullptr && method->linear) p.sequence_method = name_of(*method->linear);
+    if (method != nullptr && method->softmax) p.softmax_sequence_method = name_of(*method->softmax);
   }
-  set("train.micro_batch_size", rows_at_once(file, e));
-  Config config = load_config(o.config, keys, config_rules(ranks));
+  config.train.micro_batch_size = rows_at_once(config, e);
+  for (const char* key : {"data.sequence_length", "train.tokens_per_step", "train.micro_batch_size", "parallel.data",
+                          "parallel.sequence", "parallel.sequence_method", "parallel.softmax_sequence_method"})
+    config.origins.erase(key);  // no line of the file says so
+}
+
+Config config_for(const SubjectOptions& o, const SequenceMethod* method, int ranks, const Extent& e) {
+  Config config =
+      load_config(o.config, o.overrides, config_rules(ranks), [&](Config& c) { adapt(c, o, method, ranks, e); });
   if (config.model.vocab_size == 0) config.model.vocab_size = make_tokenizer(config.data.tokenizer)->vocab_size();
   return config;
 }

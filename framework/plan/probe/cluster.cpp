@@ -16,24 +16,25 @@ namespace og {
 namespace {
 
 // One of everything that has a rate of its own, at the widths of a small model.
-constexpr const char* kModel = R"(
-model:
-  vocab_size: 4096
-  hidden_size: 384
-  num_hidden_layers: 4
-  layer_pattern: GDNS
-  channel_pattern: MPMP
-  mixers:
-    G: {type: gla, num_heads: 6, head_k_dim: 64, head_v_dim: 64}
-    D: {type: gated_delta_net, num_heads: 6, head_k_dim: 64, head_v_dim: 64}
-    S: {type: mamba2, num_heads: 6, head_k_dim: 64, head_v_dim: 64}
-    N: {type: attention, num_attention_heads: 6, num_key_value_heads: 2, head_dim: 64}
-  channels:
-    M: {type: moe, num_experts: 8, num_experts_per_tok: 2, moe_intermediate_size: 384}
-    P: {type: mlp, intermediate_size: 1024}
-data: {sequence_length: 512}
-train: {tokens_per_step: 512}
-)";
+Config probe_config(const std::string& precision, int64_t tokens) {
+  Config config;
+  ModelConfig& model = config.model;
+  model.vocab_size = 4096, model.hidden_size = 384, model.num_hidden_layers = 4;
+  model.layer_pattern = "GDNS", model.channel_pattern = "MPMP";
+  const std::map<std::string, OptionValue> heads{{"num_heads", 6}, {"head_k_dim", 64}, {"head_v_dim", 64}};
+  set_mixer(model, 'G', "gla", heads);
+  set_mixer(model, 'D', "gated_delta_net", heads);
+  set_mixer(model, 'S', "mamba2", heads);
+  set_mixer(model, 'N', "attention", {{"num_attention_heads", 6}, {"num_key_value_heads", 2}, {"head_dim", 64}});
+  set_channel(model, 'M', "moe", {{"num_experts", 8}, {"num_experts_per_tok", 2}, {"moe_intermediate_size", 384}});
+  set_channel(model, 'P', "mlp", {{"intermediate_size", 1024}});
+  config.data.sequence_length = 512;
+  config.train.tokens_per_step = tokens;
+  config.train.precision = precision;
+  check_config(config, config_rules(1));
+  return config;
+}
+
 constexpr int64_t kShortStep = 512, kLongStep = 2048;  // tokens
 
 }  // namespace
@@ -88,9 +89,7 @@ Cluster measure_cluster(Comm& world, const std::string& precision) {
   // Every rank trains alone, all at the same time, as they do when they train together.
   const auto self = make_self_comm();
   const auto bench = [&](int64_t tokens) {
-    Config config = parse_config(kModel, "the probe's model",
-                                 {"train.precision=" + precision, fmt::format("train.tokens_per_step={}", tokens)},
-                                 config_rules(1));
+    Config config = probe_config(precision, tokens);
     config.train.threads = std::max(1, hardware_threads() / hosts.inside().size());
     world.barrier(Sites::metrics);
     return std::pair(config, bench_step(config, *self, {.steps = 6, .warmup = 2}));

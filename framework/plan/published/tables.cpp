@@ -10,6 +10,18 @@ namespace {
 
 using Constants = std::vector<double>;
 
+Config one_row_of(int64_t layers, int64_t tokens) {
+  Config config;
+  ModelConfig& model = config.model;
+  model.hidden_size = 2048, model.num_hidden_layers = layers;
+  model.layer_pattern = "L", model.channel_pattern = "P";
+  set_mixer(model, 'L', "gla", {{"num_heads", 16}, {"head_k_dim", 128}, {"head_v_dim", 128}});
+  set_channel(model, 'P', "mlp", {{"intermediate_size", 8192}});
+  config.data.sequence_length = config.train.tokens_per_step = tokens;
+  config.train.precision = "f32";
+  return config;
+}
+
 // A pure linear model on P sequence ranks, one row: what forecast_time() needs of it, without running it.
 struct PublishedModel {
   Config config;
@@ -19,13 +31,7 @@ struct PublishedModel {
   SequenceOptions sequence;
 
   PublishedModel(int64_t layers, int64_t tokens_of_row, int ranks, const LinearRow& method, double state_bytes)
-      : config(parse_config(
-            fmt::format("model: {{hidden_size: 2048, num_hidden_layers: {}, layer_pattern: L, channel_pattern: P, "
-                        "mixers: {{L: {{type: gla, num_heads: 16, head_k_dim: 128, head_v_dim: 128}}}}, "
-                        "channels: {{P: {{type: mlp, intermediate_size: 8192}}}}}}\n"
-                        "data: {{sequence_length: {}}}\ntrain: {{tokens_per_step: {}, precision: f32}}\n",
-                        layers, tokens_of_row, tokens_of_row),
-            "a published model", {}, config_rules())) {
+      : config(one_row_of(layers, tokens_of_row)) {
     LayerProbe layer;
     layer.mixer = 'L', layer.channel = 'P', layer.count = layers;
     layer.state_bytes = state_bytes;
