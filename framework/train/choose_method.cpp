@@ -70,7 +70,7 @@ Layers layers_of(const Config& config, int tensor, int ranks) {
   return out;
 }
 
-// The cheapest; the first listed unless another is clearly cheaper. costs: "lasp2 none, scan 50 us, ..".
+// The first method listed, unless another is clearly cheaper. costs: "lasp2 none, scan 50 us, ..".
 template <class Method, class Row, class Cost>
 Method cheapest(std::span<const Row> rows, Cost&& cost, std::string& costs) {
   size_t best = 0;

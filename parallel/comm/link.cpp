@@ -4,8 +4,6 @@
 #include <bit>
 #include <cmath>
 
-#include "parallel/comm/comm.h"
-
 namespace og {
 
 namespace {

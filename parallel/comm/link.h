@@ -16,11 +16,9 @@
 // gathers on 8 to 256 GPUs lie nearer to one (docs/plan.md).
 #pragma once
 
-#include <cstdint>
+#include "parallel/comm/comm.h"
 
 namespace og {
-
-enum class Verb : uint8_t;
 
 struct Link {
   double latency = 0;    // seconds
@@ -36,7 +34,7 @@ struct GroupLinks {
   const Link& widest() const { return hosts > 1 ? across : inside; }
 };
 
-// Of the rank that receives the most. On one rank all are zero.
+// What the rank that receives the most receives. On one rank all are zero.
 struct ExchangeCost {
   double calls = 0, bytes = 0, seconds = 0;
 };

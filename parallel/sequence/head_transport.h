@@ -9,10 +9,9 @@
 
 #include "parallel/sequence/gather.h"
 #include "parallel/sequence/head_exchange.h"
+#include "parallel/sequence/methods.h"
 
 namespace og {
-
-enum class HeadTransport : uint8_t { exchange, gather };
 
 // The heads of each rank, of `count` in all. Ranks may hold the same head: then its parts are summed on the way back.
 struct HeadPlan {

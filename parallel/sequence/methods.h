@@ -10,7 +10,6 @@
 #include <string_view>
 #include <vector>
 
-#include "parallel/comm/comm.h"
 #include "parallel/comm/link.h"
 #include "parallel/mesh/sequence_options.h"
 
@@ -19,7 +18,6 @@ namespace og {
 class StateExchange;
 class Tape;
 class Value;
-enum class HeadTransport : uint8_t;
 struct SeqContext;
 struct SequenceAttentionOptions;
 struct StateCall;
@@ -27,6 +25,9 @@ struct StateCall;
 // What goes from rank to rank in a linear layer: summaries of pieces, the streams that a piece is summarised from, or
 // streams of heads (scan_heads.h).
 enum class Travels : uint8_t { summaries, pieces, heads };
+
+// How heads travel: head_transport.h says it.
+enum class HeadTransport : uint8_t { exchange, gather };
 
 // The local work that goes on meanwhile: nothing; the keys of the rank's own tokens, 1 / P of it; all of it.
 enum class Meanwhile : uint8_t { nothing, own_keys, all };

@@ -150,7 +150,7 @@ equal() {
 }
 # keys DEGREES: parallel.D for each of them.
 # The choices of a config's key but auto, as its refusal of another word names them.
-choices() { "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" "$1=?" 2>&1 | sed -nE 's/.*one of auto, (.*), found .*/\1/p' | tr -d ,; }
+choices() { "$ONEGATHER" train "$root/tests/program/configs/tiny.yaml" "$1=which" 2>&1 | sed -nE 's/.*one of auto, (.*), found .*/\1/p' | tr -d ,; }
 keys() { printf ' parallel.%s' $1; }
 # The tiny model on short documents, which the tests of layouts train: a test's train is train_tiny or has more keys.
 train_tiny() {
