@@ -27,6 +27,8 @@ inline Vec broadcast(float x) { return x - Vec{}; }
 inline Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
 inline int64_t whole_vectors(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
+// Inlined always: a call in a loop over floats would leave the loop scalar.
+//
 // exp(x) = 2^n (1 + r + p r^2) with |r| <= log(2) / 2, to 2 units in the last place; float or Vec.
 template <class F>
 struct ExpParts {
@@ -34,7 +36,7 @@ struct ExpParts {
   F shifted;                                    // n in its low bits
   F r, p;
 
-  explicit ExpParts(F x) {
+  [[gnu::always_inline]] explicit ExpParts(F x) {
     shifted = x * 1.44269504088896341F + kShift;
     const F n = shifted - kShift;
     r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
@@ -44,11 +46,11 @@ struct ExpParts {
     p = p * r + 1.6666665459e-1F;
     p = p * r + 5.0000001201e-1F;
   }
-  F fraction() const { return p * (r * r) + r + 1.0F; }
+  [[gnu::always_inline]] F fraction() const { return p * (r * r) + r + 1.0F; }
 };
 
 // For x <= 88; exactly 0 below -87, also for -infinity (a masked score). NaN stays.
-inline Vec exponential(Vec x) {
+[[gnu::always_inline]] inline Vec exponential(Vec x) {
   const ExpParts<Vec> e(x < -87.0F ? broadcast(-87.0F) : x);
   IntVec bits;
   std::memcpy(&bits, &e.shifted, sizeof bits);
@@ -60,7 +62,7 @@ inline Vec exponential(Vec x) {
 
 // One float, free of branches, so that the compiler vectorises the loops that call it. 0 below -87, infinity above
 // 88.72. NaN stays.
-inline float exponential(float x) {
+[[gnu::always_inline]] inline float exponential(float x) {
   float c = x < -87.0F ? -87.0F : x;
   c = c > 88.72F ? 88.72F : c;
   const ExpParts<float> e(c);
@@ -74,7 +76,7 @@ inline float exponential(float x) {
 }
 
 // The same for x <= 0, what gates are: one factor is enough. p r r from the left is as the scans have always rounded.
-inline float exponential_of_gate(float x) {
+[[gnu::always_inline]] inline float exponential_of_gate(float x) {
   const ExpParts<float> e(x < -87.0F ? -87.0F : x);
   const float power = std::bit_cast<float>((std::bit_cast<int32_t>(e.shifted) << 23) + (127 << 23));
   return x < -87.0F ? 0.0F : (e.p * e.r * e.r + e.r + 1.0F) * power;
