@@ -18,8 +18,9 @@ namespace og {
 int64_t generate_text(Decoder& decoder, const Tokenizer& tokenizer, const std::string& prompt, int64_t count,
                       const SamplingOptions& sampling, const std::function<void(const std::string&)>& show);
 
-// A few continuations of beginnings of rows of `data`, as samples.txt shows them. Collective. For tests of short runs, which
-// would spend most of their time here: ONEGATHER_TEST_SAMPLE=TOKENS in the environment of every rank shortens them.
+// A few continuations of beginnings of rows of `data`, as samples.txt shows them. Collective. For tests of short runs,
+// which would spend most of their time here: ONEGATHER_TEST_SAMPLE=TOKENS in the environment of every rank shortens
+// them.
 std::string sample_after_training(Session& session, const Tokenizer& tokenizer, const Loader& data);
 
 }  // namespace og

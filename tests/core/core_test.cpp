@@ -18,7 +18,8 @@ TEST(Pool, SaysWhatIsHeldWhereMemoryEnds) {
     FAIL() << "no machine has so much";
   } catch (const OutOfMemory& e) {
     EXPECT_EQ(e.status(), Status::usage) << "the user's limit";
-    EXPECT_NE(std::string(e.what()).find("3.00 MiB are in tensors now and 3.00 MiB held"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("3.00 MiB are in tensors now and 3.00 MiB held"), std::string::npos)
+        << e.what();
   }
   EXPECT_EQ(pool->stats().live_bytes, 3 << 20) << "what was not given is not counted";
   EXPECT_EQ(pool->stats().held_bytes, 3 << 20);
