@@ -109,5 +109,7 @@ elif [ "$status" -ge 6 ] && [ "$status" -ne 130 ]; then
 fi
 [ "$status" -ne 130 ] || echo "stopped; the same command goes on from here" >&2
 # What was shown lies beside the run's other files too: every start's, without the progress bar.
+# A dry run starts nothing.
+case " ${arguments[*]} " in *' --dry-run '*) folder='' ;; esac
 [ ! -d "$folder" ] || cat "$kept" >>"$folder/launch.log"
 exit "$status"

@@ -18,6 +18,8 @@ relay() {
   local first='^(Primary job  terminated normally, but .*|mpirun detected that one or more processes exited with non-zero status, thus causing)$'
   local more='^(a non-zero exit code\. Per user-direction, the job has been aborted\.|the job to be terminated\. The first process to do so was:|  Process name: .*|  Exit code: .*|)$'
   local died='process rank ([0-9]+) with PID [0-9]+ on node ([^ ]+)'
+  # Held open: a line that comes after the files were removed does not make them again.
+  exec {kept_to}>>"$kept" {news_to}>>"$news"
   while :; do
     IFS= read -r -t 0.1 part
     got=$?
@@ -31,11 +33,11 @@ relay() {
     fi
     [ $got -eq 0 ] || break
     if [[ $line == *"$mark"* ]]; then
-      printf '%s\n' "${line##*"$mark"}" >>"$news"
+      printf '%s\n' "${line##*"$mark"}" >&"$news_to"
       line=${line%%"$mark"*} # a bar that goes on
       continue
     fi
-    [[ ! $line =~ $died ]] || printf 'died %s %s\n' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" >>"$news"
+    [[ ! $line =~ $died ]] || printf 'died %s %s\n' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}" >&"$news_to"
     if [ $begun -eq 1 ]; then
       put "$line"$'\n'
     elif [ $inside -eq 1 ] && [[ $line =~ $dashes ]]; then
@@ -60,7 +62,7 @@ put() {
   printf %s "$1"
   bar+=$1
   bar=${bar##*$'\r'}
-  case $1 in *$'\n') printf %s "$bar" >>"$kept"; bar='' ;; esac
+  case $1 in *$'\n') printf %s "$bar" >&"$kept_to"; bar='' ;; esac
 }
 
 # hear: what has been told since the last time, from the file behind $heard.
