@@ -20,6 +20,7 @@ namespace og {
 class GradientReducer {
  public:
   GradientReducer(Context& cx, Comm& world, const BucketLayout& layout);
+  GradientReducer(Context& cx, Comm& world, BucketLayout&& layout) = delete;  // it is referred to
 
   void begin();
   void ready(Slot& slot);  // this rank's gradient is complete; slots of no item are ignored
