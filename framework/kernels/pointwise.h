@@ -34,6 +34,8 @@ struct PointwiseKernels {
   void (*add)(const Stream&, View<T, 1> y, View<const T, 1> a, View<const T, 1> b);
   void (*multiply)(const Stream&, View<T, 1> y, Put put, View<const T, 1> a, View<const T, 1> b);
   void (*scale)(const Stream&, View<T, 1> y, Put put, View<const T, 1> x, T c);
+  // y = c_0 x: a factor that was computed.
+  void (*scale_by)(const Stream&, View<T, 1> y, Put put, View<const T, 1> x, View<const T, 1> c);
   // SwiGLU (arXiv 2002.05202): y = silu(gate) up; dgate and dup from dy, either may be null.
   void (*silu_multiply_forward)(const Stream&, View<T, 1> y, View<const T, 1> gate, View<const T, 1> up);
   void (*silu_multiply_backward)(const Stream&, View<T, 1> dgate, Put put_gate, View<T, 1> dup, Put put_up,

@@ -1,7 +1,6 @@
 #include "parallel/layers/vocabulary.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "framework/kernels/loss.h"
 #include "framework/kernels/matmul.h"
@@ -23,7 +22,7 @@ struct VocabularyLoss final : Function {
   const char* name() const override { return "vocabulary_loss"; }
 
   void backward(Context& cx) override {
-    const double dy = gradient(cx).at(0);
+    const Tensor dy = gradient(cx);
     const Profile::Scope scope(&cx.profile, Part::loss);
     const Tensor* parts[] = {&dx, &dw};
     for (size_t i : {size_t{0}, size_t{1}}) {
@@ -31,8 +30,8 @@ struct VocabularyLoss final : Function {
       auto [target, put] = input(i)->open(cx);
       visit_real(target.dtype(), [&, target = target, put = put](auto zero) {
         using T = decltype(zero);
-        pointwise_kernels<T>(cx.stream).scale(cx.stream, target.template flat<T>(), put, parts[i]->flat<const T>(),
-                                              static_cast<T>(dy));
+        pointwise_kernels<T>(cx.stream).scale_by(cx.stream, target.template flat<T>(), put, parts[i]->flat<const T>(),
+                                                 dy.flat<const T>());
       });
     }
   }
@@ -72,19 +71,14 @@ struct Block {
                  sums = cx.empty({2, rows}, dtype), local = cx.empty({rows}, DType::i32),
                  keep = cx.empty({rows}, DType::i32);
     const auto e = logits.rows<T>();
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t t = targets(r);
-      keep.data<int32_t>()[r] = t >= 0;
-      const bool mine = t >= cols.first && t < cols.first + cols.valid;
-      local.data<int32_t>()[r] = mine ? static_cast<int32_t>(t - cols.first) : -1;
-    }
+    k.localise(cx.stream, local.flat<int32_t>(), keep.flat<int32_t>(), targets, cols.first, cols.valid);
     product(Transpose::nt, e, Put::write, x, w);
     k.row_max(cx.stream, most.flat<T>(), e, cols.valid);
     tensor.all_reduce(most, Reduce::max, Sites::tensor_forward).wait();
     const View<T, 1> sum = sums.slice(0, 1).template flat<T>(), picked = sums.slice(1, 2).template flat<T>();
     k.exponentials(cx.stream, e, sum, picked, most.flat<const T>(), local.flat<const int32_t>(), cols.valid);
     tensor.all_reduce(sums, Reduce::sum, Sites::tensor_forward).wait();
-    for (int64_t r = 0; r < rows; ++r) losses(r) = targets(r) >= 0 ? std::log(sum(r)) - picked(r) : T{0};
+    k.row_loss(cx.stream, losses, sum, picked, keep.flat<const int32_t>());
     if (!dw) return;
     k.gradient(cx.stream, e, sum, local.flat<const int32_t>(), keep.flat<const int32_t>(), cols.valid);
     product(Transpose::nn, dx, Put::write, View<const T, 2>(e), w);
@@ -140,17 +134,15 @@ Value vocabulary_loss(Tape& tape, Mesh& mesh, const Value& hidden_BTD, const Val
                    weight_VD.tensor().rows<const T>(),
                    Put::write,
                    gradients ? function->dw.template rows<T>() : View<T, 2>()};
-    const Tensor flat = x.tensor().reshape({rows, x.size(2)});
+    const Tensor targets = targets_BT.reshape({rows}), flat = x.tensor().reshape({rows, x.size(2)});
     const Tensor dx = gradients ? function->dx.reshape({rows, x.size(2)}) : Tensor();
     for (int64_t begin = 0; begin < rows; begin += kLossBlockRows) {
       const int64_t end = std::min(rows, begin + kLossBlockRows);
       block.run(flat.slice(begin, end).template rows<const T>(),
-                {targets_BT.data<const int32_t>() + begin, {end - begin}}, losses.slice(begin, end).template flat<T>(),
+                targets.slice(begin, end).template flat<const int32_t>(), losses.slice(begin, end).template flat<T>(),
                 gradients ? dx.slice(begin, end).template rows<T>() : View<T, 2>());
     }
-    double sum = 0;
-    for (int64_t r = 0; r < rows; ++r) sum += static_cast<double>(losses.data<const T>()[r]);
-    y.tensor().fill(sum);
+    loss_kernels<T>(cx.stream).total(cx.stream, y.tensor().template flat<T>(), losses.flat<const T>());
   });
   if (token_losses) *token_losses = losses.reshape(targets_BT.shape());
   tape.record(std::move(function), {x, weight_VD}, {y});

@@ -18,6 +18,15 @@ struct LossLoops {
     });
   }
 
+  static void localise(const Stream& stream, View<int32_t, 1> local, View<int32_t, 1> keep,
+                       View<const int32_t, 1> target, int64_t first, int64_t valid) {
+    each_row(stream, target.size(), 1, [&](int64_t r) {
+      const int64_t t = target(r);
+      keep(r) = t >= 0;
+      local(r) = t >= first && t < first + valid ? static_cast<int32_t>(t - first) : -1;
+    });
+  }
+
   static void row_max(const Stream& stream, View<T, 1> most, View<const T, 2> logits, int64_t valid) {
     each_row(stream, logits.shape[0], valid, [&](int64_t r) {
       const T* l = &logits(r);
@@ -51,6 +60,17 @@ struct LossLoops {
     });
   }
 
+  static void row_loss(const Stream& stream, View<T, 1> loss, View<const T, 1> sum, View<const T, 1> picked,
+                       View<const int32_t, 1> keep) {
+    each_row(stream, loss.size(), 1, [&](int64_t r) { loss(r) = keep(r) ? std::log(sum(r)) - picked(r) : T{0}; });
+  }
+
+  static void total(const Stream&, View<T, 1> y, View<const T, 1> loss) {
+    double sum = 0;
+    for (int64_t r = 0; r < loss.size(); ++r) sum += static_cast<double>(loss(r));
+    y(0) = static_cast<T>(sum);
+  }
+
   static void gradient(const Stream& stream, View<T, 2> e, View<const T, 1> sum, View<const int32_t, 1> target,
                        View<const int32_t, 1> keep, int64_t valid) {
     const int64_t width = e.shape[1];
@@ -67,7 +87,7 @@ struct LossLoops {
     });
   }
 
-  static constexpr LossKernels<T> table() { return {row_max, exponentials, gradient}; }
+  static constexpr LossKernels<T> table() { return {localise, row_max, exponentials, row_loss, total, gradient}; }
 };
 
 }  // namespace og

@@ -114,6 +114,10 @@ struct PointwiseLoops {
     });
   }
 
+  static void scale_by(const Stream& stream, View<T, 1> y, Put put, View<const T, 1> x, View<const T, 1> c) {
+    scale(stream, y, put, x, c(0));
+  }
+
   static void silu_multiply_forward(const Stream& stream, View<T, 1> y, View<const T, 1> gate, View<const T, 1> up) {
     stream.parallel_for(y.size(), kLeast, [&](int64_t begin, int64_t end) {
 #pragma omp simd
@@ -204,6 +208,7 @@ struct PointwiseLoops {
             add,
             multiply,
             scale,
+            scale_by,
             silu_multiply_forward,
             silu_multiply_backward,
             add_columns,
