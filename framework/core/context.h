@@ -15,6 +15,7 @@ struct Context {
   Stream stream;
   std::shared_ptr<Pool> pool = Pool::create();
   Profile profile;
+  int64_t host_reads = 0;  // how often the host has read what kernels computed (host_read.h)
 
   Tensor empty(const Shape& shape, DType dtype) const { return Tensor::empty(*pool, shape, dtype); }
   Tensor zeros(const Shape& shape, DType dtype) const { return Tensor::zeros(*pool, shape, dtype); }

@@ -12,6 +12,7 @@
 
 #include "framework/autograd/tape.h"
 #include "framework/nn/parameter.h"
+#include "framework/nn/step_sums.h"
 #include "framework/ops/mixer_state.h"
 #include "parallel/sequence/context.h"
 
@@ -75,12 +76,10 @@ struct StepContext {
   int64_t row_length() const { return row ? row->length : seq.length; }
 };
 
-// Loss terms and counts that layers produce on the side.
+// Loss terms that layers produce on the side, and what is logged of them.
 struct SideOutputs {
   std::vector<Value> losses;  // scalars [1], this rank's part; added to the loss as they are (coefficients applied)
-  std::vector<double> aux_loss, z_loss;    // this rank's part of the logged sums, one entry a layer
-  std::vector<double> load_max_over_mean;  // one entry a layer
-  int64_t tokens_dropped = 0;
+  StepSums sums;              // layers add to aux_loss, z_loss, tokens_dropped, expert_load and expert_layers
 };
 
 class SequenceMixer {

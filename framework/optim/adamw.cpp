@@ -29,7 +29,7 @@ AdamW::AdamW(ParameterStore& store, AdamWOptions options, OptimizerSharding shar
   }
 }
 
-void AdamW::update(Moments& m, AdamWStep s) {
+void AdamW::update(Moments& m, const Tensor& gradient_scale, AdamWStep s) {
   if (m.range.count == 0) return;
   s.decay = m.parameter->record.decay ? options_.weight_decay : 0;
   const Value& w = m.parameter->value;
@@ -38,7 +38,7 @@ void AdamW::update(Moments& m, AdamWStep s) {
     using T = decltype(zero);
     optim_kernels<T>(cx_.stream)
         .adamw(cx_.stream, weight.flat<T>(), m.first.template flat<T>(), m.second.template flat<T>(),
-               gradient.flat<const T>(), s);
+               gradient.flat<const T>(), gradient_scale.flat<const double>(), s);
   });
 }
 
@@ -54,7 +54,8 @@ Pending AdamW::start_gather(const Bucket& b, const Tensor& flat) {
   return b.group->all_gather(flat, piece, b.pieces, Sites::weights);
 }
 
-void AdamW::step(double learning_rate, double gradient_scale) {
+void AdamW::step(double learning_rate, const Tensor& gradient_scale) {
+  OG_CHECK(gradient_scale.count() == 1, "adamw: scales {}", gradient_scale.shape().str());
   steps_ += 1;
   const AdamWStep s{.rate = learning_rate,
                     .beta1 = options_.beta1,
@@ -62,8 +63,7 @@ void AdamW::step(double learning_rate, double gradient_scale) {
                     .eps = options_.eps,
                     .decay = 0,
                     .correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_)),
-                    .correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_)),
-                    .gradient_scale = gradient_scale};
+                    .correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_))};
   struct Flight {
     Tensor flat;
     Pending pending;
@@ -72,13 +72,13 @@ void AdamW::step(double learning_rate, double gradient_scale) {
   const bool cut = layout_.sharding() == OptimizerSharding::zero1;
   if (cut) {
     for (const Bucket& b : layout_.buckets()) {
-      for (size_t i : b.items) update(moments_[i], s);
+      for (size_t i : b.items) update(moments_[i], gradient_scale, s);
       flights.push_back({cx_.empty({b.count}, b.dtype), {}});
       flights.back().pending = start_gather(b, flights.back().flat);
     }
   }
   for (size_t i = 0; i < moments_.size(); ++i)
-    if (!cut || layout_.bucket_of(i) == BucketLayout::kNone) update(moments_[i], s);
+    if (!cut || layout_.bucket_of(i) == BucketLayout::kNone) update(moments_[i], gradient_scale, s);
   for (size_t i = 0; i < flights.size(); ++i) {
     const Bucket& b = layout_.buckets()[i];
     flights[i].pending.wait();
@@ -89,6 +89,9 @@ void AdamW::step(double learning_rate, double gradient_scale) {
     }
     flights[i].flat = {};
   }
+}
+
+void AdamW::clear_gradients() {
   for (Moments& m : moments_) m.parameter->value.slot()->clear();
 }
 

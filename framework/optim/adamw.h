@@ -25,10 +25,12 @@ class AdamW {
   // Whose pieces those are; for the reducer of the gradients.
   const BucketLayout& layout() const { return layout_; }
 
-  // One update from the gradients in the slots, which must be complete (none: whole; zero1: this rank's pieces); then
-  // the slots are cleared. zero1: collective over the gradient groups, site "weights"; all weights are there when it
-  // returns.
-  void step(double learning_rate, double gradient_scale);
+  // One update from the gradients in the slots, which must be complete (none: whole; zero1: this rank's pieces).
+  // gradient_scale [1] f64: 0 or not finite leaves weights and moments as they are; whoever learns that it was says
+  // undo_step(). zero1: collective over the gradient groups, site "weights"; all weights are there when it returns.
+  void step(double learning_rate, const Tensor& gradient_scale);
+  void undo_step() { steps_ -= 1; }  // the last one changed nothing
+  void clear_gradients();
 
   int64_t steps() const { return steps_; }
   void set_steps(int64_t steps) { steps_ = steps; }
@@ -42,7 +44,7 @@ class AdamW {
   std::deque<Moments>& moments() { return moments_; }
 
  private:
-  void update(Moments& m, AdamWStep step);
+  void update(Moments& m, const Tensor& gradient_scale, AdamWStep step);
   Pending start_gather(const Bucket& bucket, const Tensor& flat);
 
   Context& cx_;

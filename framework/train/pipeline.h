@@ -10,9 +10,9 @@
 
 namespace og {
 
-// As train_rows of each batch in turn: returns the sum of losses, which the last stage has (others: 0); side gets what
-// this stage's layers log. on_leaf_ready: called in the last backward pass of each of the stage's chunks.
-double train_pipeline(HybridLM& model, const std::vector<Batch>& batches, const RowsOptions& options, double weight,
-                      SideOutputs& side, const std::function<void(Slot&)>& on_leaf_ready);
+// As train_rows of each batch in turn; sums get what this stage's layers log, on the last stage the losses.
+// on_leaf_ready: called in the last backward pass of each of the stage's chunks.
+void train_pipeline(HybridLM& model, const std::vector<Batch>& batches, const RowsOptions& options, double weight,
+                    const StepSums& sums, const std::function<void(Slot&)>& on_leaf_ready);
 
 }  // namespace og

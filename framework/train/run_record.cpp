@@ -12,6 +12,7 @@ RunRecord::RunRecord(const Config& config, Session& session)
 void RunRecord::begin_step() {
   begin_ = now_seconds();
   system_calls_ = session_.context().pool->stats().system_calls;
+  reads_before_ = session_.context().host_reads;
 }
 
 StepMetrics& RunRecord::end_step(const RunPosition& at, const StepResult& result, double learning_rate) {
@@ -38,6 +39,7 @@ StepMetrics& RunRecord::end_step(const RunPosition& at, const StepResult& result
   m.memory_bytes = memory.peak_bytes;
   last_ = m;
 
+  host_reads_ += session_.context().host_reads - reads_before_;
   steps_ += 1;
   if (steps_ > 1) speeds_.push_back(m.tokens_per_second);
   if (steps_ > 2) buffer_growths_ += memory.system_calls - system_calls_;
@@ -49,6 +51,7 @@ Json RunRecord::summary(Status status, const RunPosition& at) const {
   std::sort(speeds.begin(), speeds.end());
   const Context& cx = session_.context();
   const CommCounters& counters = session_.world().counters();
+  const double host_reads_per_step = steps_ > 0 ? static_cast<double>(host_reads_) / static_cast<double>(steps_) : 0.0;
   Json summary = Json::object({{"status", status == Status::ok ? "done" : "interrupted"},
                                {"step", at.step},
                                {"num_steps", config_.train.num_steps},
@@ -63,6 +66,7 @@ Json RunRecord::summary(Status status, const RunPosition& at) const {
                                {"threads", cx.stream.num_threads},
                                {"peak_memory_bytes", cx.pool->stats().peak_bytes},
                                {"buffer_growths", buffer_growths_},
+                               {"host_reads_per_step", host_reads_per_step},
                                {"steps_since_start", steps_},
                                {"collectives", step_collectives(counters)},
                                {"collectives_elsewhere", other_collectives(counters)}});

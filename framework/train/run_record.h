@@ -31,6 +31,8 @@ class RunRecord {
   double begin_ = 0;
   int64_t steps_ = 0;                           // since the start
   int64_t system_calls_ = 0;                    // for memory, before this step
+  int64_t reads_before_ = 0;                    // Context::host_reads before this step
+  int64_t host_reads_ = 0;                      // over all steps
   int64_t buffer_growths_ = 0;                  // how often a step after the second took memory from the system
   double comm_seconds_ = 0, comm_exposed_ = 0;  // all steps before this one
   std::vector<double> speeds_;

@@ -1,8 +1,10 @@
 #include "framework/train/segments.h"
 
-#include "framework/ops/ranges.h"
-
 #include <algorithm>
+
+#include "framework/core/host_read.h"
+#include "framework/ops/ranges.h"
+#include "framework/ops/scalars.h"
 
 namespace og {
 
@@ -53,14 +55,14 @@ StepContext SegmentedRows::context(Tape& tape, const BatchPiece& piece, bool tra
           .recompute = options_.recompute && tape.recording()};
 }
 
-void SegmentedRows::learn_states(SideOutputs& side) {
+void SegmentedRows::learn_states(const StepSums& sums) {
   for (int64_t s = 0; s + 1 < count(); ++s) {
     SegmentRun run(s, piece(s), std::make_unique<Tape>(cx_, Tape::Mode::no_gradient));
     run.tape->pins = &pins_[static_cast<size_t>(s)];
     run.states = entries_[static_cast<size_t>(s)];
+    run.side.sums = sums.only({StepSum::tokens_dropped});
     StepContext step = context(*run.tape, run.piece, true);
     model_.hidden(step, run.piece.tokens_BT, &run.states, run.side);
-    side.tokens_dropped += run.side.tokens_dropped;
     keep_exits(s, std::move(run.states));
   }
 }
@@ -74,9 +76,12 @@ void SegmentedRows::keep_exits(int64_t s, States exits) {
   if (s + 2 == count()) longest_ = entries_.back();
 }
 
-SegmentRun SegmentedRows::begin_recorded(int64_t s) {
+SegmentRun SegmentedRows::begin_recorded(int64_t s, const StepSums& sums) {
   SegmentRun run(s, piece(s), std::make_unique<Tape>(cx_));
+  run.side.sums = sums;
   if (s + 1 < count()) {
+    // The last segment knows the loads of the whole row; the quiet walk has counted the drops of the others.
+    run.side.sums = sums.only({StepSum::aux_loss, StepSum::z_loss});
     pins_[static_cast<size_t>(s)].rewind();
     run.tape->pins = &pins_[static_cast<size_t>(s)];
     run.tape->runs_again = true;
@@ -86,18 +91,9 @@ SegmentRun SegmentedRows::begin_recorded(int64_t s) {
   return run;
 }
 
-void SegmentedRows::end_forward(SegmentRun& run, SideOutputs& side) {
+void SegmentedRows::end_forward(SegmentRun& run) {
   run.tape->pins = nullptr;
   run.tape->runs_again = false;  // backward's own collectives run for the first time
-  const auto append = [](std::vector<double>& to, const std::vector<double>& from) {
-    to.insert(to.end(), from.begin(), from.end());
-  };
-  append(side.aux_loss, run.side.aux_loss);
-  append(side.z_loss, run.side.z_loss);
-  if (run.segment + 1 < count()) return;
-  // The last segment knows the loads of the whole row, and the drops that the quiet walk has not counted.
-  append(side.load_max_over_mean, run.side.load_max_over_mean);
-  side.tokens_dropped += run.side.tokens_dropped;
 }
 
 void SegmentedRows::walk_back(SegmentRun& run, const std::function<void(Slot&)>& on_leaf_ready) {
@@ -150,38 +146,40 @@ Tensor SegmentedRows::first_rows(const Tensor& x, int64_t count) const {
 
 double forward_rows(HybridLM& model, const Batch& batch, const RowsOptions& options, const VisitSegment& visit) {
   SegmentedRows rows(model, batch, options);
+  Context& cx = model.context();
   States states(model.blocks().size());
-  double sum = 0;
+  const Tensor sum = cx.zeros({1}, DType::f64);
   for (int64_t s = 0; s < rows.count(); ++s) {
     const BatchPiece p = rows.piece(s);
-    Tape tape(model.context(), Tape::Mode::no_gradient);
+    Tape tape(cx, Tape::Mode::no_gradient);
     StepContext step = rows.context(tape, p, false);
     SideOutputs side;
     Tensor token_losses;
     const Value loss = model.loss(step, p.tokens_BT, p.targets_BT, rows.count() > 1 ? &states : nullptr, side,
                                   visit ? &token_losses : nullptr);
-    sum += loss.tensor().at(0);
+    add_scalar(cx.stream, sum, loss.tensor());
     if (visit && model.has_head()) visit(p, token_losses);
   }
-  return sum;
+  return host_read<double>(cx, sum)[0];
 }
 
-double train_rows(HybridLM& model, const Batch& batch, const RowsOptions& options, double weight, SideOutputs& side,
-                  const std::function<void(Slot&)>& on_leaf_ready) {
+void train_rows(HybridLM& model, const Batch& batch, const RowsOptions& options, double weight, const StepSums& sums,
+                const std::function<void(Slot&)>& on_leaf_ready) {
   SegmentedRows rows(model, batch, options);
-  rows.learn_states(side);
-  double sum = 0;
+  rows.learn_states(sums);
+  Context& cx = model.context();
+  const Tensor sum = cx.zeros({1}, DType::f64);  // segments first: the sum of rows does not depend on the rows before
   for (int64_t s = rows.count() - 1; s >= 0; --s) {
-    SegmentRun run = rows.begin_recorded(s);
+    SegmentRun run = rows.begin_recorded(s, sums);
     StepContext step = rows.context(*run.tape, run.piece, true);
     const Value loss =
         model.loss(step, run.piece.tokens_BT, run.piece.targets_BT, rows.count() > 1 ? &run.states : nullptr, run.side);
-    rows.end_forward(run, side);
-    sum += loss.tensor().at(0);
-    loss.slot()->open(model.context()).tensor.fill(weight);
+    rows.end_forward(run);
+    add_scalar(cx.stream, sum, loss.tensor());
+    loss.slot()->open(cx).tensor.fill(weight);
     rows.walk_back(run, s == 0 ? on_leaf_ready : std::function<void(Slot&)>());
   }
-  return sum;
+  sums.add(cx, StepSum::loss, sum);
 }
 
 }  // namespace og

@@ -67,9 +67,10 @@ class SegmentedRows {
   StepContext context(Tape& tape, const BatchPiece& piece, bool training);
 
   // Runs every segment but the last, from the left, without gradients, and keeps the states at the borders.
-  void learn_states(SideOutputs& side);
-  SegmentRun begin_recorded(int64_t s);
-  void end_forward(SegmentRun& run, SideOutputs& side);  // side: what is logged of the whole rows
+  // sums: what is logged of the whole rows.
+  void learn_states(const StepSums& sums);
+  SegmentRun begin_recorded(int64_t s, const StepSums& sums);
+  void end_forward(SegmentRun& run);
   void walk_back(SegmentRun& run, const std::function<void(Slot&)>& on_leaf_ready);
 
  private:
@@ -96,8 +97,9 @@ using VisitSegment = std::function<void(const BatchPiece&, const Tensor& token_l
 double forward_rows(HybridLM& model, const Batch& batch, const RowsOptions& options, const VisitSegment& visit = {});
 
 // The same, and the gradients of weight * (that sum) + auxiliary losses, added to the parameters' slots.
-// on_leaf_ready: called in the last backward pass, when a parameter's gradient is complete; may be empty.
-double train_rows(HybridLM& model, const Batch& batch, const RowsOptions& options, double weight, SideOutputs& side,
-                  const std::function<void(Slot&)>& on_leaf_ready);
+// That sum is added to StepSum::loss. on_leaf_ready: called in the last backward pass, when a parameter's gradient is
+// complete; may be empty.
+void train_rows(HybridLM& model, const Batch& batch, const RowsOptions& options, double weight, const StepSums& sums,
+                const std::function<void(Slot&)>& on_leaf_ready);
 
 }  // namespace og

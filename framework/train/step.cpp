@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 #include "framework/core/finite.h"
+#include "framework/core/host_read.h"
 #include "framework/core/profile.h"
 #include "framework/core/text.h"
 #include "framework/ops/ranges.h"
+#include "framework/ops/scalars.h"
+#include "framework/optim/clip.h"
 #include "framework/train/pipeline.h"
 
 namespace og {
@@ -46,7 +48,7 @@ TrainStep::TrainStep(HybridLM& model, AdamW& optimizer, const StepOptions& optio
       mesh_(model.mesh()),
       optimizer_(optimizer),
       options_(options),
-      reducer_(cx_, mesh_.world(), optimizer.layout()) {}
+      reducer_(cx_, optimizer.layout()) {}
 
 StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows, double learning_rate,
                           bool stop_requested) {
@@ -67,53 +69,63 @@ StepResult TrainStep::run(int64_t step, int64_t first_row, const RowSource& rows
   // Loaders mask nothing in training; rows without a target would give a gradient of zero.
   const double weight = 1.0 / static_cast<double>(std::max<int64_t>(1, result.valid_tokens));
 
-  double loss_sum = 0;
-  SideOutputs side;
+  const StepSums sums(cx_, mesh_.data().size());  // behind: the experts' load on each data rank
   const std::function<void(Slot&)> on_leaf_ready = [this](Slot& slot) { reducer_.ready(slot); };
   if (mesh_.pipeline().size() > 1) {
     reducer_.begin();
-    loss_sum = train_pipeline(model_, batches, options_.rows, weight, side, on_leaf_ready);
+    train_pipeline(model_, batches, options_.rows, weight, sums, on_leaf_ready);
   } else {
     for (size_t m = 0; m < batches.size(); ++m) {
       const bool last = m + 1 == batches.size();
       if (last) reducer_.begin();
-      loss_sum += train_rows(model_, batches[m], options_.rows, weight, side,
-                             last ? on_leaf_ready : std::function<void(Slot&)>());
+      train_rows(model_, batches[m], options_.rows, weight, sums, last ? on_leaf_ready : std::function<void(Slot&)>());
     }
   }
   reducer_.finish();
-  result.tokens_dropped = side.tokens_dropped;
-
-  // Every rank's part of what is logged, in one sum. The loss is the same on all tensor ranks: one of them counts.
-  const bool counts = mesh_.tensor().rank() == 0;
-  const auto total = [](const std::vector<double>& v) { return std::accumulate(v.begin(), v.end(), 0.0); };
-  const Tensor sums = cx_.zeros({5}, DType::f64);
-  auto* s = sums.data<double>();
-  s[0] = counts ? loss_sum * weight : 0;
-  s[1] = total(side.aux_loss);
-  s[2] = total(side.z_loss);
-  s[3] = static_cast<double>(result.tokens_dropped);
-  s[4] = stop_requested ? 1 : 0;
-  mesh_.world().all_reduce(sums, Reduce::sum, Sites::metrics).wait();
-  result.loss = s[0];
-  result.aux_loss = s[1];
-  result.z_loss = s[2];
-  result.tokens_dropped = static_cast<int64_t>(s[3]);
-  result.stop_requested = s[4] > 0;
-  // The mean over the layers of all stages.
-  const std::vector<double>& load = side.load_max_over_mean;
-  const double loads = mesh_.pipeline().sum(static_cast<double>(load.size()), Sites::metrics);
-  const double load_sum = mesh_.pipeline().sum(total(load), Sites::metrics);
-  result.expert_load_max_over_mean = mesh_.world().max(loads > 0 ? load_sum / loads : 0, Sites::metrics);
-  result.grad_norm = reducer_.norm();
-  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm))
+  reducer_.add_square_norm(sums.at(StepSum::square_norm));
+  sum_over_world(sums, weight, stop_requested);
+  // Weights stay as they are where a number is not finite: the host need not know before the update starts.
+  optimizer_.step(learning_rate, sums.at(StepSum::gradient_scale));
+  read(sums, result);
+  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {
+    optimizer_.undo_step();
     fail(Status::numbers, "step {}: the loss is {} and numbers first go bad in {}. Nothing was updated", step,
          printable(result.loss), where_numbers_go_bad(batches));
-  const double limit = options_.max_grad_norm;
-  const double scale = limit > 0 && result.grad_norm > limit ? limit / result.grad_norm : 1.0;
-  optimizer_.step(learning_rate, scale);
+  }
+  optimizer_.clear_gradients();
   model_.end_step();
   return result;
+}
+
+// Every rank's part of what is logged, in one sum, and the scale of the gradient that follows.
+void TrainStep::sum_over_world(const StepSums& sums, double weight, bool stop_requested) {
+  // The loss is the same on all tensor ranks, a layer's load on all that share rows: one of them counts.
+  if (mesh_.tensor().rank() == 0) sums.add(cx_, StepSum::mean_loss, sums.at(StepSum::loss), weight);
+  if (mesh_.tensor().rank() == 0 && mesh_.sequence().rank() == 0)
+    add_scalar(cx_.stream, sums.at(kNumStepSums + mesh_.data().rank()), sums.at(StepSum::expert_load));
+  if (stop_requested) sums.add(cx_, StepSum::stop, 1);
+  mesh_.world().all_reduce(sums.all(), Reduce::sum, Sites::metrics).wait();
+  clip(cx_.stream, model_.dtype(),
+       {.norm = sums.at(StepSum::grad_norm),
+        .scale = sums.at(StepSum::gradient_scale),
+        .square_norm = sums.at(StepSum::square_norm),
+        .loss = sums.at(StepSum::mean_loss),
+        .limit = options_.max_grad_norm});
+}
+
+void TrainStep::read(const StepSums& sums, StepResult& result) {
+  const std::vector<double> all = host_read<double>(cx_, sums.all());
+  const auto at = [&](StepSum place) { return all[static_cast<size_t>(place)]; };
+  result.loss = at(StepSum::mean_loss);
+  result.aux_loss = at(StepSum::aux_loss);
+  result.z_loss = at(StepSum::z_loss);
+  result.tokens_dropped = static_cast<int64_t>(at(StepSum::tokens_dropped));
+  result.stop_requested = at(StepSum::stop) > 0;
+  result.grad_norm = at(StepSum::grad_norm);
+  // The mean over the layers of all stages, on the data rank where it is largest. All ranks of a stage counted layers.
+  const double layers = at(StepSum::expert_layers) / (mesh_.world().size() / mesh_.pipeline().size());
+  const double load = *std::max_element(all.begin() + kNumStepSums, all.end());
+  result.expert_load_max_over_mean = layers > 0 ? load / layers : 0;
 }
 
 void TrainStep::try_weights(int64_t step, int64_t first_row, const RowSource& rows) {

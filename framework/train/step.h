@@ -38,8 +38,9 @@ class TrainStep {
   TrainStep(HybridLM& model, AdamW& optimizer, const StepOptions& options);
 
   // Rows [first_row, first_row + rows_in_step). stop_requested: this rank's own wish, agreed with the others on the
-  // way. Throws Error(Status::numbers), on every rank and before the update, if the loss or a gradient is not finite:
-  // the message names the step and the first layer where it appears.
+  // way. Throws Error(Status::numbers), on every rank and with weights and moments as they were, if the loss or a
+  // gradient is not finite: the message names the step and the first layer where it appears. cx.host_reads grows by
+  // one, and by those of layers.
   StepResult run(int64_t step, int64_t first_row, const RowSource& rows, double learning_rate, bool stop_requested);
 
   // Before the weights after `step` are saved: a forward pass over the beginnings of the rows that come next, one a
@@ -48,6 +49,8 @@ class TrainStep {
   void try_weights(int64_t step, int64_t first_row, const RowSource& rows);
 
  private:
+  void sum_over_world(const StepSums& sums, double weight, bool stop_requested);
+  void read(const StepSums& sums, StepResult& result);  // the step's one host read
   // Collective: the first place of a forward pass over these batches, or the last of the gradients that are there.
   std::string where_numbers_go_bad(const std::vector<Batch>& batches);
 

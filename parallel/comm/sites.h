@@ -38,7 +38,7 @@ struct Sites {
       moe_dispatch_backward{"moe.dispatch.backward"}, moe_dispatch{"moe.dispatch", moe_dispatch_backward},
       moe_combine_backward{"moe.combine.backward"}, moe_combine{"moe.combine", moe_combine_backward};
   static constexpr Site recompute{"recompute"};  // every forward site, while a region is run again
-  static constexpr Site loss{"loss"}, gradients{"gradients"}, grad_norm{"grad_norm"}, weights{"weights"};
+  static constexpr Site loss{"loss"}, gradients{"gradients"}, weights{"weights"};
   static constexpr Site startup{"startup"}, checkpoint{"checkpoint"}, metrics{"metrics"};
   static constexpr Site bench{"bench"}, bench_setup{"bench.setup"};
   static constexpr Site test_backward{"test.backward"}, test{"test", test_backward};  // for tests alone

@@ -1,14 +1,12 @@
 #include "parallel/step/gradients.h"
 
-#include <cmath>
-
 #include "framework/kernels/optim.h"
 #include "parallel/comm/reduction.h"
 
 namespace og {
 
-GradientReducer::GradientReducer(Context& cx, Comm& world, const BucketLayout& layout)
-    : cx_(cx), world_(world), layout_(layout), ready_(layout.items().size()), flights_(layout.buckets().size()) {
+GradientReducer::GradientReducer(Context& cx, const BucketLayout& layout)
+    : cx_(cx), layout_(layout), ready_(layout.items().size()), flights_(layout.buckets().size()) {
   for (const BucketItem& item : layout.items()) {
     OG_CHECK(item.parameter.wants_gradient() && item.parameter.slot()->is_leaf(),
              "gradients: a value that is no parameter");
@@ -79,8 +77,8 @@ void GradientReducer::finish() {
   for (size_t b = 0; b < flights_.size(); ++b) land(layout_.buckets()[b], flights_[b]);
 }
 
-double GradientReducer::norm() {
-  double sum = 0;
+void GradientReducer::add_square_norm(const Tensor& sum) {
+  OG_CHECK(sum.count() == 1, "gradients: a squared norm in a tensor {}", sum.shape().str());
   for (size_t i = 0; i < layout_.items().size(); ++i) {
     const ElementRange own = layout_.own(i);
     if (own.count == 0) continue;
@@ -88,14 +86,11 @@ double GradientReducer::norm() {
     const double counted = (whole() ? r.group->size() : 1) * r.groups;  // so many ranks count these elements
     const Tensor all = slot(i).gradient_or_zero(cx_);
     const Tensor gradient = all.reshape({all.count()}).slice(own.begin, own.begin + own.count);
-    sum += visit_real(gradient.dtype(),
-                      [&](auto zero) {
-                        using T = decltype(zero);
-                        return optim_kernels<T>(cx_.stream).sum_squares(cx_.stream, gradient.flat<const T>());
-                      }) /
-           counted;
+    visit_real(gradient.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      optim_kernels<T>(cx_.stream).sum_squares(cx_.stream, sum.flat<double>(), gradient.flat<const T>(), counted);
+    });
   }
-  return std::sqrt(world_.sum(sum, Sites::grad_norm));
 }
 
 }  // namespace og

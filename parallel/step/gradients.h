@@ -1,13 +1,13 @@
 // GradientReducer: completes the gradients of parameters by summing each over its group of ranks, while backward still
 // runs. Parameters are laid in buckets (parallel/step/buckets.h), last created first (the order in which backward meets
 // them); a bucket's collective starts as soon as its last gradient is there and all buckets before it have started, so
-// that every rank starts them in the same order. One per rank; refers to context, world and layout.
+// that every rank starts them in the same order. One per rank; refers to context and layout.
 //
 // OptimizerSharding::none: all_reduce, and every rank has the sums. zero1: reduce_scatter; a slot then holds sums only
 // in the elements of this rank's pieces, and what it holds elsewhere is this rank's own part, of use to nobody.
 //
 // Use: for the last micro step of each optimizer step begin(), backward with Tape::on_leaf_ready calling ready(),
-// finish(). Site "gradients"; the norm's is "grad_norm".
+// finish(). Site "gradients".
 #pragma once
 
 #include <unordered_map>
@@ -19,16 +19,16 @@ namespace og {
 
 class GradientReducer {
  public:
-  GradientReducer(Context& cx, Comm& world, const BucketLayout& layout);
-  GradientReducer(Context& cx, Comm& world, BucketLayout&& layout) = delete;  // it is referred to
+  GradientReducer(Context& cx, const BucketLayout& layout);
+  GradientReducer(Context& cx, BucketLayout&& layout) = delete;  // it is referred to
 
   void begin();
   void ready(Slot& slot);  // this rank's gradient is complete; slots of no item are ignored
   void finish();           // what was not ready counts as ready now; all sums are in the slots when it returns
 
-  // The norm of the gradient of the whole model, every element counted once, from the complete gradients: the same on
-  // all ranks and, but for rounding in f64, at all layouts. Collective over the world.
-  double norm();
+  // sum [1] f64 grows by this rank's part of the squared norm of the whole model's complete gradient. Summed over the
+  // world every element counts once: but for rounding in f64 the same at all layouts.
+  void add_square_norm(const Tensor& sum);
 
  private:
   struct Flight {
@@ -42,7 +42,6 @@ class GradientReducer {
   void land(const Bucket& b, Flight& flight);
 
   Context& cx_;
-  Comm& world_;
   const BucketLayout& layout_;
   std::unordered_map<const Slot*, size_t> index_;  // a slot's item
   std::vector<bool> ready_;                        // by item

@@ -271,13 +271,13 @@ TEST(Literals, AdamW) {
                            .eps = 1e-8,
                            .decay = 0.1,
                            .correction1 = 1 - std::pow(0.9, row.step),
-                           .correction2 = 1 - std::pow(0.95, row.step),
-                           .gradient_scale = 0.5};
+                           .correction2 = 1 - std::pow(0.95, row.step)};
+      const double scale = 0.5;
       std::vector<T> of[3];
       for (size_t i = 0; i < 3; ++i) of[i].assign(kCopies, static_cast<T>(row.before[i]));
       const std::vector<T> g(kCopies, static_cast<T>(row.gradient));
       optim_kernels<T>(stream).adamw(stream, {of[0].data(), {kCopies}}, {of[1].data(), {kCopies}},
-                                     {of[2].data(), {kCopies}}, {g.data(), {kCopies}}, step);
+                                     {of[2].data(), {kCopies}}, {g.data(), {kCopies}}, {&scale, {1}}, step);
       for (size_t i = 0; i < 3; ++i)
         for (const T found : of[i])
           expect_near(found, row.after[i], 32 * kU<T> * (std::abs(row.before[i]) + std::abs(row.after[i])),

@@ -124,7 +124,7 @@ Tensors run(Context& cx, const SafetensorsFile& file, const Tensors& given, DTyp
   const Value in = Value::leaf(x, kPlace);
   Tape tape(cx);
   StepContext step{tape, mesh, seq, x.size(0), true};
-  SideOutputs side;
+  SideOutputs side{.losses = {}, .sums = StepSums(cx)};
   const Value y = mixer ? mixer->forward(step, in, nullptr) : channel->forward(step, in, side);
   y.slot()->open(cx).tensor.copy_from(dy);
   for (const Value& loss : side.losses) loss.slot()->open(cx).tensor.fill(1);
@@ -132,11 +132,11 @@ Tensors run(Context& cx, const SafetensorsFile& file, const Tensors& given, DTyp
 
   Tensors found{{"y", y.tensor()}, {"dx", in.slot()->gradient_or_zero(cx)}};
   for (Parameter& p : store.all()) found["gradient:" + p.record.name] = p.value.slot()->gradient_or_zero(cx);
-  for (const auto& [name, sum] : {std::pair("aux_loss", &side.aux_loss), {"z_loss", &side.z_loss}}) {
+  for (const auto& [name, place] : {std::pair("aux_loss", StepSum::aux_loss), {"z_loss", StepSum::z_loss}}) {
     if (!given.contains(name)) continue;
     // The layer's figures carry their coefficients, the file's do not.
     const Tensor t = cx.empty({1}, DType::f64);
-    t.data<double>()[0] = sum->at(0) / options.real(std::string(name) + "_coef");
+    t.data<double>()[0] = side.sums.at(place).at(0) / options.real(std::string(name) + "_coef");
     found[name] = t;
   }
   return found;

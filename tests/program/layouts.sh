@@ -39,7 +39,17 @@ for name in one f64-2-sequence-2 f64-2-data-2 f64-2-tensor-2; do
   fi
 done
 
+# The host looks at a step's numbers once; experts on several ranks may have it look once more a layer and micro step.
 export ONEGATHER_TEST_SAMPLE=$short
+train dense 2 parallel.data=2 model.channel_pattern=P train.num_steps=3
+for name in one dense; do
+  if grep -Eq '"host_reads_per_step": *1(\.0)?[,}]' $name/summary.json; then
+    pass "one host read a step: $name"
+  else
+    fail "one host read a step: $name" "$(grep -o '"host_reads_per_step": *[^,}]*' $name/summary.json)"
+  fi
+done
+
 train single 1 train.precision=f32
 for layout in "${layouts[@]}"; do
   read -r n keys <<<"$layout"

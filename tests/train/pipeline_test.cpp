@@ -57,13 +57,12 @@ TEST(Pipeline, AChunksGradientsAreSummedUnderTheBackwardOfTheChunkBefore) {
     ParameterStore store(cx, mesh, DType::f64, 3);
     HybridLM model(store, config.model);
     const BucketLayout layout = lay_out(store, OptimizerSharding::none, 1);
-    GradientReducer reducer(cx, comm, layout);
+    GradientReducer reducer(cx, layout);
     std::vector<Batch> batches;
     for (int64_t m = 0; m < 4; ++m) batches.push_back(make_rows(*cx.pool, 2 * m + mesh.data().rank(), 1, 13));
-    SideOutputs side;
     cx.profile.reset();
     reducer.begin();
-    train_pipeline(model, batches, {.rows_in_step = 8}, 1, side, [&](Slot& slot) { reducer.ready(slot); });
+    train_pipeline(model, batches, {.rows_in_step = 8}, 1, StepSums(), [&](Slot& slot) { reducer.ready(slot); });
     reducer.finish();
     const auto& events = cx.profile.events();
     const auto first =

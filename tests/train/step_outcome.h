@@ -64,6 +64,7 @@ struct Outcome {
   std::vector<CollectiveCount> counts;
   double eval_loss = 0;
   int64_t peak_bytes = 0;
+  int64_t host_reads = 0;  // in the last step
 };
 
 // How often a collective ran at a site in the last step.
@@ -97,7 +98,9 @@ inline Outcome run(Comm& comm, const Degrees& degrees, int64_t num_steps, bool r
   Outcome out;
   for (int64_t s = 0; s < num_steps; ++s) {
     comm.counters().reset();
+    const int64_t reads = cx.host_reads;
     out.steps.push_back(step.run(s + 1, s * 8, rows, 1e-2, false));
+    out.host_reads = cx.host_reads - reads;
     out.counts = comm.counters().rows();
   }
   out.eval_loss = evaluate_rows(model, 5, 1, config.train.segment_length, rows, false).loss();

@@ -11,10 +11,11 @@ namespace og::OG_ISA {
 namespace {
 
 void adamw(const Stream& stream, View<float, 1> w, View<float, 1> m, View<float, 1> v, View<const float, 1> g,
-           const AdamWStep& s) {
+           View<const double, 1> scale, const AdamWStep& s) {
+  if (scale(0) == 0 || !std::isfinite(scale(0))) return;
   const auto b1 = static_cast<float>(s.beta1), b2 = static_cast<float>(s.beta2);
   const auto a1 = static_cast<float>(1 - s.beta1), a2 = static_cast<float>(1 - s.beta2);
-  const auto clip = static_cast<float>(s.gradient_scale);
+  const auto clip = static_cast<float>(scale(0));
   const auto c1 = static_cast<float>(1 / s.correction1), c2 = static_cast<float>(1 / s.correction2);
   const auto rate = static_cast<float>(s.rate), eps = static_cast<float>(s.eps), decay = static_cast<float>(s.decay);
   stream.parallel_for(w.size(), 1 << 14, [&](int64_t begin, int64_t end) {
@@ -42,7 +43,7 @@ void adamw(const Stream& stream, View<float, 1> w, View<float, 1> m, View<float,
   return sum;
 }
 
-double sum_squares(const Stream& stream, View<const float, 1> x) {
+void sum_squares(const Stream& stream, View<double, 1> total, View<const float, 1> x, double divisor) {
   constexpr int64_t kBlock = 1 << 16;
   const int64_t blocks = (x.size() + kBlock - 1) / kBlock;
   std::vector<double> sums(static_cast<size_t>(blocks));
@@ -54,13 +55,18 @@ double sum_squares(const Stream& stream, View<const float, 1> x) {
   });
   double sum = 0;
   for (double s : sums) sum += s;
-  return sum;
+  total(0) += sum / divisor;
 }
 
 }  // namespace
 
 const OptimKernels<float>& optim_table() {
-  static constexpr OptimKernels<float> table{adamw, sum_squares};
+  static const OptimKernels<float> table = [] {
+    OptimKernels<float> t = optim_ref<float>();
+    t.adamw = adamw;
+    t.sum_squares = sum_squares;
+    return t;
+  }();
   return table;
 }
 

@@ -105,12 +105,15 @@ Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRo
   if (step.training) {
     load.emplace(step.tape, decision.experts_NK, rows, step.seq, options_.num_experts, mesh_);
     add_to_load(decision.experts_NK);
-    if (options_.capacity_factor) side.tokens_dropped += drop(step, decision.experts_NK, rows, load->before_RE(), row);
+    if (options_.capacity_factor)
+      side.sums.add(cx_, StepSum::tokens_dropped,
+                    static_cast<double>(drop(step, decision.experts_NK, rows, load->before_RE(), row)));
   }
   decision.received_PE = exchange_counts(step.tape, decision.experts_NK, options_.num_experts, mesh_.expert());
   if (step.training) {
     decision.total_GE = total_choices(step, load->total_BE(), row);
-    side.load_max_over_mean.push_back(max_over_mean(sum_of_rows(cx_, decision.total_GE)));
+    side.sums.add(cx_, StepSum::expert_load, max_over_mean(sum_of_rows(cx_, decision.total_GE)));
+    side.sums.add(cx_, StepSum::expert_layers, 1);
   }
   if (pins != nullptr) decision.keep(*pins);
   return decision;
@@ -170,22 +173,19 @@ Tensor Moe::balance_coefficients(const StepContext& step, const Tensor& total_GE
 // Balance: balance_coefficients. z: coefficient times the mean of lse^2 (arXiv 2202.08906).
 void Moe::add_losses(StepContext& step, const RouterScores& router, const Decision& decision, TokenRows rows,
                      SideOutputs& side) {
-  double aux = 0, z = 0;
   if (options_.balance == MoeOptions::Balance::aux_loss && options_.aux_loss_coef > 0) {
     const Tensor c = balance_coefficients(step, decision.total_GE, router.scores_NE.dtype());
     const bool whole = options_.aux_loss_scope == MoeOptions::BalanceScope::micro_step;
     const TokenRows scope = whole ? TokenRows{0, std::max<int64_t>(1, router.scores_NE.size(0))}
                                   : TokenRows{rows.first, rows.per_row * step.seq.shards_of_rank()};
     side.losses.push_back(balance_loss(step.tape, router, c, scope));
-    aux = side.losses.back().tensor().at(0);
+    side.sums.add(cx_, StepSum::aux_loss, side.losses.back().tensor());
   }
   if (options_.z_loss_coef > 0) {
     const double tokens = static_cast<double>(step.row_length()) * static_cast<double>(step.rows_in_step);
     side.losses.push_back(z_loss(step.tape, router.lse_N, options_.z_loss_coef / tokens));
-    z = side.losses.back().tensor().at(0);
+    side.sums.add(cx_, StepSum::z_loss, side.losses.back().tensor());
   }
-  side.aux_loss.push_back(aux);
-  side.z_loss.push_back(z);
 }
 
 Value Moe::experts(Tape& tape, const Value& rows, const std::vector<int64_t>& row_begin) const {

@@ -46,10 +46,9 @@ std::vector<ProbedRows> probe_rows(const Config& config, const Degrees& degrees,
     const RowsOptions options{.recompute = config.train.recompute == "block"};
     const auto pass = [&](int64_t length) {
       const Batch batch = random_rows(*cx.pool, 0, 1, length, config.model.vocab_size);
-      SideOutputs side;
       cx.pool->reset_peak();
       world.counters().reset();
-      train_rows(session.model(), batch, options, 1, side, {});
+      train_rows(session.model(), batch, options, 1, StepSums(), {});
     };
     pass(lengths.front());
     for (size_t i = 0; i < lengths.size(); ++i) {
