@@ -16,6 +16,12 @@ bool Slot::take(const Tensor& gradient) {
   return true;
 }
 
+void Slot::lay(const Tensor& memory) {
+  OG_CHECK(leaf_ && !written_ && memory.dtype() == dtype_, "{}: its gradient has a place already, or the type is wrong",
+           label);
+  gradient_ = memory.reshape(shape_);
+}
+
 Tensor Slot::gradient_or_zero(Context& cx) {
   if (!written_) open(cx).tensor.fill(0);
   return gradient_;

@@ -25,6 +25,8 @@ class Slot {
   // Takes over a gradient that its own slot gives up now, as memory instead of a copy. False, and nothing done: there
   // is a gradient already, or this is a leaf, which keeps its memory.
   bool take(const Tensor& gradient);
+  // A leaf's gradient will live in this memory, of as many elements: beside those that are summed over ranks with it.
+  void lay(const Tensor& memory);
   // The sum so far. Only the walker and optimizers look at it.
   const Tensor& gradient() const { return gradient_; }
   bool has_gradient() const { return written_; }

@@ -67,10 +67,10 @@ MemoryForecast of_stage(const LayoutWork& w, size_t index) {
   m.optimizer = 2 * w.element * (dense / (cut ? d.tokens() : 1) + expert / (cut ? d.expert_data() : 1));
   m.states = states;
   m.activations = in_flight_bytes(w, index);
-  // Buckets hold a copy of every gradient that is summed over ranks, and with ZeRO-1 the pieces that are received. They
-  // fill while backward frees activations, so that only what is larger than the activations is added.
+  // With ZeRO-1 buckets hold a copy of every weight while they are gathered, and the pieces that travel. Activations
+  // are free by then, so that only what is larger than they are is added.
   const auto bucket = [&](double elements, int copies) {
-    return copies > 1 ? elements * (cut ? 1 + 1.0 / copies : 1) : 0;
+    return cut && copies > 1 ? elements * (1 + 1.0 / copies) : 0;
   };
   const double summed = bucket(dense, d.tokens()) + bucket(expert, d.expert_data());
   const double staged = std::max(0.0, w.element * summed - m.activations);

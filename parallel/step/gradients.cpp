@@ -1,7 +1,7 @@
 #include "parallel/step/gradients.h"
 
 #include "framework/kernels/optim.h"
-#include "parallel/comm/reduction.h"
+#include "framework/ops/ranges.h"
 
 namespace og {
 
@@ -12,6 +12,12 @@ GradientReducer::GradientReducer(Context& cx, const BucketLayout& layout)
              "gradients: a value that is no parameter");
     OG_CHECK(index_.emplace(item.parameter.slot().get(), index_.size()).second,
              "gradients: parameter {} is laid out twice", item.parameter.slot()->label);
+  }
+  for (size_t i = 0; i < flights_.size(); ++i) {
+    const Bucket& b = layout.buckets()[i];
+    flights_[i].flat = cx.empty({b.count}, b.dtype);
+    for (size_t k = 0; k < b.items.size(); ++k)
+      slot(b.items[k]).lay(flights_[i].flat.slice(b.begins[k], b.begins[k] + layout.items()[b.items[k]].count()));
   }
 }
 
@@ -38,14 +44,7 @@ void GradientReducer::start_complete_buckets() {
   for (; next_ < flights_.size() && flights_[next_].missing == 0; ++next_) {
     const Bucket& b = layout_.buckets()[next_];
     Flight& f = flights_[next_];
-    f.flat = cx_.empty({b.count}, b.dtype);
-    {
-      const Profile::Scope scope(&cx_.profile, Part::communication);
-      const int64_t size = size_of(b.dtype);
-      for (size_t k = 0; k < b.items.size(); ++k)
-        copy_bytes(f.flat, b.begins[k] * size, slot(b.items[k]).gradient_or_zero(cx_), 0,
-                   layout_.items()[b.items[k]].count() * size);
-    }
+    for (const size_t item : b.items) slot(item).gradient_or_zero(cx_);  // what nothing used is zero
     if (whole()) {
       f.pending = b.group->all_reduce(f.flat, Reduce::sum, Sites::gradients);
     } else {
@@ -57,16 +56,10 @@ void GradientReducer::start_complete_buckets() {
 
 void GradientReducer::land(const Bucket& b, Flight& f) {
   f.pending.wait();
+  if (whole() || b.own.count == 0) return;
   const Profile::Scope scope(&cx_.profile, Part::communication);
-  const int64_t size = size_of(b.dtype);
-  for (size_t k = 0; k < b.items.size(); ++k) {
-    const ElementRange own = layout_.own(b.items[k]);
-    const int64_t from = b.begins[k] + own.begin - (whole() ? 0 : b.own.begin);
-    if (own.count > 0)
-      copy_bytes(slot(b.items[k]).gradient(), own.begin * size, whole() ? f.flat : f.piece, from * size,
-                 own.count * size);
-  }
-  f = {};  // the memory serves activations, and the weights on their way round
+  move_range(cx_.stream, 0, f.flat, b.own.begin, Put::write, f.piece, 0, b.own.count);
+  f.piece = {};  // the memory serves activations, and the weights on their way round
 }
 
 void GradientReducer::finish() {

@@ -1,7 +1,8 @@
 // GradientReducer: completes the gradients of parameters by summing each over its group of ranks, while backward still
 // runs. Parameters are laid in buckets (parallel/step/buckets.h), last created first (the order in which backward meets
 // them); a bucket's collective starts as soon as its last gradient is there and all buckets before it have started, so
-// that every rank starts them in the same order. One per rank; refers to context and layout.
+// that every rank starts them in the same order. The gradients of a bucket lie side by side in one tensor, where
+// backward writes them and the collective takes them. One per rank; refers to context and layout.
 //
 // OptimizerSharding::none: all_reduce, and every rank has the sums. zero1: reduce_scatter; a slot then holds sums only
 // in the elements of this rank's pieces, and what it holds elsewhere is this rank's own part, of use to nobody.
@@ -33,7 +34,8 @@ class GradientReducer {
  private:
   struct Flight {
     size_t missing = 0;
-    Tensor flat, piece;
+    Tensor flat;   // the gradients of the bucket's items, for good
+    Tensor piece;  // zero1: the sums of this rank's piece, while they travel
     Pending pending;
   };
   Slot& slot(size_t item) const { return *layout_.items()[item].parameter.slot(); }

@@ -103,6 +103,28 @@ TEST(gradients, sums_and_norm_are_those_of_one_rank_at_every_layout) {
   }
 }
 
+// Backward writes where the collective reads: a sum over ranks takes no memory, a cut one that of its piece.
+TEST(gradients, of_a_bucket_lie_side_by_side) {
+  world(2, [&](Comm& comm) {
+    Model m(comm, {.data = 2}, 1 << 20);
+    ASSERT_LE(m.layout.buckets().size(), 3U);
+    for (int step = 0; step < 2; ++step) {
+      for (size_t i = 0; i < m.parameters.size(); ++i) m.contribute(i);
+      for (const Bucket& b : m.layout.buckets())
+        for (size_t k = 0; k < b.items.size(); ++k)
+          EXPECT_EQ(
+              m.parameters[b.items[k]].slot()->gradient().raw() - m.parameters[b.items[0]].slot()->gradient().raw(),
+              b.begins[k] * 8);
+      m.cx.pool->reset_peak();
+      const int64_t before = m.cx.pool->stats().peak_bytes;
+      m.reducer.begin();
+      m.reducer.finish();
+      EXPECT_EQ(m.cx.pool->stats().peak_bytes, before);
+      for (const Value& p : m.parameters) p.slot()->clear();
+    }
+  });
+}
+
 TEST(gradients, a_bucket_starts_while_backward_runs_and_what_nothing_used_is_reduced_too) {
   const double delay = 0.02;
   world(2,
