@@ -54,6 +54,24 @@ step() {
 
 configure_and_build() { cmake --preset "$1" && cmake --build --preset "$1" -j "$jobs"; } # PRESET of CMakePresets.json
 
+# The sanitizers' builds take what the scripts leave of the processors (half: they wait for ranks, clocks and disks): in a process group of their
+# own, at the lowest priority.
+build_sanitizers() {
+  for sanitizer in asan tsan; do
+    configure_and_build $sanitizer >"$logs/$sanitizer-compile.log" 2>&1
+    echo $? >"$logs/$sanitizer-compile.status"
+  done
+}
+# built SANITIZER: waits for its build, prints what it said, ends with its status.
+built() {
+  until [ -s "$logs/$1-compile.status" ]; do
+    kill -0 "$builder" 2>/dev/null || [ -s "$logs/$1-compile.status" ] || { echo "the build ended early"; return 1; }
+    sleep 1
+  done
+  cat "$logs/$1-compile.log"
+  return "$(cat "$logs/$1-compile.status")"
+}
+
 summary() {
   for note in "${notes[@]:-}"; do [ -n "$note" ] && echo "not run: $note"; done
   printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
@@ -61,6 +79,14 @@ summary() {
 }
 
 step build configure_and_build release || { summary; exit 1; }
+if [ $full -eq 1 ]; then
+  rm -f $logs/*-compile.status
+  export jobs logs
+  export -f configure_and_build build_sanitizers
+  setsid nice -n 19 bash -c build_sanitizers &
+  builder=$!
+  trap 'kill -- -$builder 2>/dev/null' EXIT
+fi
 step guards tests/guards.sh $([ $full -eq 1 ] && echo --full)
 group unit ctest --test-dir build --timeout 300 --output-on-failure -j "$jobs"
 count unit
@@ -85,7 +111,7 @@ if [ $full -eq 1 ]; then
   done
   # Address and undefined behaviour: the unit tests. Threads: ranks as threads, parallel_for a plain loop, no oneDNN.
   for sanitizer in asan tsan; do
-    step $sanitizer-build configure_and_build $sanitizer || continue
+    step $sanitizer-build built $sanitizer || continue
     group $sanitizer ctest --preset $sanitizer -j "$jobs"
     count $sanitizer
   done
