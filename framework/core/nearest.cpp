@@ -29,12 +29,14 @@ std::string nearest(std::string_view word, const std::vector<std::string>& choic
   };
   const std::string meant = lower(word);
   std::string best;
-  int least = std::max(2, static_cast<int>(word.size()) / 3) + 1;
+  // One of three letters may be wrong, or two change places: with two wrong every short name is near every other.
+  const int most = word.size() <= 3 ? 1 : std::max(2, static_cast<int>(word.size()) / 3);
+  int least = most + 1;
   for (const std::string& choice : choices) {
     const std::string there = lower(choice);
     int distance = edit_distance(meant, there);
     // A beginning or a part of the right word is near however long the rest is.
-    if (word.size() >= 3 && there.find(meant) != std::string::npos) distance = std::min(distance, 2);
+    if (word.size() >= 3 && there.find(meant) != std::string::npos) distance = std::min(distance, most);
     if (distance < least && distance < static_cast<int>(choice.size())) {
       least = distance;
       best = choice;

@@ -601,6 +601,8 @@ TEST(nearest, edits) {
   EXPECT_EQ(nearest("num_stps", {"num_steps", "seed"}), "num_steps");
   EXPECT_EQ(nearest("zzz", {"num_steps", "seed"}), "");
   EXPECT_EQ(nearest("decay", {"weight_decay", "eps"}), "weight_decay");
+  EXPECT_EQ(nearest("kda", {"gla", "attention"}), "");  // another mixer, not a slip
+  EXPECT_EQ(nearest("lin", {"gla", "linear_attention"}), "linear_attention");
   EXPECT_EQ(nearest("JSONL", {"text", "jsonl"}), "jsonl");
 }
 
