@@ -30,6 +30,7 @@ inline ValueRule pair_of_reals(double least, double most) {
 inline ValueRule yes_or_no() { return {.kind = ValueRule::Kind::boolean}; }
 inline ValueRule any_text() { return {.kind = ValueRule::Kind::text}; }
 inline ValueRule list_of_files() { return {.kind = ValueRule::Kind::sources}; }
+inline ValueRule mixture_of_files() { return {.kind = ValueRule::Kind::sources, .weighted = true}; }
 // Where the field is an enum, the words stand in the order of its values.
 inline ValueRule one_of(std::vector<std::string> words) {
   return {.kind = ValueRule::Kind::choice, .choices = std::move(words)};

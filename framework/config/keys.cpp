@@ -53,7 +53,7 @@ std::vector<ConfigKey> model_keys() {
 // Where files lie and how they are read may change in a resumed run: the tokens that come of it are compared by hash.
 std::vector<ConfigKey> data_keys() {
   return {
-      ConfigKey{"data.train", list_of_files(), FIELD(data.train),
+      ConfigKey{"data.train", mixture_of_files(), FIELD(data.train),
                 "files or globs: text, JSONL (plain, .gz, .zst), token files; `{path: FILE, weight: 2}` for mixtures"}
           .named("train_data train_file train_files data_path dataset dataset_path datasets train_path"),
       ConfigKey{"data.eval", list_of_files(), FIELD(data.eval), "the same, without weights"}.named(

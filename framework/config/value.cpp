@@ -135,7 +135,8 @@ std::string expected(const ValueRule& rule) {
       s = "a list of two numbers" + number_of(rule).range();
       break;
     case Kind::sources:
-      s = "a list of files, each a path or {path: FILE, weight: NUMBER > 0}";
+      s = "a list of files, each a path";
+      if (rule.weighted) s += " or {path: FILE, weight: NUMBER > 0}";
       break;
   }
   return rule.nullable ? s + " or null" : s;

@@ -25,6 +25,7 @@ struct ValueRule {
   std::vector<std::string> choices{};  // a choice: its words; an integer: a word allowed instead ("auto")
   bool nullable = false;
   int64_t kept_as = 0;                 // an integer: what a Config holds for null or the word
+  bool weighted = false;               // sources: each may have a weight
   std::vector<std::string> planned{};  // values that are refused as not built yet
 };
 ValueRule rule_of(const OptionSpec& option);
