@@ -14,10 +14,12 @@ double Stage::layers(size_t kind) const {
   return sum;
 }
 
+double Stage::shared_elements(const ModelProbe& p) const { return p.end_matrices == 1 ? p.matrix_elements : 0; }
+
 double Stage::end_elements(const ModelProbe& p) const {
-  const bool tied = p.end_matrices == 1;  // a stage between holds them too
-  const double matrices = tied ? 1 : (embeds ? 1 : 0) + (has_head ? 1 : 0);
-  return matrices * p.matrix_elements + (has_head ? p.norm_elements : 0);
+  const double shared = shared_elements(p);
+  const double own = shared > 0 ? 0 : ((embeds ? 1 : 0) + (has_head ? 1 : 0)) * p.matrix_elements;
+  return shared + own + (has_head ? p.norm_elements : 0);
 }
 
 namespace {
@@ -70,6 +72,15 @@ double LayoutWork::expert_elements(const Stage& stage) const {
   for (size_t i = 0; i < probe.layers.size(); ++i)
     sum += stage.layers(i) * probe.layers[i].expert / layout.degrees.expert;
   return sum;
+}
+
+double LayoutWork::optimizer_elements(const Stage& stage) const {
+  const Degrees& d = layout.degrees;
+  const double ends = stage.end_elements(probe) / d.tensor;
+  if (layout.zero == 0) return dense_elements(stage) + ends + expert_elements(stage);
+  const double shared = stage.shared_elements(probe) / d.tensor;
+  return (dense_elements(stage) + ends - shared + shared / d.pipeline) / d.tokens() +
+         expert_elements(stage) / d.expert_data();
 }
 
 }  // namespace og

@@ -16,7 +16,9 @@ struct Stage {
   std::vector<LayerCounts> chunks;
   bool embeds = false, has_head = false;
   double layers(size_t kind) const;
-  double end_elements(const ModelProbe& probe) const;  // embedding, head, final norm; all tensor ranks together
+  // All tensor ranks together.
+  double end_elements(const ModelProbe& probe) const;     // embedding, head, final norm
+  double shared_elements(const ModelProbe& probe) const;  // what all stages hold of them: a tied embedding
 };
 
 // Keeps references: to everything that it is made from.
@@ -42,6 +44,9 @@ struct LayoutWork {
   double hidden_bytes() const { return element * static_cast<double>(config.model.hidden_size) * most_tokens; }
   double dense_elements(const Stage& stage) const;  // layers alone, on one rank
   double expert_elements(const Stage& stage) const;
+  // Those whose moments one rank keeps and updates: with ZeRO-1 they are cut over the ranks that sum their gradients,
+  // which for a tied embedding are those of all stages.
+  double optimizer_elements(const Stage& stage) const;
 };
 
 }  // namespace og

@@ -62,13 +62,12 @@ MemoryForecast of_stage(const LayoutWork& w, size_t index) {
   MemoryForecast m;
   m.weights = w.element * own;
   m.gradients = w.element * own;
-  // ZeRO-1 cuts the moments over the ranks that sum the gradients.
-  const bool cut = w.layout.zero > 0;
-  m.optimizer = 2 * w.element * (dense / (cut ? d.tokens() : 1) + expert / (cut ? d.expert_data() : 1));
+  m.optimizer = 2 * w.element * w.optimizer_elements(stage);
   m.states = states;
   m.activations = in_flight_bytes(w, index);
   // With ZeRO-1 buckets hold a copy of every weight while they are gathered, and the pieces that travel. Activations
   // are free by then, so that only what is larger than they are is added.
+  const bool cut = w.layout.zero > 0;
   const auto bucket = [&](double elements, int copies) {
     return cut && copies > 1 ? elements * (1 + 1.0 / copies) : 0;
   };

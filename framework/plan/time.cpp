@@ -50,11 +50,7 @@ class StageTime {
                       all * saved * walks / 3 * c.activation_passes / (c.memory * width);
     mixers_seconds_ = w_.tokens * mixers / c.mixers / width;
     attention_seconds_ = w_.tokens * attention / c.attention / width;
-    const double dense = w_.dense_elements(stage_) + stage_.end_elements(w_.probe) / t,
-                 expert = w_.expert_elements(stage_);
-    const bool cut = w_.layout.zero > 0;
-    const double updated = dense / (cut ? d_.tokens() : 1) + expert / (cut ? d_.expert_data() : 1);
-    optimizer_seconds_ = kOptimizerElements * w_.element * updated / (c.memory * width);
+    optimizer_seconds_ = kOptimizerElements * w_.element * w_.optimizer_elements(stage_) / (c.memory * width);
     time_.compute_seconds = layers_seconds_ + optimizer_seconds_;
   }
 
