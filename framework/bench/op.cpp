@@ -122,11 +122,11 @@ std::string describe(const OpBenchResult& r) {
       "from the reference kernels over the largest value.\n\n",
       counted(r.threads, "thread"), human_rate(r.gemm_flops_per_second), human_bytes(r.bytes_per_second),
       kTimedTokens.length, kTimedHeads.count, kTimedHeads.width, kRepeats);
-  text += fmt::format("{:<25} {:>9} {:>8} {:>8} {:>8} {:>7} {:>8}\n", "op", "time", "GFLOP/s", "of gemm", "GB/s",
+  text += fmt::format("{:<33} {:>8} {:>7} {:>7} {:>6} {:>6} {:>7}\n", "op", "time", "GFLOP/s", "of gemm", "GB/s",
                       "of mem", "error");
   for (const OpBenchRow& row : r.rows) {
     const double flops = row.flops / row.seconds, bytes = row.bytes / row.seconds;
-    text += fmt::format("{:<25} {:>9} {:>8.1f} {:>7.1f}% {:>8.1f} {:>6.1f}% {:>8.1e}\n", row.name,
+    text += fmt::format("{:<33} {:>8} {:>7.1f} {:>6.1f}% {:>6.1f} {:>5.1f}% {:>7.1e}\n", row.name,
                         human_time(row.seconds), flops * 1e-9, 100 * flops / row.gemm_flops_per_second, bytes * 1e-9,
                         100 * bytes / row.bytes_per_second, row.check_error);
   }
