@@ -338,7 +338,7 @@ void backward(const Stream& stream, View<float, 4> dq, Put put_dq, View<float, 4
 }  // namespace
 
 const AttentionKernels<float>& attention_table() {
-  static const AttentionKernels<float> table{forward, backward};
+  static const AttentionKernels<float> table{.forward = forward, .backward = backward};
   return table;
 }
 

@@ -24,7 +24,7 @@ void round(const Stream& stream, uint16_t* to, const float* from, int64_t count)
 }  // namespace
 
 const Bf16Kernels& bf16_table() {
-  static constexpr Bf16Kernels table{round};
+  static constexpr Bf16Kernels table{.round = round};
   return table;
 }
 

@@ -94,7 +94,11 @@ struct GateLoops {
   }
 
   static constexpr GateKernels<T> table() {
-    return {constant, lower_bound_forward, lower_bound_backward, bounded_forward, bounded_backward};
+    return {.constant = constant,
+            .lower_bound_forward = lower_bound_forward,
+            .lower_bound_backward = lower_bound_backward,
+            .bounded_forward = bounded_forward,
+            .bounded_backward = bounded_backward};
   }
 
  private:

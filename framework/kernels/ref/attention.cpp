@@ -113,7 +113,7 @@ void backward(const Stream&, View<T, 4> dq, Put put_dq, View<T, 4> dk, Put put_d
 
 template <class T>
 const AttentionKernels<T>& attention_ref() {
-  static constexpr AttentionKernels<T> table{forward<T>, backward<T>};
+  static constexpr AttentionKernels<T> table{.forward = forward<T>, .backward = backward<T>};
   return table;
 }
 template const AttentionKernels<float>& attention_ref<float>();

@@ -13,7 +13,7 @@ void round(const Stream&, uint16_t* to, const float* from, int64_t count) {
 }  // namespace
 
 const Bf16Kernels& bf16_ref() {
-  static constexpr Bf16Kernels table{round};
+  static constexpr Bf16Kernels table{.round = round};
   return table;
 }
 

@@ -36,7 +36,7 @@ void move(const Stream& stream, T* to, int64_t to_stride, Put put, const T* from
 
 template <class T>
 const BlockKernels<T>& blocks_ref() {
-  static constexpr BlockKernels<T> table{move<T>};
+  static constexpr BlockKernels<T> table{.move = move<T>};
   return table;
 }
 template const BlockKernels<float>& blocks_ref();

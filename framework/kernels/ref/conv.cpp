@@ -79,7 +79,7 @@ void backward(const Stream&, const ConvGradients<T>& out, View<const T, 3> dy, c
 
 template <class T>
 const ConvKernels<T>& conv_ref() {
-  static constexpr ConvKernels<T> table{forward<T>, backward<T>};
+  static constexpr ConvKernels<T> table{.forward = forward<T>, .backward = backward<T>};
   return table;
 }
 template const ConvKernels<float>& conv_ref<float>();

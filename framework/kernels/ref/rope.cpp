@@ -31,7 +31,7 @@ void rotate(const Stream&, View<T, 4> y, Put put, View<const T, 4> x, View<const
 
 template <class T>
 const RopeKernels<T>& rope_ref() {
-  static constexpr RopeKernels<T> table{rotate<T>};
+  static constexpr RopeKernels<T> table{.rotate = rotate<T>};
   return table;
 }
 template const RopeKernels<float>& rope_ref<float>();
