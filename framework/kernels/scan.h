@@ -5,10 +5,10 @@
 //   additive (beta absent)   S_t = Diag(a_t) S_{t-1} + k_t v_t^T
 //   delta    (beta given)    S_t = (I - beta_t k_t k_t^T) Diag(a_t) S_{t-1} + beta_t k_t v_t^T
 //   read-out                 o_t = scale * S_t^T q_t
-// A piece of the sequence is the affine map S_exit = A S_entry + B. A per head: one number (no gate, scalar gate), K
-// numbers (diagonal gate), or a K x K matrix (delta), so n = 1, K or K^2 below.
-// Documents: S_{t-1} is 0 where start[b, t] == t (t counted from the piece's first token). The entry state reaches only
-// tokens with start < 0; A = 0 if a document begins inside the piece. A piece may be empty.
+// A piece of the sequence is the affine map S_exit = A S_entry + B (kernels/summary.h). A per head: one number (no
+// gate, scalar gate), K numbers (diagonal gate), or a K x K matrix (delta), so n = 1, K or K^2 below. Documents:
+// S_{t-1} is 0 where start[b, t] == t (t counted from the piece's first token). The entry state reaches only tokens
+// with start < 0; A = 0 if a document begins inside the piece. A piece may be empty.
 #pragma once
 
 #include <array>
@@ -95,10 +95,6 @@ struct ScanKernels {
   void (*finish_backward)(const Stream&, const ScanGradients<T>& gradients, View<T, 4> dentry, View<T, 1> work,
                           const ScanInputs<T>& in, View<const T, 4> dout, View<const T, 4> entry,
                           View<const T, 4> dexit);
-
-  // Folds: out = A state + b, and out = A^T state + c. a [B, H, n]. out is none of the inputs.
-  void (*advance)(const Stream&, View<T, 4> out, View<const T, 3> a, View<const T, 4> state, View<const T, 4> b);
-  void (*retreat)(const Stream&, View<T, 4> out, View<const T, 3> a, View<const T, 4> state, View<const T, 4> c);
 };
 
 // Token by token: the definition of truth.

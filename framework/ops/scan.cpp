@@ -49,26 +49,58 @@ Summary Summary::empty(Context& cx, const Shape& state, int64_t transition_size,
 
 namespace {
 
-template <bool kTransposed>
-Tensor fold(Context& cx, const Tensor& a, const Tensor& b, const Tensor& state) {
-  if (!state.defined()) return b.clone(*cx.pool);
-  const Tensor out = cx.empty(b.shape(), b.dtype());
-  visit_real(b.dtype(), [&](auto zero) {
+enum class Fold : uint8_t { advance, retreat };
+
+Tensor fold(Context& cx, Fold fold, const Shape& shape, const Tensor& maps, SummaryRun run, const Tensor& state) {
+  OG_CHECK(maps.rank() == 2 && run.count >= 1 && (!state.defined() || state.shape() == shape),
+           "scan: {} maps of {} from a state {}, expected {}", run.count, maps.shape().str(), state.shape().str(),
+           shape.str());
+  const Tensor out = cx.empty(shape, maps.dtype());
+  const Tensor work = run.count > 1 ? cx.empty(shape, maps.dtype()) : Tensor();
+  visit_real(maps.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const ScanKernels<T>& kernels = scan_kernels<T>(cx.stream, ScanForm::automatic);
-    (kTransposed ? kernels.retreat : kernels.advance)(cx.stream, out.view<T, 4>(), a.view<const T, 3>(),
-                                                      state.view<const T, 4>(), b.view<const T, 4>());
+    const SummaryKernels<T>& k = summary_kernels<T>(cx.stream);
+    (fold == Fold::advance ? k.advance : k.retreat)(cx.stream, out.view<T, 4>(), work.flat<T>(),
+                                                    maps.view<const T, 2>(), run, state.view<const T, 4>());
+  });
+  return out;
+}
+
+Tensor row_of(const Summary& piece) { return piece.flat.reshape({1, piece.flat.count()}); }
+
+Summary compose(Context& cx, Fold fold, const Summary& earlier, const Summary& later) {
+  const Shape& shape = later.b.shape();
+  const Summary out = Summary::empty(cx, shape, later.a.size(2), later.flat.dtype());
+  visit_real(out.flat.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const SummaryKernels<T>& k = summary_kernels<T>(cx.stream);
+    (fold == Fold::advance ? k.compose : k.compose_backward)(cx.stream, out.flat.flat<T>(),
+                                                             earlier.flat.flat<const T>(), later.flat.flat<const T>(),
+                                                             {shape[0], shape[1], shape[2], shape[3]});
   });
   return out;
 }
 
 }  // namespace
 
+Tensor advance_states(Context& cx, const Shape& shape, const Tensor& maps, SummaryRun run, const Tensor& state) {
+  return fold(cx, Fold::advance, shape, maps, run, state);
+}
+Tensor retreat_states(Context& cx, const Shape& shape, const Tensor& maps, SummaryRun run, const Tensor& state) {
+  return fold(cx, Fold::retreat, shape, maps, run, state);
+}
 Tensor advance_state(Context& cx, const Summary& piece, const Tensor& state) {
-  return fold<false>(cx, piece.a, piece.b, state);
+  return advance_states(cx, piece.b.shape(), row_of(piece), {.count = 1}, state);
 }
 Tensor retreat_state(Context& cx, const Summary& piece, const Tensor& state) {
-  return fold<true>(cx, piece.a, piece.b, state);
+  return retreat_states(cx, piece.b.shape(), row_of(piece), {.count = 1}, state);
+}
+
+Summary combine(Context& cx, const Summary& earlier, const Summary& later) {
+  return compose(cx, Fold::advance, earlier, later);
+}
+Summary combine_backward(Context& cx, const Summary& earlier, const Summary& later) {
+  return compose(cx, Fold::retreat, earlier, later);
 }
 
 Placement place_of(const ScanStreams& s) {
@@ -76,17 +108,6 @@ Placement place_of(const ScanStreams& s) {
   if (s.g.defined()) p = place_elementwise("scan", {p, s.g.place()});
   if (s.beta.defined()) p = place_elementwise("scan", {p, s.beta.place()});
   return p;
-}
-
-Summary combine(Context& cx, const Summary& earlier, const Summary& later) {
-  const int64_t B = later.b.size(0), H = later.b.size(1), K = later.b.size(2), n = later.a.size(2);
-  const Summary out = Summary::empty(cx, later.b.shape(), n, later.flat.dtype());
-  out.b.copy_from(advance_state(cx, later, earlier.b));
-  // A of a matrix carry is a state with K value columns; a number or K of them are K = 1 or K states of one column.
-  const Shape as_state = n == K * K && n != K ? Shape{B, H, K, K} : Shape{B, H, n, 1};
-  const Tensor zero = cx.zeros(as_state, later.a.dtype());
-  out.a.copy_from(fold<false>(cx, later.a, zero, earlier.a.reshape(as_state)).reshape(out.a.shape()));
-  return out;
 }
 
 namespace {

@@ -7,6 +7,7 @@
 
 #include "framework/autograd/tape.h"
 #include "framework/kernels/scan.h"
+#include "framework/kernels/summary.h"
 
 namespace og {
 
@@ -65,11 +66,15 @@ struct Summary {
   static Summary empty(Context& cx, const Shape& state, int64_t transition_size, DType dtype);  // uninitialised
   static int64_t count(const Shape& state, int64_t transition_size);
 };
-// The summary of two neighbours as one piece.
+// The summary of two neighbours as one piece; backward they hold C in the place of B.
 Summary combine(Context& cx, const Summary& earlier, const Summary& later);
+Summary combine_backward(Context& cx, const Summary& earlier, const Summary& later);
 // A state + B, and A^T state + C: the fold from the left and, in backward, from the right. state absent: zero.
 Tensor advance_state(Context& cx, const Summary& piece, const Tensor& state);
 Tensor retreat_state(Context& cx, const Summary& piece, const Tensor& state);
+// The same over a run of summaries, rows of maps [P, size], in one launch. shape [B,H,K,V]: the state's.
+Tensor advance_states(Context& cx, const Shape& shape, const Tensor& maps, SummaryRun run, const Tensor& state);
+Tensor retreat_states(Context& cx, const Shape& shape, const Tensor& maps, SummaryRun run, const Tensor& state);
 
 // Normalised linear attention: v has a last column of ones (append_ones), so the last column of o is the sum of
 // weights: o_j / (o_last + eps), [.., V + 1] -> [.., V]. Only for non-negative feature maps.

@@ -2,17 +2,20 @@
 
 namespace og {
 
+Tensor StateExchange::pass(const Shape& shape, const Tensor& maps, SummaryRun run, const Tensor& state) const {
+  if (run.count == 0) return state;
+  return call_.direction == Direction::forward ? advance_states(call_.cx, shape, maps, run, state)
+                                               : retreat_states(call_.cx, shape, maps, run, state);
+}
+
 Tensor StateExchange::pass(const Summary& piece, const Tensor& state) const {
-  return call_.direction == Direction::forward ? advance_state(call_.cx, piece, state)
-                                               : retreat_state(call_.cx, piece, state);
+  return pass(piece.b.shape(), piece.flat.reshape({1, piece.flat.count()}), {.count = 1}, state);
 }
 
 Summary StateExchange::compose(const Summary& first, const Summary& then) const {
-  if (call_.direction == Direction::forward) return combine(call_.cx, first, then);
   // Backward meets the right piece first: d -> A_left^T (A_right^T d + C_right) + C_left, with A = A_right A_left.
-  Summary both = combine(call_.cx, then, first);
-  both.b.copy_from(pass(then, first.b));
-  return both;
+  return call_.direction == Direction::forward ? combine(call_.cx, first, then)
+                                               : combine_backward(call_.cx, then, first);
 }
 
 Tensor StateExchange::from_last(const Tensor& total) const {

@@ -59,8 +59,10 @@ class StateExchange {
   int rank_at(int step) const { return call_.direction == Direction::forward ? step : call_.comm().size() - 1 - step; }
   int place() const { return rank_at(call_.comm().rank()); }
   bool last() const { return place() == call_.comm().size() - 1; }
-  // The state after a piece.
+  // The state after a piece, and after a run of pieces, rows of maps [.., size], in one launch; shape: the state's. Of
+  // no pieces it is the state itself.
   Tensor pass(const Summary& piece, const Tensor& state) const;
+  Tensor pass(const Shape& shape, const Tensor& maps, SummaryRun run, const Tensor& state) const;
   // The map of two neighbouring pieces one after the other, in the direction's order.
   Summary compose(const Summary& first, const Summary& then) const;
   // The total, known on the last of them, on every rank.

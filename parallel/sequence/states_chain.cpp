@@ -26,9 +26,7 @@ class StateChain final : public StateExchange {
         forward(j, call.outside.defined() ? columns(call.cx, call.outside, begin_of(j), begin_of(j + 1)) : Tensor());
         continue;
       }
-      Shape shape = call.own.b.shape();
-      shape.set(3, begin_of(j + 1) - begin_of(j));
-      arriving_.push_back(call.cx.empty(shape, call.own.b.dtype()));
+      arriving_.push_back(call.cx.empty(block_shape(j), call.own.b.dtype()));
       received_.push_back(call.comm().send_recv({}, {{rank_at(place() - 1), arriving_.back()}}, call.site));
     }
   }
@@ -60,6 +58,11 @@ class StateChain final : public StateExchange {
  private:
   Tensor state() const { return call_.cx.empty(call_.own.b.shape(), call_.own.b.dtype()); }
   int64_t begin_of(int64_t block) const { return block * width_ / blocks_; }
+  Shape block_shape(int64_t block) const {
+    Shape shape = call_.own.b.shape();
+    shape.set(3, begin_of(block + 1) - begin_of(block));
+    return shape;
+  }
 
   void meet_next() {
     received_[met_].wait();
@@ -70,10 +73,9 @@ class StateChain final : public StateExchange {
   // Passes one block of the state over this rank's piece and on.
   void forward(int64_t j, const Tensor& block) {
     if (last() && !call_.wants_total) return;
-    Summary piece;
-    piece.a = call_.own.a;
-    piece.b = columns(call_.cx, call_.own.b, begin_of(j), begin_of(j + 1));
-    passed_.push_back(pass(piece, block));
+    const Tensor& own = call_.own.flat;
+    passed_.push_back(pass(block_shape(j), own.reshape({1, own.count()}),
+                           {.count = 1, .column = begin_of(j), .value_size = width_}, block));
     if (!last()) sent_.push_back(call_.comm().send_recv({{rank_at(place() + 1), passed_.back()}}, {}, call_.site));
   }
 

@@ -5,71 +5,76 @@ namespace og {
 
 namespace {
 
+// In zigzag order a rank brings two summaries, of the rank-th shard from either end; in its own they are rows 2 b and
+// 2 b + 1 of the batch. They travel one after the other, so that the table of all ranks has a row a shard.
 class StateGather final : public StateExchange {
  public:
   explicit StateGather(const StateCall& call)
       : StateExchange(call),
-        rows_(static_cast<size_t>(call.comm().size()), call.own.flat.count()),
-        all_(call.cx.empty({call.own.flat.count() * call.comm().size()}, call.own.flat.dtype())),
-        pending_(call.comm().all_gather(all_, call.own.flat, rows_, call.site)) {}
+        zigzag_(call.seq.shards_of_rank() > 1),
+        shape_(call.own.b.shape()),
+        extents_(static_cast<size_t>(call.comm().size()), zigzag_ ? 2 : 1) {
+    if (zigzag_) shape_.set(0, shape_[0] / 2);
+    const int64_t size = Summary::count(shape_, call.own.a.size(2)), rows = extents_[0];
+    const Tensor sent = zigzag_ ? halves(size) : call.own.flat.reshape({1, size});
+    all_ = call.cx.empty({rows * call.comm().size(), size}, sent.dtype());
+    pending_ = call.comm().all_gather(all_, sent, extents_, call.site);
+  }
 
   Result wait() override {
     pending_.wait();
-    if (call_.seq.shards_of_rank() > 1) return fold_shards();
+    if (zigzag_) return enter_shards();
+    const int ranks = call_.comm().size(), step = call_.direction == Direction::forward ? 1 : -1;
+    const auto fold = [&](int from, int to, const Tensor& state) {
+      return pass(shape_, all_, {.first = rank_at(from), .step = step, .count = to - from}, state);
+    };
     Result result;
-    Tensor state = call_.outside;
-    for (int step = 0; step < call_.comm().size(); ++step) {
-      if (step == place()) {
-        result.entry = state;
-        if (!call_.wants_total) return result;
-      }
-      state = pass(of(rank_at(step)), state);
-    }
-    result.total = state;
+    result.entry = fold(0, place(), call_.outside);
+    if (call_.wants_total) result.total = fold(place(), ranks, result.entry);
     return result;
   }
 
  private:
-  Summary of(int rank) const {
-    const int64_t n = call_.own.flat.count();
-    return Summary::of(all_.slice(rank * n, (rank + 1) * n), call_.own.b.shape(), call_.own.a.size(2));
-  }
-
-  // Zigzag order: every rank brought two summaries, of the rank-th shard from either end: rows 2 b and 2 b + 1 of its
-  // own. The shards are met in their order; this rank enters its two with the states before them.
-  Result fold_shards() const {
+  // This rank enters its two shards with the states before them. The direction meets the shards' rows at even places
+  // as the ranks go up, then those at odd places as they go down; backward odd ones first.
+  Result enter_shards() const {
     OG_CHECK(!call_.outside.defined() && !call_.wants_total, "zigzag: a state from outside, or a total");
-    const int ranks = call_.comm().size(), own = call_.comm().rank();
+    const int64_t ranks = call_.comm().size(), own = call_.comm().rank();
+    const int64_t there = call_.direction == Direction::forward ? 0 : 1, back = 1 - there;
+    const Tensor near = pass(shape_, all_, {.first = there, .step = 2, .count = own}, {});
+    const Tensor turn = pass(shape_, all_, {.first = 2 * own + there, .step = 2, .count = ranks - own}, near);
+    const Tensor far =
+        pass(shape_, all_, {.first = 2 * (ranks - 1) + back, .step = -2, .count = ranks - 1 - own}, turn);
     const Result result{call_.cx.zeros(call_.own.b.shape(), call_.own.b.dtype()), {}};
-    Tensor state;
-    for (int step = 0; step < 2 * ranks; ++step) {
-      const int shard = call_.direction == Direction::forward ? step : 2 * ranks - 1 - step;
-      const int half = shard < ranks ? 0 : 1, rank = half == 0 ? shard : 2 * ranks - 1 - shard;
-      if (rank == own && state.defined()) put_half(result.entry, half, state);
-      state = pass(half_of(of(rank), half), state);
-    }
+    if (near.defined()) move_half(result.entry, there, 2, near, 0, 1);
+    move_half(result.entry, back, 2, far, 0, 1);
     return result;
   }
 
-  // Rows 2 b + half of x [2 B, ..] are the rows of y [B, ..].
-  void put_half(const Tensor& x, int half, const Tensor& y) const {
-    const int64_t B = y.size(0), inner = y.shape().count_from(1);
-    move_range(call_.cx.stream, 1, x.reshape({B, 2, inner}), half, Put::write, y.reshape({B, 1, inner}), 0, 1);
-  }
-  Summary half_of(const Summary& both, int half) const {
-    Shape shape = both.b.shape();
-    shape.set(0, shape[0] / 2);
-    const int64_t n = both.a.size(2);
-    const Summary out = Summary::empty(call_.cx, shape, n, both.b.dtype());
-    for (const auto& [to, from] : {std::pair{out.a, both.a}, std::pair{out.b, both.b}}) {
-      const int64_t B = to.size(0), inner = to.shape().count_from(1);
-      move_range(call_.cx.stream, 1, to.reshape({B, 1, inner}), 0, Put::write, from.reshape({B, 2, inner}), half, 1);
+  // Both summaries of the rank, a row each.
+  Tensor halves(int64_t size) const {
+    const int64_t n = call_.own.a.size(2);
+    const Tensor rows = call_.cx.empty({2, size}, call_.own.flat.dtype());
+    for (int64_t half : {0, 1}) {
+      const Summary out = Summary::of(rows.slice(half, half + 1).reshape({size}), shape_, n);
+      move_half(out.a, 0, 1, call_.own.a, half, 2);
+      move_half(out.b, 0, 1, call_.own.b, half, 2);
     }
-    return out;
+    return rows;
   }
 
-  std::vector<int64_t> rows_;
-  Tensor all_;
+  // Moves one row to one, of tensors that have `of_to` and `of_from` rows for each row of the batch.
+  void move_half(const Tensor& to, int64_t row_to, int64_t of_to, const Tensor& from, int64_t row_from,
+                 int64_t of_from) const {
+    const int64_t B = shape_[0];
+    move_range(call_.cx.stream, 1, to.reshape({B, of_to, to.count() / (B * of_to)}), row_to, Put::write,
+               from.reshape({B, of_from, from.count() / (B * of_from)}), row_from, 1);
+  }
+
+  bool zigzag_;
+  Shape shape_;                   // the state of one shard
+  std::vector<int64_t> extents_;  // rows of `all_` from each rank
+  Tensor all_;                    // [shards, size]
   Pending pending_;
 };
 

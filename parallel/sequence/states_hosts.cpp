@@ -17,12 +17,13 @@ class Gathered {
       : shape_(own.b.shape()),
         n_(own.a.size(2)),
         count_(own.flat.count()),
-        rows_(static_cast<size_t>(comm.size()), count_),
-        all_(cx.empty({count_ * comm.size()}, own.flat.dtype())),
-        pending_(comm.all_gather(all_, own.flat, rows_, site)) {}
+        rows_(static_cast<size_t>(comm.size()), 1),
+        all_(cx.empty({comm.size(), count_}, own.flat.dtype())),
+        pending_(comm.all_gather(all_, own.flat.reshape({1, count_}), rows_, site)) {}
   bool done() const { return pending_.done(); }
   void wait() { pending_.wait(); }
-  Summary of(int rank) const { return Summary::of(all_.slice(rank * count_, (rank + 1) * count_), shape_, n_); }
+  Summary of(int rank) const { return Summary::of(all_.slice(rank, rank + 1).reshape({count_}), shape_, n_); }
+  const Tensor& all() const { return all_; }  // a row each
 
  private:
   Shape shape_;
@@ -64,18 +65,23 @@ class StateHosts final : public StateExchange {
     } else {
       inside_.wait();
     }
-    for (int step = 0; step < inside.size(); ++step) {
-      const int rank = at(step, inside.size());
-      if (rank == inside.rank()) result.entry = state;
-      state = pass(inside_.of(rank), state);
-    }
-    if (hosts_.count() == 1) result.total = state;
+    const int own = at(inside.rank(), inside.size());
+    result.entry = fold(inside_, 0, own, inside.size(), state);
+    if (hosts_.count() == 1 && call_.wants_total)
+      result.total = fold(inside_, own, inside.size(), inside.size(), result.entry);
     return result;
   }
 
  private:
   bool leads() const { return hosts_.inside().rank() == 0; }
+  // The rank that the direction meets at a step, and the step at which it meets a rank.
   int at(int step, int size) const { return call_.direction == Direction::forward ? step : size - 1 - step; }
+  // The state behind the pieces that are met at steps [from, to).
+  Tensor fold(const Gathered& gathered, int from, int to, int size, const Tensor& state) const {
+    const int step = call_.direction == Direction::forward ? 1 : -1;
+    return pass(call_.own.b.shape(), gathered.all(), {.first = at(from, size), .step = step, .count = to - from},
+                state);
+  }
 
   void set_out() {
     inside_.wait();
@@ -89,12 +95,10 @@ class StateHosts final : public StateExchange {
   void hand_on() {
     across_->wait();
     Tensor state = call_.outside.defined() ? call_.outside : call_.cx.zeros(call_.own.b.shape(), call_.own.b.dtype());
-    for (int step = 0; step < hosts_.count(); ++step) {
-      const int rank = at(step, hosts_.count());
-      if (rank == hosts_.across().rank()) both_.slice(0, 1).reshape(state.shape()).copy_from(state);
-      state = pass(across_->of(rank), state);
-    }
-    if (call_.wants_total) both_.slice(1, 2).reshape(state.shape()).copy_from(state);
+    const int hosts = hosts_.count(), own = at(hosts_.across().rank(), hosts);
+    state = fold(*across_, 0, own, hosts, state);
+    both_.slice(0, 1).reshape(state.shape()).copy_from(state);
+    if (call_.wants_total) both_.slice(1, 2).reshape(state.shape()).copy_from(fold(*across_, own, hosts, hosts, state));
     handed_round_ = hosts_.inside().broadcast(both_, 0, call_.site);
     handed_on_ = true;
   }

@@ -17,6 +17,7 @@
 #include "framework/kernels/pointwise.h"
 #include "framework/kernels/rope.h"
 #include "framework/kernels/scan.h"
+#include "framework/kernels/summary.h"
 
 namespace og {
 namespace {
@@ -46,6 +47,7 @@ void expect_families_refused() {
   expect_refused("optim", [&] { optim_kernels<T>(s); });
   expect_refused("pointwise", [&] { pointwise_kernels<T>(s); });
   expect_refused("rope", [&] { rope_kernels<T>(s); });
+  expect_refused("summary", [&] { summary_kernels<T>(s); });
   for (const ScanForm form : {ScanForm::automatic, ScanForm::recurrent, ScanForm::chunked})
     expect_refused("scan", [&] { scan_kernels<T>(s, form); });
 }

@@ -1,7 +1,10 @@
 // The kernels of the recurrences against each other: token by token, in chunks, in phases, vectorised.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "framework/kernels/scan.h"
+#include "framework/kernels/summary.h"
 #include "tests/tensors.h"
 
 namespace og {
@@ -77,6 +80,13 @@ Results run(Inputs& x, const Case& c, const ScanKernels<T>& kernels, bool phases
   if (!c.delta) of_summary_backward.k.data = nullptr;
   const View<const T, 4> s0 = c.entry ? entry.view<const T, 4>() : View<const T, 4>{};
   const View<const T, 4> out_gradient = dout.view<const T, 4>(), exit_gradient = dexit.view<const T, 4>();
+  const SummaryKernels<T>& folds = summary_kernels<T>(cx.stream);
+  const auto row_of = [&](const Tensor& transition, const Tensor& rest) {
+    const Tensor row = cx.empty({1, transition.count() + rest.count()}, type);
+    std::memcpy(row.raw(), transition.raw(), static_cast<size_t>(transition.bytes()));
+    std::memcpy(row.raw() + transition.bytes(), rest.raw(), static_cast<size_t>(rest.bytes()));
+    return row;
+  };
   {
     const Tensor w = work(ScanCall::phases);
     kernels.summarise(cx.stream, a.view<T, 3>(), b.view<T, 4>(), w.flat<T>(), of_summary);
@@ -85,9 +95,7 @@ Results run(Inputs& x, const Case& c, const ScanKernels<T>& kernels, bool phases
       kernels.local(cx.stream, o.view<T, 4>(), w.flat<T>(), in, {middle, rows});
       kernels.local(cx.stream, o.view<T, 4>(), w.flat<T>(), in, {0, middle});
       kernels.finish(cx.stream, o.view<T, 4>(), w.flat<T>(), in, s0);
-      const Tensor zero = cx.zeros(state, type);
-      kernels.advance(cx.stream, exit.view<T, 4>(), a.view<const T, 3>(), s0 ? s0 : zero.view<const T, 4>(),
-                      b.view<const T, 4>());
+      folds.advance(cx.stream, exit.view<T, 4>(), {}, row_of(a, b).template view<const T, 2>(), {.count = 1}, s0);
     } else {
       const Tensor f = work(ScanCall::forward);
       kernels.forward(cx.stream, o.view<T, 4>(), exit.view<T, 4>(), f.flat<T>(), in, s0);
@@ -103,7 +111,8 @@ Results run(Inputs& x, const Case& c, const ScanKernels<T>& kernels, bool phases
     kernels.local_backward(cx.stream, w.flat<T>(), in, out_gradient, s0, {middle, rows});
     kernels.local_backward(cx.stream, w.flat<T>(), in, out_gradient, s0, {0, middle});
     kernels.finish_backward(cx.stream, grad, {}, w.flat<T>(), in, out_gradient, s0, exit_gradient);
-    kernels.retreat(cx.stream, dentry.view<T, 4>(), a.view<const T, 3>(), exit_gradient, cc.view<const T, 4>());
+    folds.retreat(cx.stream, dentry.view<T, 4>(), {}, row_of(a, cc).template view<const T, 2>(), {.count = 1},
+                  exit_gradient);
   } else {
     const Tensor f = work(ScanCall::backward);
     kernels.backward(cx.stream, grad, dentry.view<T, 4>(), f.flat<T>(), in, out_gradient, s0, exit_gradient);

@@ -1,32 +1,12 @@
-// The chunked passes for OG_ISA: products in register tiles of 4 rows by 4 vectors, rows padded to 16 floats.
+// The chunked passes for OG_ISA; rows are padded to 16 floats.
 #include <cstring>
 
-#include "framework/kernels/cpu/simd.h"
+#include "framework/kernels/cpu/tiled_product.h"
 #include "framework/kernels/loops/scan_pass.h"
 
 namespace og::OG_ISA {
 
 namespace {
-
-template <int kRows, int kColumns>
-void tile(int64_t k, const float* a, int64_t row, int64_t column, const float* b, int64_t ldb, float* c, int64_t ldc,
-          Sum sum) {
-  Vec acc[kRows][kColumns] = {};
-  add_products(acc, k, a, row, column, b, ldb);
-  for (int i = 0; i < kRows; ++i)
-    for (int j = 0; j < kColumns; ++j) {
-      float* to = c + i * ldc + j * kLanes;
-      store(to, sum == Sum::set ? acc[i][j] : sum == Sum::add ? load(to) + acc[i][j] : load(to) - acc[i][j]);
-    }
-}
-
-template <int kRows, int kColumns>
-void column_of_tiles(int64_t m, int64_t k, const float* a, int64_t row, int64_t column, const float* b, int64_t ldb,
-                     float* c, int64_t ldc, Sum sum) {
-  int64_t i = 0;
-  for (; i + kRows <= m; i += kRows) tile<kRows, kColumns>(k, a + i * row, row, column, b, ldb, c + i * ldc, ldc, sum);
-  for (; i < m; ++i) tile<1, kColumns>(k, a + i * row, row, column, b, ldb, c + i * ldc, ldc, sum);
-}
 
 // The lanes from `first` on; all of them if first <= 0.
 IntVec lanes_from(int64_t first) {
@@ -40,19 +20,11 @@ IntVec lanes_from(int64_t first) {
 
 struct VectorMath {
   using T = float;
-  static constexpr int64_t kPad = 16;
+  static constexpr int64_t kPad = kTileColumns;
 
   static void product(int64_t m, int64_t n, int64_t k, const float* a, int64_t row, int64_t column, const float* b,
                       int64_t ldb, float* c, int64_t ldc, Sum sum) {
-    int64_t j = 0;
-#ifdef __AVX512F__
-    for (; j + 64 <= n; j += 64) column_of_tiles<4, 4>(m, k, a, row, column, b + j, ldb, c + j, ldc, sum);
-    if (n - j == 48) return column_of_tiles<8, 3>(m, k, a, row, column, b + j, ldb, c + j, ldc, sum);
-    if (n - j == 32) return column_of_tiles<8, 2>(m, k, a, row, column, b + j, ldb, c + j, ldc, sum);
-    if (n - j == 16) return column_of_tiles<8, 1>(m, k, a, row, column, b + j, ldb, c + j, ldc, sum);
-#else
-    for (; j < n; j += kPad) column_of_tiles<4, 2>(m, k, a, row, column, b + j, ldb, c + j, ldc, sum);
-#endif
+    tiled_product(m, n, k, a, row, column, b, ldb, c, ldc, sum);
   }
 
   static void transpose(float* to, int64_t ld_to, const float* from, int64_t ld_from, int64_t rows, int64_t columns,
@@ -130,32 +102,10 @@ struct VectorMath {
   }
 };
 
-template <bool kTransposed>
-void fold(const Stream& stream, View<float, 4> out, View<const float, 3> a, View<const float, 4> state,
-          View<const float, 4> b) {
-  const int64_t K = state.shape[2], V = state.shape[3];
-  if (a.shape[2] != K * K || K == 1 || V % VectorMath::kPad != 0) {
-    const ScanKernels<float>& ref = scan_ref<float>();
-    return (kTransposed ? ref.retreat : ref.advance)(stream, out, a, state, b);
-  }
-  const int64_t least = kProductsOfAThread / (K * K * V) + 1;
-  stream.parallel_for(state.shape[0] * state.shape[1], least, [&](int64_t begin, int64_t end) {
-    std::copy(b.data + begin * K * V, b.data + end * K * V, out.data + begin * K * V);
-    for (int64_t i = begin; i < end; ++i)
-      VectorMath::product(K, V, K, a.data + i * K * K, kTransposed ? 1 : K, kTransposed ? K : 1, state.data + i * K * V,
-                          V, out.data + i * K * V, V, Sum::add);
-  });
-}
-
 }  // namespace
 
 const ScanKernels<float>& scan_table() {
-  static const ScanKernels<float> table = [] {
-    ScanKernels<float> t = ScanPass<VectorMath>::table(scan_ref<float>());
-    t.advance = fold<false>;
-    t.retreat = fold<true>;
-    return t;
-  }();
+  static constexpr ScanKernels<float> table = ScanPass<VectorMath>::table();
   return table;
 }
 

@@ -396,13 +396,16 @@ struct ScanPass {
              [&](Row& r) { gradients_of_row(r, grad, dentry, dout, entry, dexit); });
   }
 
-  // from: the table whose folds are taken over.
-  static ScanKernels<T> table(const ScanKernels<T>& from) {
-    ScanKernels<T> t = from;
-    t.workspace = workspace, t.forward = forward, t.summarise = summarise, t.local = local, t.finish = finish;
-    t.backward = backward, t.summarise_backward = summarise_backward;
-    t.local_backward = local_backward, t.finish_backward = finish_backward;
-    return t;
+  static constexpr ScanKernels<T> table() {
+    return {.workspace = workspace,
+            .forward = forward,
+            .summarise = summarise,
+            .local = local,
+            .finish = finish,
+            .backward = backward,
+            .summarise_backward = summarise_backward,
+            .local_backward = local_backward,
+            .finish_backward = finish_backward};
   }
 };
 

@@ -265,35 +265,19 @@ void summarise_backward(const Stream& stream, View<T, 4> c, View<T, 1> work, con
 template <class T>
 void local_backward(const Stream&, View<T, 1>, const ScanInputs<T>&, View<const T, 4>, View<const T, 4>, ScanRows) {}
 
-template <class T, bool kTransposed>
-void fold(const Stream&, View<T, 4> out, View<const T, 3> a, View<const T, 4> state, View<const T, 4> b) {
-  const int64_t K = state.shape[2], V = state.shape[3], n = a.shape[2];
-  for (int64_t i = 0; i < state.shape[0] * state.shape[1]; ++i) {
-    const T* S = state.data + i * K * V;
-    const T* A = a.data + i * n;
-    for (int64_t c = 0; c < K; ++c) {
-      T* to = out.data + (i * K + c) * V;
-      std::copy(b.data + (i * K + c) * V, b.data + (i * K + c + 1) * V, to);
-      if (n == 1 || n == K) {  // for K = 1 a matrix is a number too
-        const T factor = A[n == 1 ? 0 : c];
-        for (int64_t j = 0; j < V; ++j) to[j] += factor * S[c * V + j];
-      } else {
-        for (int64_t d = 0; d < K; ++d) {
-          const T factor = A[kTransposed ? d * K + c : c * K + d];
-          for (int64_t j = 0; j < V; ++j) to[j] += factor * S[d * V + j];
-        }
-      }
-    }
-  }
-}
-
 }  // namespace
 
 template <class T>
 const ScanKernels<T>& scan_ref() {
-  static constexpr ScanKernels<T> table{
-      workspace<T>,          forward<T>,        summarise<T>,       local<T>,       finish<T>,    finish_backward<T>,
-      summarise_backward<T>, local_backward<T>, finish_backward<T>, fold<T, false>, fold<T, true>};
+  static constexpr ScanKernels<T> table{.workspace = workspace<T>,
+                                        .forward = forward<T>,
+                                        .summarise = summarise<T>,
+                                        .local = local<T>,
+                                        .finish = finish<T>,
+                                        .backward = finish_backward<T>,
+                                        .summarise_backward = summarise_backward<T>,
+                                        .local_backward = local_backward<T>,
+                                        .finish_backward = finish_backward<T>};
   return table;
 }
 template const ScanKernels<float>& scan_ref<float>();

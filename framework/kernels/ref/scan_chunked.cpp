@@ -78,7 +78,7 @@ struct PlainMath {
 
 template <class T>
 const ScanKernels<T>& scan_chunked() {
-  static const ScanKernels<T> table = ScanPass<PlainMath<T>>::table(scan_ref<T>());
+  static constexpr ScanKernels<T> table = ScanPass<PlainMath<T>>::table();
   return table;
 }
 template const ScanKernels<float>& scan_chunked<float>();
