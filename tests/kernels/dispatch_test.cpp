@@ -8,6 +8,7 @@
 #include "framework/kernels/bf16.h"
 #include "framework/kernels/blocks.h"
 #include "framework/kernels/conv.h"
+#include "framework/kernels/embed.h"
 #include "framework/kernels/gates.h"
 #include "framework/kernels/loss.h"
 #include "framework/kernels/matmul.h"
@@ -39,6 +40,7 @@ void expect_families_refused() {
   expect_refused("attention", [&] { attention_kernels<T>(s); });
   expect_refused("blocks", [&] { block_kernels<T>(s); });
   expect_refused("conv", [&] { conv_kernels<T>(s); });
+  expect_refused("embed", [&] { embed_kernels<T>(s); });
   expect_refused("gates", [&] { gate_kernels<T>(s); });
   expect_refused("loss", [&] { loss_kernels<T>(s); });
   expect_refused("matmul", [&] { matmul<T>(s, Transpose::nt, {}, Put::write, {}, {}); });
