@@ -13,8 +13,8 @@ double measure_gemm(const Stream& stream, int64_t extent, int repeats) {
                b = Tensor::full(*pool, {extent, extent}, DType::f32, 0.25),
                c = Tensor::zeros(*pool, {extent, extent}, DType::f32);
   const auto run = [&] {
-    matmul<float>(stream, Transpose::nt, c.view<float, 2>(), Put::write, a.view<const float, 2>(),
-                  b.view<const float, 2>());
+    matmul_kernels<float>(stream).multiply(stream, Transpose::nt, c.view<float, 2>(), Put::write,
+                                           a.view<const float, 2>(), b.view<const float, 2>());
   };
   run();
   double best = 1e300;

@@ -5,7 +5,6 @@
 
 #include "framework/kernels/matmul.h"
 #include "framework/ops/pointwise.h"
-#include "framework/ops/ranges.h"
 #include "framework/ops/shape.h"
 
 namespace og {
@@ -38,6 +37,20 @@ struct SoftmaxLast final : Function {
   }
 };
 
+// x [B, T, H, D] as H matrices [B T, D].
+template <class T>
+MatrixBatch<T> by_head(const Tensor& x) {
+  const auto v = x.view<T, 4>();
+  const int64_t width = v.shape[3];
+  return {{v.data, v.shape[0] * v.shape[1], width, v.shape[2] * width}, width};
+}
+
+template <class T>
+MatrixBatch<T> matrices(const Tensor& w_HOI) {
+  const auto v = w_HOI.view<T, 3>();
+  return {{v.data, v.shape[1], v.shape[2], v.shape[2]}, v.shape[1] * v.shape[2]};
+}
+
 struct HeadLinear final : Function {
   Tensor x, w;
 
@@ -45,25 +58,18 @@ struct HeadLinear final : Function {
 
   void backward(Context& cx) override {
     const Tensor dy = gradient(cx);
-    Slot::Target dx{{}, Put::write}, dw{{}, Put::write};
-    if (input(0)) dx = input(0)->open(cx);
-    if (input(1)) dw = input(1)->open(cx);
-    const int64_t rows = x.size(0) * x.size(1), in = w.size(2), out = w.size(1);
     visit_real(x.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      const Tensor ds = cx.empty({rows, in}, x.dtype());
-      for (int64_t h = 0; h < w.size(0); ++h) {
-        const Tensor wh = w.slice(h, h + 1).reshape({out, in});
-        const Tensor gs = copy_range(cx, 2, dy, h, h + 1).reshape({rows, out});
-        if (dx.tensor.defined()) {
-          matmul<T>(cx.stream, Transpose::nn, ds.rows<T>(), Put::write, gs.rows<const T>(), wh.rows<const T>());
-          move_range(cx.stream, 2, dx.tensor, h, dx.put, ds.reshape({x.size(0), x.size(1), 1, in}), 0, 1);
-        }
-        if (dw.tensor.defined()) {
-          const Tensor xs = copy_range(cx, 2, x, h, h + 1).reshape({rows, in});
-          matmul<T>(cx.stream, Transpose::tn, dw.tensor.slice(h, h + 1).reshape({out, in}).template rows<T>(), dw.put,
-                    gs.rows<const T>(), xs.rows<const T>());
-        }
+      const auto& kernels = matmul_kernels<T>(cx.stream);
+      if (input(0)) {
+        const auto [dx, put] = input(0)->open(cx);
+        kernels.batched(cx.stream, Transpose::nn, w.size(0), by_head<T>(dx), put, by_head<const T>(dy),
+                        matrices<const T>(w));
+      }
+      if (input(1)) {
+        const auto [dw, put] = input(1)->open(cx);
+        kernels.batched(cx.stream, Transpose::tn, w.size(0), matrices<T>(dw), put, by_head<const T>(dy),
+                        by_head<const T>(x));
       }
     });
   }
@@ -108,19 +114,13 @@ Value head_linear(Tape& tape, const Value& x_BTHI, const Value& w_HOI) {
   OG_CHECK(
       x_BTHI.rank() == 4 && w_HOI.rank() == 3 && x_BTHI.size(2) == w_HOI.size(0) && x_BTHI.size(3) == w_HOI.size(2),
       "head_linear: weight {} for x {}", w_HOI.shape().str(), x_BTHI.shape().str());
-  Context& cx = tape.context();
-  const int64_t rows = x_BTHI.size(0) * x_BTHI.size(1), in = w_HOI.size(2), out = w_HOI.size(1);
-  Value y = tape.output({x_BTHI.size(0), x_BTHI.size(1), x_BTHI.size(2), out}, x_BTHI.dtype(),
+  Value y = tape.output({x_BTHI.size(0), x_BTHI.size(1), x_BTHI.size(2), w_HOI.size(1)}, x_BTHI.dtype(),
                         place_elementwise("head_linear", {x_BTHI.place(), w_HOI.place()}), {x_BTHI, w_HOI});
   visit_real(x_BTHI.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const Tensor ys = cx.empty({rows, out}, x_BTHI.dtype());
-    for (int64_t h = 0; h < w_HOI.size(0); ++h) {
-      const Tensor xs = copy_range(cx, 2, x_BTHI.tensor(), h, h + 1).reshape({rows, in});
-      matmul<T>(cx.stream, Transpose::nt, ys.rows<T>(), Put::write, xs.rows<const T>(),
-                w_HOI.tensor().slice(h, h + 1).reshape({out, in}).template rows<const T>());
-      move_range(cx.stream, 2, y.tensor(), h, Put::write, ys.reshape({x_BTHI.size(0), x_BTHI.size(1), 1, out}), 0, 1);
-    }
+    matmul_kernels<T>(tape.stream())
+        .batched(tape.stream(), Transpose::nt, w_HOI.size(0), by_head<T>(y.tensor()), Put::write,
+                 by_head<const T>(x_BTHI.tensor()), matrices<const T>(w_HOI.tensor()));
   });
   auto function = std::make_unique<HeadLinear>();
   function->x = x_BTHI.tensor();

@@ -1,5 +1,7 @@
 #include "framework/ops/linear.h"
 
+#include <iterator>
+
 #include "framework/kernels/matmul.h"
 
 namespace og {
@@ -13,7 +15,7 @@ void product(Context& cx, Transpose transpose, View<T, 2> c, Put put, View<const
   if (exact && stream.products == Products::bf16) stream.products = Products::exact;
   const int64_t inner = transpose == Transpose::tn ? a.shape[0] : a.shape[1];
   cx.profile.count_product(2.0 * static_cast<double>(c.shape[0] * c.shape[1] * inner));
-  matmul<T>(stream, transpose, c, put, a, b);
+  matmul_kernels<T>(stream).multiply(stream, transpose, c, put, a, b);
 }
 
 struct Linear final : Function {
@@ -61,6 +63,13 @@ Value run_linear(Tape& tape, const Value& x, const Value& w, const Placement& pl
   return y;
 }
 
+// All groups together.
+double flops(const Tensor& x, const Tensor& w) { return 2.0 * static_cast<double>(x.count() * w.size(1)); }
+
+View<const int64_t, 1> borders(const std::vector<int64_t>& row_begin) {
+  return {row_begin.data(), {std::ssize(row_begin)}};
+}
+
 struct GroupedLinear final : Function {
   Tensor x, w;
   std::vector<int64_t> row_begin;
@@ -75,17 +84,16 @@ struct GroupedLinear final : Function {
     if (input(1)) dw = input(1)->open(cx);
     visit_real(x.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      for (int64_t e = 0; e < w.size(0); ++e) {
-        const int64_t begin = row_begin[static_cast<size_t>(e)], end = row_begin[static_cast<size_t>(e) + 1];
-        const Tensor we = w.slice(e, e + 1).reshape({w.size(1), w.size(2)});
-        const auto dye = dy.slice(begin, end).rows<const T>();
-        if (dx.tensor.defined())
-          product<T>(cx, Transpose::nn, dx.tensor.slice(begin, end).template rows<T>(), dx.put, dye,
-                     we.template rows<const T>(), false);
-        if (dw.tensor.defined())
-          product<T>(cx, Transpose::tn, dw.tensor.slice(e, e + 1).reshape(we.shape()).template rows<T>(), dw.put, dye,
-                     x.slice(begin, end).template rows<const T>(), false);
-      }
+      const auto& kernels = matmul_kernels<T>(cx.stream);
+      const auto dy_rows = dy.rows<const T>();
+      if (dx.tensor.defined())
+        kernels.grouped_rows(cx.stream, Transpose::nn, dx.tensor.template rows<T>(), dx.put, dy_rows,
+                             w.view<const T, 3>(), borders(row_begin));
+      if (dw.tensor.defined())
+        kernels.grouped_weights(cx.stream, dw.tensor.template view<T, 3>(), dw.put, dy_rows, x.rows<const T>(),
+                                borders(row_begin));
+      const int products = (dx.tensor.defined() ? 1 : 0) + (dw.tensor.defined() ? 1 : 0);
+      cx.profile.count_product(products * flops(x, w));
     });
   }
 };
@@ -116,13 +124,11 @@ Value grouped_linear(Tape& tape, const Value& x, const Value& w, const std::vect
                         {x, w});
   visit_real(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    for (int64_t e = 0; e < w.size(0); ++e) {
-      const int64_t begin = row_begin[static_cast<size_t>(e)], end = row_begin[static_cast<size_t>(e) + 1];
-      product<T>(cx, Transpose::nt, y.tensor().slice(begin, end).template rows<T>(), Put::write,
-                 x.tensor().slice(begin, end).template rows<const T>(),
-                 w.tensor().slice(e, e + 1).reshape({w.size(1), w.size(2)}).template rows<const T>(), false);
-    }
+    matmul_kernels<T>(cx.stream).grouped_rows(cx.stream, Transpose::nt, y.tensor().template rows<T>(), Put::write,
+                                              x.tensor().rows<const T>(), w.tensor().template view<const T, 3>(),
+                                              borders(row_begin));
   });
+  cx.profile.count_product(flops(x.tensor(), w.tensor()));
   auto function = std::make_unique<GroupedLinear>();
   function->x = x.tensor();
   function->w = w.tensor();

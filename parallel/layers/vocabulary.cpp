@@ -90,7 +90,7 @@ struct Block {
     const Profile::Scope scope(&cx.profile, Part::products);
     const int64_t inner = transpose == Transpose::tn ? a.shape[0] : a.shape[1];
     cx.profile.count_product(2.0 * static_cast<double>(c.shape[0] * c.shape[1] * inner));
-    matmul<T>(cx.stream, transpose, c, put, a, b);
+    matmul_kernels<T>(cx.stream).multiply(cx.stream, transpose, c, put, a, b);
   }
 };
 

@@ -43,7 +43,7 @@ void expect_families_refused() {
   expect_refused("embed", [&] { embed_kernels<T>(s); });
   expect_refused("gates", [&] { gate_kernels<T>(s); });
   expect_refused("loss", [&] { loss_kernels<T>(s); });
-  expect_refused("matmul", [&] { matmul<T>(s, Transpose::nt, {}, Put::write, {}, {}); });
+  expect_refused("matmul", [&] { matmul_kernels<T>(s); });
   expect_refused("moe", [&] { moe_kernels<T>(s); });
   expect_refused("norm", [&] { norm_kernels<T>(s); });
   expect_refused("optim", [&] { optim_kernels<T>(s); });
