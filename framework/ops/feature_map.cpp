@@ -1,9 +1,9 @@
 #include "framework/ops/feature_map.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "framework/kernels/matmul.h"
+#include "framework/kernels/norm.h"
 #include "framework/ops/pointwise.h"
 #include "framework/ops/shape.h"
 
@@ -21,18 +21,8 @@ struct SoftmaxLast final : Function {
     auto [dx, put] = input(0)->open(cx);
     visit_real(y.dtype(), [&, dx = dx, put = put](auto zero) {
       using T = decltype(zero);
-      const auto p = y.rows<const T>(), g = dy.rows<const T>();
-      const auto out = dx.template rows<T>();
-      cx.stream.parallel_for(p.shape[0], 64, [&, put = put](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-          T dot = 0;
-          for (int64_t d = 0; d < p.shape[1]; ++d) dot += p(r, d) * g(r, d);
-          for (int64_t d = 0; d < p.shape[1]; ++d) {
-            const T value = p(r, d) * (g(r, d) - dot);
-            store(out(r, d), put, value);
-          }
-        }
-      });
+      norm_kernels<T>(cx.stream).softmax_backward(cx.stream, dx.template rows<T>(), put, dy.rows<const T>(),
+                                                  y.rows<const T>());
     });
   }
 };
@@ -92,17 +82,8 @@ Value softmax_last(Tape& tape, const Value& x) {
   Value y = tape.output(x.shape(), x.dtype(), place_elementwise("softmax_last", {x.place()}), {x});
   visit_real(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const auto in = x.tensor().rows<const T>();
-    const auto out = y.tensor().template rows<T>();
-    tape.stream().parallel_for(in.shape[0], 64, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const T* row = &in(r);
-        const T most = *std::max_element(row, row + in.shape[1]);
-        T sum = 0;
-        for (int64_t d = 0; d < in.shape[1]; ++d) sum += out(r, d) = std::exp(row[d] - most);
-        for (int64_t d = 0; d < in.shape[1]; ++d) out(r, d) /= sum;
-      }
-    });
+    norm_kernels<T>(tape.stream())
+        .softmax_forward(tape.stream(), y.tensor().template rows<T>(), x.tensor().rows<const T>());
   });
   auto function = std::make_unique<SoftmaxLast>();
   function->y = y.tensor();

@@ -55,7 +55,7 @@ struct MeanSquare final : Function {
   }
 };
 
-// y = (x + eps)^(-1/2), dx = -dy y^3 / 2.
+// y = (x + eps)^(-1/2).
 struct InverseRoot final : Function {
   Tensor y;
 
@@ -66,12 +66,8 @@ struct InverseRoot final : Function {
     auto [dx, put] = input(0)->open(cx);
     visit_real(y.dtype(), [&, dx = dx, put = put](auto zero) {
       using T = decltype(zero);
-      const auto g = dy.flat<const T>(), r = y.flat<const T>();
-      const auto out = dx.template flat<T>();
-      for (int64_t i = 0; i < out.size(); ++i) {
-        const T value = T(-0.5) * g(i) * r(i) * r(i) * r(i);
-        store(out(i), put, value);
-      }
+      norm_kernels<T>(cx.stream).inverse_root_backward(cx.stream, dx.template flat<T>(), put, dy.flat<const T>(),
+                                                       y.flat<const T>());
     });
   }
 };
@@ -80,9 +76,9 @@ Value inverse_root(Tape& tape, const Value& x, double eps) {
   Value y = tape.output(x.shape(), x.dtype(), place_elementwise("inverse_root", {x.place()}), {x});
   visit_real(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const auto in = x.tensor().flat<const T>();
-    const auto out = y.tensor().template flat<T>();
-    for (int64_t i = 0; i < out.size(); ++i) out(i) = T{1} / std::sqrt(in(i) + static_cast<T>(eps));
+    norm_kernels<T>(tape.stream())
+        .inverse_root_forward(tape.stream(), y.tensor().template flat<T>(), x.tensor().flat<const T>(),
+                              static_cast<T>(eps));
   });
   auto function = std::make_unique<InverseRoot>();
   function->y = y.tensor();

@@ -1,6 +1,6 @@
 #include "framework/ops/scan.h"
 
-#include <algorithm>
+#include "framework/kernels/norm.h"
 
 namespace og {
 
@@ -112,8 +112,6 @@ Placement place_of(const ScanStreams& s) {
 
 namespace {
 
-int64_t rows_of(const Tensor& x) { return x.count() / std::max<int64_t>(1, x.size(-1)); }
-
 struct NormaliseByLast final : Function {
   Tensor o;
   double eps = 0;
@@ -123,19 +121,8 @@ struct NormaliseByLast final : Function {
     auto [dx, put] = input(0)->open(cx);
     visit_real(o.dtype(), [&, dx = dx, put = put](auto zero) {
       using T = decltype(zero);
-      const int64_t width = dy.size(-1);
-      for (int64_t r = 0; r < rows_of(o); ++r) {
-        const T* x = o.data<const T>() + r * (width + 1);
-        const T* d = dy.data<const T>() + r * width;
-        T* out = dx.template data<T>() + r * (width + 1);
-        const T inverse = 1 / (x[width] + static_cast<T>(eps));
-        T last = 0;
-        for (int64_t j = 0; j < width; ++j) {
-          last -= d[j] * x[j] * inverse * inverse;
-          store(out[j], put, d[j] * inverse);
-        }
-        store(out[width], put, last);
-      }
+      norm_kernels<T>(cx.stream).divide_by_last_backward(cx.stream, dx.template rows<T>(), put, dy.rows<const T>(),
+                                                         o.rows<const T>(), static_cast<T>(eps));
     });
   }
 };
@@ -145,16 +132,13 @@ struct NormaliseByLast final : Function {
 Value normalise_by_last(Tape& tape, const Value& o, double eps) {
   Shape shape = o.shape();
   OG_CHECK(shape.rank() >= 1 && shape[-1] >= 2, "normalise_by_last: {}", shape.str());
-  const int64_t width = shape[-1] - 1;
-  shape.set(-1, width);
+  shape.set(-1, shape[-1] - 1);
   Value y = tape.output(shape, o.dtype(), place_elementwise("normalise_by_last", {o.place()}), {o});
   visit_real(o.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    for (int64_t r = 0; r < rows_of(o.tensor()); ++r) {
-      const T* x = o.tensor().data<const T>() + r * (width + 1);
-      const T inverse = 1 / (x[width] + static_cast<T>(eps));
-      for (int64_t j = 0; j < width; ++j) y.tensor().data<T>()[r * width + j] = x[j] * inverse;
-    }
+    norm_kernels<T>(tape.stream())
+        .divide_by_last_forward(tape.stream(), y.tensor().template rows<T>(), o.tensor().rows<const T>(),
+                                static_cast<T>(eps));
   });
   auto function = std::make_unique<NormaliseByLast>();
   function->o = o.tensor();

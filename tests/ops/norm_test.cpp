@@ -67,5 +67,72 @@ TEST(RmsNorm, VectorisedMatchesReference) {
   }
 }
 
+// inverse_root, softmax and division by the last element: float against double, on any number of threads.
+struct RowsScaled {
+  std::vector<Tensor> all;  // each forward, then each backward
+};
+
+template <class T>
+RowsScaled scale_rows(Context& cx, const Stream& stream, int64_t rows, int64_t width, Put put) {
+  const DType type = DTypeOf<T>::value;
+  const auto input = [&](const Shape& shape, uint64_t key, double scale, double shift) {
+    const Tensor x = random_tensor(cx, shape, DType::f64, key, scale);
+    for (int64_t i = 0; i < x.count(); ++i) x.data<double>()[i] += shift;
+    return x.cast(*cx.pool, DType::f32).cast(*cx.pool, type);
+  };
+  const auto output = [&](const Shape& shape, uint64_t key) {
+    return put == Put::add ? input(shape, key, 1, 0) : cx.empty(shape, type);
+  };
+  const NormKernels<T>& kernels = norm_kernels<T>(stream);
+  const Tensor x = input({rows, width}, 1, 3, 0), dy = input({rows, width}, 2, 1, 0),
+               squares = input({rows}, 3, 0.2, 1), dr = input({rows}, 4, 1, 0),
+               weighted = input({rows, width + 1}, 5, 0.3, 2);
+  const Tensor root = cx.empty({rows}, type), p = cx.empty({rows, width}, type), y = cx.empty({rows, width}, type);
+  const Tensor d_squares = output({rows}, 6), dx = output({rows, width}, 7), d_weighted = output({rows, width + 1}, 8);
+  const T eps = static_cast<T>(1e-6);
+  kernels.inverse_root_forward(stream, root.flat<T>(), squares.flat<const T>(), eps);
+  kernels.softmax_forward(stream, p.rows<T>(), x.rows<const T>());
+  kernels.divide_by_last_forward(stream, y.rows<T>(), weighted.rows<const T>(), eps);
+  kernels.inverse_root_backward(stream, d_squares.flat<T>(), put, dr.flat<const T>(), root.flat<const T>());
+  kernels.softmax_backward(stream, dx.rows<T>(), put, dy.rows<const T>(), p.rows<const T>());
+  kernels.divide_by_last_backward(stream, d_weighted.rows<T>(), put, dy.rows<const T>(), weighted.rows<const T>(), eps);
+  return {{root, p, y, d_squares, dx, d_weighted}};
+}
+
+TEST(ScaledRows, VectorisedMatchesReferenceInDouble) {
+  Context cx;
+  for (const auto& [rows, width] : {std::pair<int64_t, int64_t>{1, 1}, {3, 5}, {7, 16}, {2, 33}, {300, 64}, {0, 4}})
+    for (const Put put : {Put::write, Put::add}) {
+      const RowsScaled truth = scale_rows<double>(cx, {}, rows, width, put),
+                       one = scale_rows<float>(cx, {}, rows, width, put),
+                       three = scale_rows<float>(cx, {.num_threads = 3}, rows, width, put),
+                       ref = scale_rows<float>(cx, {.backend = Backend::ref}, rows, width, put);
+      for (size_t i = 0; i < truth.all.size(); ++i) {
+        EXPECT_LT(distance(one.all[i].cast(*cx.pool, DType::f64), truth.all[i]), 2e-6) << i << ", width " << width;
+        EXPECT_LT(distance(ref.all[i].cast(*cx.pool, DType::f64), truth.all[i]), 2e-6) << i << ", width " << width;
+        EXPECT_TRUE(same_bits(one.all[i], three.all[i])) << i << ", width " << width;
+      }
+    }
+}
+
+// A NaN fills its row and no other; what is far below the largest is exactly 0.
+TEST(ScaledRows, SoftmaxOfExtremes) {
+  Context cx;
+  const int64_t width = 19;
+  for (const Backend backend : {Backend::ref, Backend::cpu}) {
+    const Stream stream{.backend = backend};
+    const Tensor x = cx.zeros({3, width}, DType::f32), p = cx.empty({3, width}, DType::f32);
+    x.rows<float>()(0, 17) = std::nanf("");
+    x.rows<float>()(1, 2) = 1e30F;
+    x.rows<float>()(2, 18) = -HUGE_VALF;
+    norm_kernels<float>(stream).softmax_forward(stream, p.rows<float>(), x.rows<const float>());
+    for (int64_t d = 0; d < width; ++d) {
+      EXPECT_TRUE(std::isnan(p.rows<float>()(0, d)));
+      EXPECT_EQ(p.rows<float>()(1, d), d == 2 ? 1.0F : 0.0F);
+      EXPECT_NEAR(p.rows<float>()(2, d), d == 18 ? 0.0 : 1.0 / 18, 1e-8);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace og

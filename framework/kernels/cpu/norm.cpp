@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "framework/kernels/cpu/simd.h"
+
 namespace og::OG_ISA {
 
 namespace {
@@ -69,6 +71,88 @@ void rms_backward(const Stream& stream, View<float, 2> dx, Put put_dx, View<floa
   });
 }
 
+template <class Body>
+void each_row(const Stream& stream, int64_t rows, int64_t width, Body&& body) {
+  stream.parallel_for(rows, 4096 / (width + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) body(r);
+  });
+}
+
+void softmax_forward(const Stream& stream, View<float, 2> y, View<const float, 2> x) {
+  const int64_t width = x.shape[1];
+  each_row(stream, x.shape[0], width, [&](int64_t r) {
+    const float* xr = &x(r);
+    float* yr = &y(r);
+    float most = -HUGE_VALF;  // a NaN comes in by the sum
+#pragma omp simd reduction(max : most)
+    for (int64_t d = 0; d < width; ++d) most = xr[d] > most ? xr[d] : most;
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t d = 0; d < width; ++d) {
+      const float e = exponential_of_gate(xr[d] - most);
+      yr[d] = e;
+      sum += e;
+    }
+#pragma omp simd
+    for (int64_t d = 0; d < width; ++d) yr[d] /= sum;
+  });
+}
+
+void softmax_backward(const Stream& stream, View<float, 2> dx, Put put, View<const float, 2> dy,
+                      View<const float, 2> y) {
+  const int64_t width = y.shape[1];
+  each_row(stream, y.shape[0], width, [&](int64_t r) {
+    const float* yr = &y(r);
+    const float* gr = &dy(r);
+    float* out = &dx(r);
+    float dot = 0;
+#pragma omp simd reduction(+ : dot)
+    for (int64_t d = 0; d < width; ++d) dot += yr[d] * gr[d];
+    if (put == Put::add) {
+#pragma omp simd
+      for (int64_t d = 0; d < width; ++d) out[d] += yr[d] * (gr[d] - dot);
+    } else {
+#pragma omp simd
+      for (int64_t d = 0; d < width; ++d) out[d] = yr[d] * (gr[d] - dot);
+    }
+  });
+}
+
+void divide_by_last_forward(const Stream& stream, View<float, 2> y, View<const float, 2> x, float eps) {
+  const int64_t width = y.shape[1];
+  each_row(stream, y.shape[0], width, [&](int64_t r) {
+    const float* xr = &x(r);
+    float* yr = &y(r);
+    const float inverse = 1.0F / (xr[width] + eps);
+#pragma omp simd
+    for (int64_t d = 0; d < width; ++d) yr[d] = xr[d] * inverse;
+  });
+}
+
+void divide_by_last_backward(const Stream& stream, View<float, 2> dx, Put put, View<const float, 2> dy,
+                             View<const float, 2> x, float eps) {
+  const int64_t width = dy.shape[1];
+  each_row(stream, dy.shape[0], width, [&](int64_t r) {
+    const float* xr = &x(r);
+    const float* gr = &dy(r);
+    float* out = &dx(r);
+    const float inverse = 1.0F / (xr[width] + eps);
+    float last = 0;
+#pragma omp simd reduction(+ : last)
+    for (int64_t d = 0; d < width; ++d) last += gr[d] * xr[d] * inverse;
+    last *= -inverse;
+    if (put == Put::add) {
+#pragma omp simd
+      for (int64_t d = 0; d < width; ++d) out[d] += gr[d] * inverse;
+      out[width] += last;
+    } else {
+#pragma omp simd
+      for (int64_t d = 0; d < width; ++d) out[d] = gr[d] * inverse;
+      out[width] = last;
+    }
+  });
+}
+
 }  // namespace
 
 const NormKernels<float>& norm_table() {
@@ -76,6 +160,10 @@ const NormKernels<float>& norm_table() {
     NormKernels<float> t = norm_ref<float>();
     t.rms_forward = rms_forward;
     t.rms_backward = rms_backward;
+    t.softmax_forward = softmax_forward;
+    t.softmax_backward = softmax_backward;
+    t.divide_by_last_forward = divide_by_last_forward;
+    t.divide_by_last_backward = divide_by_last_backward;
     return t;
   }();
   return table;
