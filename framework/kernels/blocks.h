@@ -1,4 +1,5 @@
-// Blocks of rows at constant strides, copied or added: what cutting, joining and exchanging tensors comes down to.
+// Blocks of rows at constant strides, copied, added or filled: what cutting, joining and exchanging tensors comes down
+// to.
 #pragma once
 
 #include "framework/core/view.h"
@@ -11,6 +12,8 @@ struct BlockKernels {
   // to[r to_stride + i] = from[r from_stride + i], or +=, for r < rows and i < width. The blocks do not overlap.
   void (*move)(const Stream&, T* to, int64_t to_stride, Put put, const T* from, int64_t from_stride, int64_t rows,
                int64_t width);
+  // to[r to_stride + i] = value.
+  void (*fill)(const Stream&, T* to, int64_t to_stride, T value, int64_t rows, int64_t width);
 };
 
 template <class T>

@@ -47,6 +47,8 @@ struct PointwiseKernels {
   // Rows: y_rd = x_rd s_r; ds_r = sum_d dy_rd x_rd.
   void (*multiply_rows)(const Stream&, View<T, 2> y, Put put, View<const T, 2> x, View<const T, 1> s);
   void (*dot_rows)(const Stream&, View<T, 1> ds, Put put, View<const T, 2> dy, View<const T, 2> x);
+  // Rows that stand n times: dx_rd = sum over i < n of dy_(r n + i)d, in the order of i. dx [R, D], dy [R n, D].
+  void (*sum_repeats)(const Stream&, View<T, 2> dx, Put put, View<const T, 2> dy, int64_t n);
 };
 
 template <class T>

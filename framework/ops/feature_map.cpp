@@ -30,15 +30,14 @@ struct SoftmaxLast final : Function {
 // x [B, T, H, D] as H matrices [B T, D].
 template <class T>
 MatrixBatch<T> by_head(const Tensor& x) {
-  const auto v = x.view<T, 4>();
-  const int64_t width = v.shape[3];
-  return {{v.data, v.shape[0] * v.shape[1], width, v.shape[2] * width}, width};
+  const int64_t width = x.size(3);
+  return {{x.flat<T>().data, x.size(0) * x.size(1), width, x.size(2) * width}, width};
 }
 
 template <class T>
 MatrixBatch<T> matrices(const Tensor& w_HOI) {
-  const auto v = w_HOI.view<T, 3>();
-  return {{v.data, v.shape[1], v.shape[2], v.shape[2]}, v.shape[1] * v.shape[2]};
+  const int64_t rows = w_HOI.size(1), columns = w_HOI.size(2);
+  return {{w_HOI.flat<T>().data, rows, columns, columns}, rows * columns};
 }
 
 struct HeadLinear final : Function {

@@ -85,13 +85,12 @@ struct GroupedLinear final : Function {
     visit_real(x.dtype(), [&](auto zero) {
       using T = decltype(zero);
       const auto& kernels = matmul_kernels<T>(cx.stream);
-      const auto dy_rows = dy.rows<const T>();
       if (dx.tensor.defined())
-        kernels.grouped_rows(cx.stream, Transpose::nn, dx.tensor.template rows<T>(), dx.put, dy_rows,
+        kernels.grouped_rows(cx.stream, Transpose::nn, dx.tensor.template rows<T>(), dx.put, dy.rows<const T>(),
                              w.view<const T, 3>(), borders(row_begin));
       if (dw.tensor.defined())
-        kernels.grouped_weights(cx.stream, dw.tensor.template view<T, 3>(), dw.put, dy_rows, x.rows<const T>(),
-                                borders(row_begin));
+        kernels.grouped_weights(cx.stream, dw.tensor.template view<T, 3>(), dw.put, dy.rows<const T>(),
+                                x.rows<const T>(), borders(row_begin));
       const int products = (dx.tensor.defined() ? 1 : 0) + (dw.tensor.defined() ? 1 : 0);
       cx.profile.count_product(products * flops(x, w));
     });

@@ -124,9 +124,10 @@ Value mean_square(Tape& tape, const Value& x, Axis split, int64_t global_width) 
   visit_real(x.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const auto& k = pointwise_kernels<T>(cx.stream);
-    const auto out = y.tensor().template flat<T>();
-    k.dot_rows(cx.stream, out, Put::write, x.tensor().rows<const T>(), x.tensor().rows<const T>());
-    k.scale(cx.stream, out, Put::write, out, T{1} / static_cast<T>(global_width));
+    k.dot_rows(cx.stream, y.tensor().template flat<T>(), Put::write, x.tensor().rows<const T>(),
+               x.tensor().rows<const T>());
+    k.scale(cx.stream, y.tensor().template flat<T>(), Put::write, y.tensor().flat<const T>(),
+            T{1} / static_cast<T>(global_width));
   });
   auto function = std::make_unique<MeanSquare>();
   function->x = x.tensor();

@@ -29,9 +29,20 @@ void move_range(const Stream& stream, int dim, const Tensor& to, int64_t to_begi
            name_of(from.dtype()), from.shape().str(), to_begin, name_of(to.dtype()), to.shape().str());
   visit_any(to.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    block_kernels<T>(stream).move(stream, to.data<T>() + to_begin * t.inner, t.extent * t.inner, put,
-                                  from.data<const T>() + from_begin * f.inner, f.extent * f.inner, t.outer,
+    block_kernels<T>(stream).move(stream, to.flat<T>().data + to_begin * t.inner, t.extent * t.inner, put,
+                                  from.flat<const T>().data + from_begin * f.inner, f.extent * f.inner, t.outer,
                                   count * t.inner);
+  });
+}
+
+void fill_range(const Stream& stream, int dim, const Tensor& to, int64_t begin, int64_t count, double value) {
+  const Sides t(to, dim);
+  OG_CHECK(count >= 0 && begin >= 0 && begin + count <= t.extent, "fill of places [{}, {}) of dim {} of {}", begin,
+           begin + count, dim, to.shape().str());
+  visit_any(to.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    block_kernels<T>(stream).fill(stream, to.flat<T>().data + begin * t.inner, t.extent * t.inner,
+                                  static_cast<T>(value), t.outer, count * t.inner);
   });
 }
 

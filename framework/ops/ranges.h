@@ -1,5 +1,5 @@
-// Ranges of one dim of tensors, copied or added, off the tape. With them tensors are cut, joined, and laid out for
-// other ranks.
+// Ranges of one dim of tensors, copied, added or filled, off the tape. With them tensors are cut, joined, and laid out
+// for other ranks.
 #pragma once
 
 #include "framework/core/context.h"
@@ -10,6 +10,9 @@ namespace og {
 // of the same dim of `from`. Before and after that dim both have as many elements. dim may be negative (from the end).
 void move_range(const Stream& stream, int dim, const Tensor& to, int64_t to_begin, Put put, const Tensor& from,
                 int64_t from_begin, int64_t count);
+
+// Places [begin, begin + count) of dim `dim` of `to` become `value`.
+void fill_range(const Stream& stream, int dim, const Tensor& to, int64_t begin, int64_t count, double value);
 
 // A copy of places [begin, end) of dim `dim` of x.
 Tensor copy_range(const Context& cx, int dim, const Tensor& x, int64_t begin, int64_t end);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "framework/kernels/pointwise.h"
 #include "framework/ops/ranges.h"
 
 namespace og {
@@ -63,16 +64,9 @@ struct Repeat final : Function {
     auto [dx, put] = input(0)->open(cx);
     visit_real(dy.dtype(), [&, dx = dx, put = put](auto zero) {
       using T = decltype(zero);
-      const T* from = dy.data<const T>();
-      T* to = dx.template data<T>();
-      cx.stream.parallel_for(dx.count() / std::max<int64_t>(1, width), 64, [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r)
-          for (int64_t d = 0; d < width; ++d) {
-            T sum = 0;
-            for (int64_t i = 0; i < n; ++i) sum += from[(r * n + i) * width + d];
-            store(to[r * width + d], put, sum);
-          }
-      });
+      const int64_t rows = dx.count() / std::max<int64_t>(1, width);
+      pointwise_kernels<T>(cx.stream).sum_repeats(cx.stream, dx.reshape({rows, width}).template rows<T>(), put,
+                                                  dy.reshape({rows * n, width}).rows<const T>(), n);
     });
   }
 };
@@ -182,10 +176,7 @@ Value append_ones(Tape& tape, const Value& x) {
   const int64_t width = x.size(-1);
   Value y = tape.output(with_last(x.shape(), width + 1), x.dtype(), x.place(), {x});
   move_range(tape.stream(), -1, y.tensor(), 0, Put::write, x.tensor(), 0, width);
-  visit_real(x.dtype(), [&](auto zero) {
-    const auto rows = y.tensor().template rows<decltype(zero)>();
-    for (int64_t r = 0; r < rows.shape[0]; ++r) rows(r, width) = 1;
-  });
+  fill_range(tape.stream(), -1, y.tensor(), width, 1, 1);
   tape.record(std::make_unique<AppendOnes>(), {x}, {y});
   return y;
 }

@@ -30,6 +30,32 @@ TEST(Pointwise, VectorisedMatchesReference) {
   }
 }
 
+TEST(Pointwise, SumsOfRepeatsKeepTheirOrder) {
+  Context cx;
+  struct Size {
+    int64_t rows, width, n;
+  };
+  for (const auto& [rows, width, n] : {Size{1, 1, 1}, {5, 1, 3}, {7, 19, 2}, {400, 64, 5}, {0, 4, 2}, {3, 33, 1}})
+    for (const Put put : {Put::write, Put::add}) {
+      const Tensor dy = random_tensor(cx, {rows * n, width}, DType::f32, 1);
+      const Tensor expected = random_tensor(cx, {rows, width}, DType::f32, 2);
+      Tensor found[3];
+      for (Tensor& f : found) f = put == Put::add ? expected.clone(*cx.pool) : cx.empty({rows, width}, DType::f32);
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t d = 0; d < width; ++d) {
+          float sum = 0;
+          for (int64_t i = 0; i < n; ++i) sum += dy.rows<float>()(r * n + i, d);
+          store(expected.rows<float>()(r, d), put, sum);
+        }
+      const Stream streams[] = {{.backend = Backend::ref}, {}, {.num_threads = 3}};
+      for (const int i : {0, 1, 2}) {
+        pointwise_kernels<float>(streams[i])
+            .sum_repeats(streams[i], found[i].rows<float>(), put, dy.rows<const float>(), n);
+        EXPECT_TRUE(same_bits(found[i], expected)) << rows << " x " << width << ", " << n << " times";
+      }
+    }
+}
+
 TEST(Pointwise, ExtremesAreExactOrInfiniteAndNaNStays) {
   Context cx;
   const float values[] = {0.0F, -0.0F, 1e-8F, -1e-8F, 80.0F, -80.0F, -100.0F, 88.0F, -HUGE_VALF};

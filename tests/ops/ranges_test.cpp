@@ -48,6 +48,26 @@ TEST(Ranges, MoveWhatPlainIndexingMoves) {
   }
 }
 
+TEST(Ranges, FillWhatPlainIndexingFills) {
+  Context cx;
+  for (const int threads : {1, 3}) {
+    cx.stream.num_threads = threads;
+    for (const DType dtype : {DType::f32, DType::f64, DType::i32, DType::i64})
+      for (const Case& c : {Case{0, 2, 0, 3}, {1, 0, 0, 5}, {2, 6, 0, 1}, {-1, 1, 0, 6}, {1, 7, 0, 0}}) {
+        Shape shape{2, 501, 3, 4};
+        shape.set(c.dim, 7);
+        const Tensor to = counting(cx, shape, dtype, -500), before = to.clone(*cx.pool);
+        fill_range(cx.stream, c.dim, to, c.to_begin, c.count, 9);
+        const int64_t inner = shape.count_from((c.dim < 0 ? 4 + c.dim : c.dim) + 1);
+        for (int64_t i = 0; i < to.count(); ++i) {
+          const int64_t place = i / inner % 7 - c.to_begin;
+          ASSERT_EQ(to.at(i), 0 <= place && place < c.count ? 9 : before.at(i)) << "dim " << c.dim << " element " << i;
+        }
+      }
+  }
+  EXPECT_THROW(fill_range(cx.stream, 1, cx.zeros({2, 3, 4}, DType::f32), 2, 2, 0), Error);
+}
+
 // Long rows and many rows, cut over threads at places that are no borders of rows.
 TEST(Ranges, ThreadsDivideLongRows) {
   Context cx;

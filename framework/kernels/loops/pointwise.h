@@ -202,20 +202,35 @@ struct PointwiseLoops {
     });
   }
 
+  static void sum_repeats(const Stream& stream, View<T, 2> dx, Put put, View<const T, 2> dy, int64_t n) {
+    const int64_t width = dx.shape[1];
+    each_row(stream, dx.shape[0], width * n, [&](int64_t r) {
+      T* out = &dx(r);
+      const T* first = &dy(r * n);
+#pragma omp simd
+      for (int64_t d = 0; d < width; ++d) {
+        T sum = 0;
+        for (int64_t i = 0; i < n; ++i) sum += first[i * width + d];
+        store(out[d], put, sum);
+      }
+    });
+  }
+
   static constexpr PointwiseKernels<T> table() {
-    return {unary_forward,
-            unary_backward,
-            add,
-            multiply,
-            scale,
-            scale_by,
-            silu_multiply_forward,
-            silu_multiply_backward,
-            add_columns,
-            multiply_columns,
-            sum_columns,
-            multiply_rows,
-            dot_rows};
+    return {.unary_forward = unary_forward,
+            .unary_backward = unary_backward,
+            .add = add,
+            .multiply = multiply,
+            .scale = scale,
+            .scale_by = scale_by,
+            .silu_multiply_forward = silu_multiply_forward,
+            .silu_multiply_backward = silu_multiply_backward,
+            .add_columns = add_columns,
+            .multiply_columns = multiply_columns,
+            .sum_columns = sum_columns,
+            .multiply_rows = multiply_rows,
+            .dot_rows = dot_rows,
+            .sum_repeats = sum_repeats};
   }
 
  private:

@@ -32,11 +32,18 @@ void move(const Stream& stream, T* to, int64_t to_stride, Put put, const T* from
   });
 }
 
+template <class T>
+void fill(const Stream& stream, T* to, int64_t to_stride, T value, int64_t rows, int64_t width) {
+  stream.parallel_for(rows, (1 << 14) / (width + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) std::fill_n(to + r * to_stride, width, value);
+  });
+}
+
 }  // namespace
 
 template <class T>
 const BlockKernels<T>& blocks_ref() {
-  static constexpr BlockKernels<T> table{.move = move<T>};
+  static constexpr BlockKernels<T> table{.move = move<T>, .fill = fill<T>};
   return table;
 }
 template const BlockKernels<float>& blocks_ref();
