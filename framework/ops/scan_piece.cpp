@@ -7,9 +7,9 @@ namespace {
 // A stream without memory keeps its shape.
 template <class T>
 View<T, 4> view_of(const Tensor& x) {
-  View<T, 4> v = x.view<T, 4>();
-  for (int i = 0; i < x.rank(); ++i) v.shape[static_cast<size_t>(i)] = x.size(i);
-  return v;
+  if (x.rank() == 0) return {};
+  OG_CHECK(x.rank() == 4, "scan: a stream {}", x.shape().str());
+  return {x.flat<T>().data, {x.size(0), x.size(1), x.size(2), x.size(3)}};
 }
 
 template <class T>
