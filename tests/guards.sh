@@ -109,7 +109,6 @@ framework/autograd/check.cpp     gradients by differences: what tests check with
 framework/nn/parameter.cpp       initial values, before the first step
 parallel/comm/                   small messages on the host, and transports that sum there
 parallel/sequence/context.cpp    starts of documents, as the loader gives them
-parallel/sequence/gather.cpp     starts of documents; not moved yet
 framework/nn/channels/moe.cpp    not moved yet
 framework/ops/moe.cpp            not moved yet
 parallel/layers/expert.cpp       not moved yet

@@ -148,9 +148,13 @@ Piece run_piece(const Inputs& p, Tape& tape, Comm& comm, int64_t begin, int64_t 
   Piece piece;
   piece.begin = begin + seq.begin();
   const int64_t local_end = piece.begin + seq.local_length();
-  seq.start_BT = cut(pool, p.starts, piece.begin, local_end);
-  for (int64_t i = 0; i < seq.start_BT.count(); ++i)
-    seq.start_BT.data<int32_t>()[i] -= static_cast<int32_t>(piece.begin);
+  const auto starts = [&](int64_t from, int64_t to) {
+    const Tensor places = cut(pool, p.starts, from, to);
+    for (int64_t i = 0; i < places.count(); ++i) places.data<int32_t>()[i] -= static_cast<int32_t>(from);
+    return places;
+  };
+  seq.start_BT = starts(piece.begin, local_end);
+  seq.row_starts_BT = starts(begin, end);
   Recurrence recurrence = p.run.type->recurrence.recurrence;
   recurrence.form = p.run.form == Form::chunked     ? ScanForm::chunked
                     : p.run.form == Form::recurrent ? ScanForm::recurrent

@@ -26,11 +26,10 @@ class Site {
 };
 
 struct Sites {
-  // Linear layers: states, or what a method sends instead; documents: where they begin.
-  static constexpr Site mixer_backward{"mixer.backward"}, mixer_forward{"mixer.forward", mixer_backward},
-      mixer_documents{"mixer.documents"};
+  // Linear layers: states, or what a method sends instead.
+  static constexpr Site mixer_backward{"mixer.backward"}, mixer_forward{"mixer.forward", mixer_backward};
   static constexpr Site attention_backward{"attention.backward"},
-      attention_forward{"attention.forward", attention_backward}, attention_documents{"attention.documents"};
+      attention_forward{"attention.forward", attention_backward};
   static constexpr Site halo_backward{"halo.backward"}, halo_forward{"halo.forward", halo_backward};
   static constexpr Site tensor_backward{"tensor.backward"}, tensor_forward{"tensor.forward", tensor_backward};
   static constexpr Site pipeline_backward{"pipeline.backward"}, pipeline_forward{"pipeline.forward", pipeline_backward};

@@ -67,7 +67,7 @@ struct HeadsAttention final : Function {
     ToHeads q(cx, q_local, shards.queries, seq, site);
     ToHeads keys(cx, k_local, shards.keys, seq, site);
     ToHeads values(cx, v_local, shards.keys, seq, site);
-    if (!seq.single_document) start = gather_starts(cx, seq, Sites::attention_documents);
+    if (!seq.single_document) start = seq.row_starts();
     x.q = q.finish(cx);
     k = keys.finish(cx);
     v = values.finish(cx);

@@ -32,6 +32,7 @@ SeqContext make_seq_context(Pool& pool, Comm& comm, int64_t num_rows, int64_t le
   if (row_starts.defined()) {
     const auto* row = row_starts.data<const int32_t>();
     seq.single_document = std::all_of(row, row + row_starts.count(), [](int32_t start) { return start == 0; });
+    seq.row_starts_BT = row_starts;
     seq.start_BT = own_columns(pool, seq, row_starts);
   } else {
     seq.start_BT = Tensor::full(pool, {seq.num_rows, local}, DType::i32, 0);

@@ -20,11 +20,12 @@
 namespace og {
 
 struct SeqContext {
-  Comm* comm = nullptr;          // the sequence axis; never null (a self comm where there is one rank)
-  int64_t num_rows = 0;          // in memory: B, or 2 B in zigzag order
-  int64_t length = 0;            // T of the whole row, over all ranks
-  std::vector<int64_t> first;    // shards + 1 entries
-  Tensor start_BT;               // i32 [num_rows, local length], relative to the first token of the row's shard
+  Comm* comm = nullptr;        // the sequence axis; never null (a self comm where there is one rank)
+  int64_t num_rows = 0;        // in memory: B, or 2 B in zigzag order
+  int64_t length = 0;          // T of the whole row, over all ranks
+  std::vector<int64_t> first;  // shards + 1 entries
+  Tensor start_BT;             // i32 [num_rows, local length], relative to the first token of the row's shard
+  Tensor row_starts_BT;        // i32 [B, length], of whole rows in their order, as places in the row; see row_starts()
   bool single_document = false;  // every row is one document that begins at its token 0: start_BT[b, t] == -begin()
   SequenceOptions options{};
 
@@ -37,6 +38,12 @@ struct SeqContext {
   int shard_of(int64_t row) const { return shard_of(row, comm->rank()); }
   // The place in its row of the first token of a row in memory.
   int64_t begin(int64_t row = 0) const { return first[static_cast<size_t>(shard_of(row))]; }
+  // Where documents begin in whole rows of the batch. Every rank has been told; nothing travels.
+  const Tensor& row_starts() const {
+    const Tensor& starts = comm->size() == 1 ? start_BT : row_starts_BT;
+    OG_CHECK(starts.defined(), "sequence context: made without the document starts of whole rows");
+    return starts;
+  }
   int64_t local_length() const {
     const auto shard = static_cast<size_t>(comm->rank());
     return first[shard + 1] - first[shard];

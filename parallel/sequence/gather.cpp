@@ -94,11 +94,4 @@ Tensor SumToOwners::finish() {
   return own_;
 }
 
-Tensor gather_starts(Context& cx, const SeqContext& seq, Site site) {
-  const Tensor places = seq.start_BT.clone(*cx.pool);
-  for (int64_t i = 0; i < places.count(); ++i)
-    places.data<int32_t>()[i] += static_cast<int32_t>(seq.begin(i / seq.local_length()));
-  return SequenceGather(cx, places, seq, site).rows(cx, seq.length);
-}
-
 }  // namespace og

@@ -32,7 +32,4 @@ class SumToOwners {
   Transfer transfer_;
 };
 
-// Starts of documents of whole rows of the batch, [B, length], as places in the row.
-Tensor gather_starts(Context& cx, const SeqContext& seq, Site site);
-
 }  // namespace og

@@ -3,7 +3,6 @@
 #include "framework/ops/ranges.h"
 #include "framework/ops/scan_piece.h"
 #include "parallel/mesh/collectives.h"
-#include "parallel/sequence/gather.h"
 #include "parallel/sequence/head_transport.h"
 #include "parallel/sequence/methods.h"
 
@@ -47,8 +46,7 @@ struct ScanByHeads final : Function {
     std::vector<ToHeads> flying;
     for (const Tensor* x : local.all()) flying.emplace_back(cx, *x, heads, seq, site);
     streams.scale = local.scale;
-    streams.start = seq.single_document ? cx.zeros({seq.num_rows, seq.length}, DType::i32)
-                                        : gather_starts(cx, seq, Sites::mixer_documents);
+    streams.start = seq.single_document ? cx.zeros({seq.num_rows, seq.length}, DType::i32) : seq.row_starts();
     for (size_t i = 0; i < flying.size(); ++i) *streams.all()[i] = flying[i].finish(cx);
     entry = own_of(cx, initial);
     const Tensor o = cx.empty(streams.v.shape(), streams.v.dtype());

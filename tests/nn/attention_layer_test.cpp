@@ -42,6 +42,11 @@ SeqContext piece_of(Context& cx, Comm& comm, int64_t begin, int64_t length, bool
       seq.start_BT.data<int32_t>()[b * seq.local_length() + t] =
           static_cast<int32_t>((documents ? row_start(b, here + t) : 0) - here);
     }
+  seq.row_starts_BT = cx.empty({kBatch, length}, DType::i32);
+  for (int64_t b = 0; b < kBatch; ++b)
+    for (int64_t t = 0; t < length; ++t)
+      seq.row_starts_BT.data<int32_t>()[b * length + t] =
+          static_cast<int32_t>((documents ? row_start(b, begin + t) : 0) - begin);
   return seq;
 }
 

@@ -80,19 +80,21 @@ TEST(AttentionMethods, EverySplitEqualsOneRank) {
   }
 }
 
-// A context that says that rows are single documents takes no starts along.
-TEST(AttentionMethods, ASingleDocumentMovesNoStarts) {
-  const Body body = [](Tape& t, const SeqContext& seq, std::span<const Value> x, std::span<const Value>) {
-    SeqContext single = seq;
-    single.single_document = true;
-    Value o = ulysses_attention(t, x[0], x[1], x[2], {}, single);
-    for (const CollectiveCount& row : seq.comm->counters().rows()) EXPECT_EQ(row.verb, Verb::all_to_all);
-    return o;
-  };
-  const auto documents = documents_of(false);
-  const Whole one = run({0, kLength}, documents, DType::f64, streams({4, 2}), {}, body_of(gathered_attention));
-  const Whole split = run({0, 7, kLength}, documents, DType::f64, streams({4, 2}), {}, body);
-  for (size_t i = 0; i < one.shards.size(); ++i) EXPECT_LT(distance(split.shards[i], one.shards[i]), 1e-12);
+// Every rank knows where documents begin in whole rows: heads travel, starts do not.
+TEST(AttentionMethods, StartsOfDocumentsDoNotTravel) {
+  for (const bool many : {false, true}) {
+    const Body body = [&](Tape& t, const SeqContext& seq, std::span<const Value> x, std::span<const Value>) {
+      SeqContext told = seq;
+      told.single_document = !many;
+      Value o = ulysses_attention(t, x[0], x[1], x[2], {}, told);
+      for (const CollectiveCount& row : seq.comm->counters().rows()) EXPECT_EQ(row.verb, Verb::all_to_all);
+      return o;
+    };
+    const auto documents = documents_of(many);
+    const Whole one = run({0, kLength}, documents, DType::f64, streams({4, 2}), {}, body_of(gathered_attention));
+    const Whole split = run({0, 7, kLength}, documents, DType::f64, streams({4, 2}), {}, body);
+    for (size_t i = 0; i < one.shards.size(); ++i) EXPECT_LT(distance(split.shards[i], one.shards[i]), 1e-12);
+  }
 }
 
 // Token 5 of everything changes: earlier tokens and other documents ({3..6} is its own) keep their bits, in outputs

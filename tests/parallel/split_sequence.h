@@ -51,6 +51,7 @@ inline SeqContext context_of(Context& cx, Comm& comm, const std::vector<int64_t>
   seq.num_rows = row_starts.size(0);
   seq.length = first.back();
   seq.first = first;
+  seq.row_starts_BT = row_starts;
   seq.start_BT = cx.empty({row_starts.size(0), seq.local_length()}, DType::i32);
   const int64_t begin = seq.begin(), length = seq.local_length();
   for (int64_t i = 0; i < seq.start_BT.count(); ++i)
