@@ -1,5 +1,5 @@
 // The loops of PointwiseKernels over an element functor, shared by the reference (plain loops, libm) and the vectorised
-// kernels: `Math` gives exp and log1p of an element, `Run` how a range is walked.
+// kernels: `Math` gives exp, log1p and the like of an element.
 #pragma once
 
 #include <algorithm>
@@ -44,11 +44,9 @@ struct Elements {
         return body([](T x) { return x > 0 ? x * x : T{0}; }, [](T x) { return x > 0 ? 2 * x : T{0}; });
       case Unary::gelu:
         // Not 1 + erf, which loses its digits for x well below 0.
-        return body([](T x) { return T(0.5) * x * std::erfc(x * T(-0.70710678118654752440)); },
-                    [](T x) {
-                      return T(0.5) * std::erfc(x * T(-0.70710678118654752440)) +
-                             x * Math::exp(T(-0.5) * x * x) * T(0.39894228040143267794);
-                    });
+        return body(
+            [](T x) { return T(0.5) * x * Math::two_phi(x); },
+            [](T x) { return T(0.5) * Math::two_phi(x) + x * Math::exp(T(-0.5) * x * x) * T(0.39894228040143267794); });
       case Unary::elu_plus_one:
         return body([](T x) { return x > 0 ? x + 1 : Math::exp(std::min(x, T{0})); },
                     [](T x) { return x > 0 ? T{1} : Math::exp(std::min(x, T{0})); });
