@@ -3,7 +3,7 @@
 #include "framework/core/rng.h"
 #include "framework/nn/registry.h"
 #include "framework/ops/attention.h"
-
+#include "framework/ops/balance.h"
 #include "framework/ops/conv.h"
 #include "framework/ops/embed.h"
 #include "framework/ops/feature_map.h"

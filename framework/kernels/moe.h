@@ -1,4 +1,4 @@
-// Mixture of experts: scores of a router, the choice of experts, balance of their load, and moving rows of tokens.
+// Mixture of experts: scores of a router, the choice of experts, and moving rows of tokens.
 // N tokens of width D, E experts, K of them for each token; M rows, one for each (token, expert) that is computed.
 //
 // experts [N, K]: the chosen experts of a token, lowest id first. A choice that a capacity limit dropped is stored as
@@ -15,7 +15,7 @@ enum class Scoring : unsigned char { softmax, sigmoid };
 
 inline int32_t expert_id(int32_t choice) { return choice < 0 ? ~choice : choice; }
 
-// Consecutive tokens that share a row of balance coefficients: token n belongs to row (first + n) / per_row.
+// Consecutive tokens that share a row of counts or of coefficients: token n belongs to row (first + n) / per_row.
 struct TokenRows {
   int64_t first = 0;
   int64_t per_row = 1;
@@ -38,10 +38,6 @@ struct MoeKernels {
                         bool normalise, T factor);
   void (*weigh_backward)(const Stream&, View<T, 2> dscores, Put put, View<const T, 2> dweights, View<const T, 2> scores,
                          View<const int32_t, 2> experts, bool normalise, T factor);
-  // sum_n sum_e c_g(n),e p_ne; p = s for softmax, s / sum_e s for sigmoid (arXiv 2412.19437, section 2.1.2). c [G, E].
-  T (*balance_forward)(const Stream&, View<const T, 2> scores, View<const T, 2> c, TokenRows rows, Scoring);
-  void (*balance_backward)(const Stream&, View<T, 2> dscores, Put put, T dloss, View<const T, 2> scores,
-                           View<const T, 2> c, TokenRows rows, Scoring);
   // y_m = x_index(m).
   void (*gather)(const Stream&, View<T, 2> y, View<const T, 2> x, View<const int32_t, 1> index);
   // y_n = sum_j w_nj x_slot(n,j), summed in the order of j; weights null: 1.

@@ -4,14 +4,6 @@ namespace og {
 
 namespace {
 
-// A scalar that is a sum over this rank's tokens: partial wherever the tokens vary.
-Placement place_of_sum(const Placement& tokens) {
-  Placement p = tokens;
-  for (const Axis axis : {Axis::data, Axis::sequence, Axis::tensor})
-    if (p[axis] == Place::varying) p.set(axis, Place::partial);
-  return p;
-}
-
 struct Score final : Function {
   Tensor logits, scores, lse;
   Scoring scoring = Scoring::softmax;
@@ -43,38 +35,6 @@ struct Weigh final : Function {
       moe_kernels<T>(cx.stream).weigh_backward(cx.stream, dx.template rows<T>(), put, dy.rows<const T>(),
                                                scores.rows<const T>(), experts.view<const int32_t, 2>(), normalise,
                                                static_cast<T>(factor));
-    });
-  }
-};
-
-struct Balance final : Function {
-  Tensor scores, c;
-  TokenRows rows;
-  Scoring scoring = Scoring::softmax;
-  const char* name() const override { return "balance_loss"; }
-  void backward(Context& cx) override {
-    const Tensor dy = gradient(cx);
-    const Profile::Scope scope(&cx.profile, Part::routing);
-    auto [dx, put] = input(0)->open(cx);
-    visit_real(scores.dtype(), [&, dx = dx, put = put](auto zero) {
-      using T = decltype(zero);
-      moe_kernels<T>(cx.stream).balance_backward(cx.stream, dx.template rows<T>(), put, dy.data<const T>()[0],
-                                                 scores.rows<const T>(), c.view<const T, 2>(), rows, scoring);
-    });
-  }
-};
-
-struct ZLoss final : Function {
-  Tensor lse;
-  double c = 0;
-  const char* name() const override { return "z_loss"; }
-  void backward(Context& cx) override {
-    const Tensor dy = gradient(cx);
-    auto [dx, put] = input(0)->open(cx);
-    visit_real(lse.dtype(), [&, dx = dx, put = put](auto zero) {
-      using T = decltype(zero);
-      const T factor = static_cast<T>(2 * c) * dy.data<const T>()[0];
-      for (int64_t n = 0; n < lse.count(); ++n) store(dx.template data<T>()[n], put, factor * lse.data<const T>()[n]);
     });
   }
 };
@@ -170,46 +130,6 @@ Value route_weights(Tape& tape, const RouterScores& router, const Tensor& expert
   function->normalise = normalise;
   function->factor = factor;
   tape.record(std::move(function), {scores}, {y});
-  return y;
-}
-
-Value balance_loss(Tape& tape, const RouterScores& router, const Tensor& c, TokenRows rows) {
-  const Value& scores = router.scores_NE;
-  const int64_t n = scores.size(0);
-  OG_CHECK(c.rank() == 2 && c.size(1) == scores.size(1) && c.dtype() == scores.dtype() &&
-               (n == 0 || rows(n - 1) < c.size(0)),
-           "balance_loss: coefficients {} for scores {}", c.shape().str(), scores.shape().str());
-  Context& cx = tape.context();
-  const Profile::Scope scope(&cx.profile, Part::routing);
-  Value y = tape.output({1}, scores.dtype(), place_of_sum(scores.place()), {scores});
-  visit_real(scores.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    y.tensor().template data<T>()[0] = moe_kernels<T>(cx.stream).balance_forward(
-        cx.stream, scores.tensor().rows<const T>(), c.view<const T, 2>(), rows, router.scoring);
-  });
-  auto function = std::make_unique<Balance>();
-  function->scores = scores.tensor();
-  function->c = c;
-  function->rows = rows;
-  function->scoring = router.scoring;
-  tape.record(std::move(function), {scores}, {y});
-  return y;
-}
-
-Value z_loss(Tape& tape, const Value& lse, double c) {
-  Value y = tape.output({1}, lse.dtype(), place_of_sum(lse.place()), {lse});
-  double sum = 0;
-  visit_real(lse.dtype(), [&](auto zero) {
-    for (int64_t n = 0; n < lse.shape().count(); ++n) {
-      const double l = lse.tensor().data<const decltype(zero)>()[n];
-      sum += l * l;
-    }
-  });
-  y.tensor().fill(c * sum);
-  auto function = std::make_unique<ZLoss>();
-  function->lse = lse.tensor();
-  function->c = c;
-  tape.record(std::move(function), {lse}, {y});
   return y;
 }
 

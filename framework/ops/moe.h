@@ -1,6 +1,6 @@
-// Routing of tokens to experts on the tape, on one rank: scores, choice, weights, losses of balance, and the moves of
-// rows. parallel/layers/expert.h sends the rows to other ranks. N tokens, E experts, K of them for each token.
-// Encoding of experts and slots: kernels/moe.h.
+// Routing of tokens to experts on the tape, on one rank: scores, choice, weights, and the moves of rows.
+// parallel/layers/expert.h sends the rows to other ranks, ops/balance.h has the losses. N tokens, E experts, K of them
+// for each token. Encoding of experts and slots: kernels/moe.h.
 #pragma once
 
 #include "framework/autograd/tape.h"
@@ -21,13 +21,6 @@ Tensor choose_experts(Context& cx, const Tensor& scores_NE, const Tensor& bias_E
 
 // [N, K]: factor * score of each chosen expert, over their sum if normalise.
 Value route_weights(Tape& tape, const RouterScores& router, const Tensor& experts_NK, bool normalise, double factor);
-
-// [1], this rank's part: sum of c[row of n, e] p_ne over tokens and experts, where p are the scores, for sigmoid over
-// their sum. c_GE: coefficients that carry no gradient (from counts).
-Value balance_loss(Tape& tape, const RouterScores& router, const Tensor& c_GE, TokenRows rows);
-
-// [1], this rank's part: c * sum of lse_n^2.
-Value z_loss(Tape& tape, const Value& lse_N, double c);
 
 // Rows of tokens in another order, some of them several times: y [M, D] with y_m = x_index(m). slots_NK is the inverse.
 Value gather_rows(Tape& tape, const Value& x_ND, const Tensor& index_M, const Tensor& slots_NK);

@@ -97,7 +97,7 @@ trial moe_factor $c/moe.cpp 'options_.routed_scaling_factor);' '2 * options_.rou
 trial moe_norm_topk $c/moe.cpp 'options_.norm_topk_prob, options_' '!options_.norm_topk_prob, options_' moe
 trial moe_scores $c/moe.cpp 'options_.scoring_func)' 'Scoring::softmax)' moe_sigmoid
 trial moe_choice_without_bias $c/moe.cpp 'bias_ ? bias_->value.tensor() : Tensor()' 'Tensor()' moe_bias
-trial moe_balance_loss $c/moe.cpp 'static_cast<double>(num_experts) * weight' '2.0 * weight' moe
+trial moe_balance_loss kernels/ref/balance.cpp 'static_cast<double>(num_experts) * weight' '2.0 * weight' moe
 trial moe_balance_scope $c/moe.cpp 'if (options_.aux_loss_scope ==' 'if (options_.aux_loss_scope !=' 'moe_micro_step moe_sigmoid'
 trial moe_z_loss $c/moe.cpp 'options_.z_loss_coef / tokens' '2 * options_.z_loss_coef / tokens' moe
 trial moe_capacity $c/moe.cpp 'const auto capacity = ' 'const auto capacity = 1 + ' moe_capacity

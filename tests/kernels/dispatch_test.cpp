@@ -5,6 +5,7 @@
 
 #include "framework/core/error.h"
 #include "framework/kernels/attention.h"
+#include "framework/kernels/balance.h"
 #include "framework/kernels/bf16.h"
 #include "framework/kernels/blocks.h"
 #include "framework/kernels/conv.h"
@@ -38,6 +39,7 @@ template <class T>
 void expect_families_refused() {
   const Stream s{.backend = Backend::cuda};
   expect_refused("attention", [&] { attention_kernels<T>(s); });
+  expect_refused("balance", [&] { balance_kernels<T>(s); });
   expect_refused("blocks", [&] { block_kernels<T>(s); });
   expect_refused("conv", [&] { conv_kernels<T>(s); });
   expect_refused("embed", [&] { embed_kernels<T>(s); });

@@ -98,35 +98,6 @@ void weigh_backward(const Stream&, View<T, 2> dscores, Put put, View<const T, 2>
 }
 
 template <class T>
-T balance_forward(const Stream&, View<const T, 2> scores, View<const T, 2> c, TokenRows rows, Scoring scoring) {
-  double loss = 0;
-  for (int64_t n = 0; n < scores.shape[0]; ++n) {
-    double sum = 0, weighted = 0;
-    for (int64_t e = 0; e < scores.shape[1]; ++e) {
-      sum += scores(n, e);
-      weighted += static_cast<double>(c(rows(n), e)) * scores(n, e);
-    }
-    loss += scoring == Scoring::softmax ? weighted : weighted / sum;
-  }
-  return static_cast<T>(loss);
-}
-
-template <class T>
-void balance_backward(const Stream&, View<T, 2> dscores, Put put, T dloss, View<const T, 2> scores, View<const T, 2> c,
-                      TokenRows rows, Scoring scoring) {
-  const int64_t num_experts = scores.shape[1];
-  for (int64_t n = 0; n < scores.shape[0]; ++n) {
-    T sum = 1, mean = 0;  // p = s / sum: dp/ds_e = (c_e - sum_i c_i p_i) / sum
-    if (scoring == Scoring::sigmoid) {
-      sum = 0;
-      for (int64_t e = 0; e < num_experts; ++e) sum += scores(n, e);
-      for (int64_t e = 0; e < num_experts; ++e) mean += c(rows(n), e) * scores(n, e) / sum;
-    }
-    for (int64_t e = 0; e < num_experts; ++e) store(dscores(n, e), put, dloss * (c(rows(n), e) - mean) / sum);
-  }
-}
-
-template <class T>
 void gather(const Stream&, View<T, 2> y, View<const T, 2> x, View<const int32_t, 1> index) {
   for (int64_t m = 0; m < y.shape[0]; ++m) std::copy_n(&x(index(m)), y.shape[1], &y(m));
 }
@@ -163,9 +134,14 @@ void combine_backward(const Stream&, View<T, 2> dx, Put put_dx, View<T, 2> dweig
 
 template <class T>
 const MoeKernels<T>& moe_ref() {
-  static constexpr MoeKernels<T> table{score_forward<T>,   score_backward<T>,  choose_experts<T>,   weigh_forward<T>,
-                                       weigh_backward<T>,  balance_forward<T>, balance_backward<T>, gather<T>,
-                                       combine_forward<T>, combine_backward<T>};
+  static constexpr MoeKernels<T> table{.score_forward = score_forward<T>,
+                                       .score_backward = score_backward<T>,
+                                       .choose = choose_experts<T>,
+                                       .weigh_forward = weigh_forward<T>,
+                                       .weigh_backward = weigh_backward<T>,
+                                       .gather = gather<T>,
+                                       .combine_forward = combine_forward<T>,
+                                       .combine_backward = combine_backward<T>};
   return table;
 }
 template const MoeKernels<float>& moe_ref<float>();

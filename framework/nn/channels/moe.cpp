@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "framework/nn/tensor_region.h"
+#include "framework/ops/balance.h"
 #include "framework/ops/linear.h"
 #include "framework/ops/pointwise.h"
 #include "framework/ops/shape.h"
@@ -146,35 +147,15 @@ Tensor Moe::total_choices(StepContext& step, Tensor total_BE, SegmentedRow::Choi
   return row->of_scope_GE;
 }
 
-// c_ge of the balance loss a E sum_e f_e p_e of a scope of T tokens, with f_e = count_e / (K T) and p_e the mean of the
-// scores (arXiv 2101.03961), meaned over the rows of the step: the loss is sum_n sum_e c_g(n),e p_ne.
-Tensor Moe::balance_coefficients(const StepContext& step, const Tensor& total_GE, DType dtype) const {
-  const auto length = static_cast<double>(step.row_length()), rows_in_step = static_cast<double>(step.rows_in_step);
-  const int64_t num_experts = total_GE.size(1);
-  const Tensor c = cx_.empty(total_GE.shape(), dtype);
-  visit_real(c.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    for (int64_t g = 0; g < total_GE.size(0); ++g) {
-      const int32_t* counts = total_GE.data<const int32_t>() + g * num_experts;
-      // K T of the scope; its weight in the mean over rows.
-      const auto choices = static_cast<double>(std::accumulate(counts, counts + num_experts, int64_t{0}));
-      const double tokens = choices / static_cast<double>(options_.num_experts_per_tok);
-      const double weight = tokens / length / rows_in_step;
-      for (int64_t e = 0; e < num_experts; ++e)
-        c.data<T>()[g * num_experts + e] =
-            choices == 0 ? T{0}
-                         : static_cast<T>(options_.aux_loss_coef * static_cast<double>(num_experts) * weight *
-                                          counts[e] / choices / tokens);
-    }
-  });
-  return c;
-}
-
-// Balance: balance_coefficients. z: coefficient times the mean of lse^2 (arXiv 2202.08906).
+// Balance: BalanceScale. z: coefficient times the mean of lse^2 (arXiv 2202.08906).
 void Moe::add_losses(StepContext& step, const RouterScores& router, const Decision& decision, TokenRows rows,
                      SideOutputs& side) {
   if (options_.balance == MoeOptions::Balance::aux_loss && options_.aux_loss_coef > 0) {
-    const Tensor c = balance_coefficients(step, decision.total_GE, router.scores_NE.dtype());
+    const BalanceScale scale{.coefficient = options_.aux_loss_coef,
+                             .choices_per_token = static_cast<double>(options_.num_experts_per_tok),
+                             .row_length = static_cast<double>(step.row_length()),
+                             .rows_in_step = static_cast<double>(step.rows_in_step)};
+    const Tensor c = balance_coefficients(cx_, decision.total_GE, scale, router.scores_NE.dtype());
     const bool whole = options_.aux_loss_scope == MoeOptions::BalanceScope::micro_step;
     const TokenRows scope = whole ? TokenRows{0, std::max<int64_t>(1, router.scores_NE.size(0))}
                                   : TokenRows{rows.first, rows.per_row * step.seq.shards_of_rank()};
@@ -227,18 +208,8 @@ Value Moe::forward(StepContext& step, const Value& x, SideOutputs& side) {
 void Moe::end_step() {
   if (bias_ == nullptr) return;
   mesh_.tokens_and_tensor().all_reduce(load_E_, Reduce::sum, Sites::moe_balance).wait();
-  const int64_t num_experts = options_.num_experts;
-  auto* loads = load_E_.data<int64_t>();
-  // E load_e against the sum of loads: integers, so that every rank and every layout takes the same side.
-  const int64_t sum = std::accumulate(loads, loads + num_experts, int64_t{0});
-  visit_real(bias_->value.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    T* bias = bias_->value.tensor().template data<T>();
-    const T u = static_cast<T>(options_.bias_update_rate);
-    for (int64_t e = 0; e < num_experts; ++e)
-      bias[e] += loads[e] * num_experts < sum ? u : loads[e] * num_experts > sum ? -u : T{0};
-  });
-  std::fill_n(loads, num_experts, int64_t{0});
+  move_bias(cx_.stream, bias_->value.tensor(), load_E_, options_.bias_update_rate);
+  load_E_.fill(0);
 }
 
 }  // namespace og

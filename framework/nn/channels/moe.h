@@ -60,7 +60,6 @@ class Moe final : public ChannelPart {
                const SegmentedRow::Choices* row) const;
   // What the balance loss counts together (Decision::total_GE), from the choices by row of this segment.
   Tensor total_choices(StepContext& step, Tensor total_BE, SegmentedRow::Choices* row);
-  Tensor balance_coefficients(const StepContext& step, const Tensor& total_GE, DType dtype) const;
   void add_losses(StepContext& step, const RouterScores& router, const Decision& decision, TokenRows rows,
                   SideOutputs& side);
   Value experts(Tape& tape, const Value& rows_RD, const std::vector<int64_t>& row_begin) const;
