@@ -18,6 +18,7 @@
 #include "framework/kernels/optim.h"
 #include "framework/kernels/pointwise.h"
 #include "framework/kernels/rope.h"
+#include "framework/kernels/route.h"
 #include "framework/kernels/scan.h"
 #include "framework/kernels/summary.h"
 
@@ -59,6 +60,7 @@ void expect_families_refused() {
 TEST(Dispatch, NoFamilyRunsOnTheProcessorForCuda) {
   expect_families_refused<float>();
   expect_families_refused<double>();
+  expect_refused("route", [] { route_kernels(Stream{.backend = Backend::cuda}); });
   expect_refused("bf16", [] { bf16_kernels(Stream{.backend = Backend::cuda}); });
 }
 

@@ -9,6 +9,7 @@
 #include "framework/ops/balance.h"
 #include "framework/ops/linear.h"
 #include "framework/ops/pointwise.h"
+#include "framework/ops/route.h"
 #include "framework/ops/shape.h"
 #include "parallel/layers/expert.h"
 #include "parallel/layers/expert_load.h"
@@ -18,33 +19,15 @@ namespace og {
 
 namespace {
 
-Tensor sum_of_rows(Context& cx, const Tensor& x_BE) {
-  const Tensor sum = cx.zeros({1, x_BE.size(1)}, DType::i32);
-  for (int64_t i = 0; i < x_BE.count(); ++i) sum.data<int32_t>()[i % sum.count()] += x_BE.data<const int32_t>()[i];
-  return sum;
-}
-
-// Row r of `to` grows by row r / rows_of_one of `more`: in zigzag order two rows in memory are one of the batch.
-void add_counts(const Tensor& to, const Tensor& more, int64_t rows_of_one = 1) {
-  OG_CHECK(to.size(0) == more.size(0) * rows_of_one && to.size(1) == more.size(1),
-           "moe: counts {} grow by {} with {} rows for one", to.shape().str(), more.shape().str(), rows_of_one);
-  const int64_t num_experts = to.size(1);
-  for (int64_t r = 0; r < to.size(0); ++r)
-    for (int64_t e = 0; e < num_experts; ++e)
-      to.data<int32_t>()[r * num_experts + e] += more.data<const int32_t>()[r / rows_of_one * num_experts + e];
-}
-
-double max_over_mean(const Tensor& load_E) {
-  const auto* loads = load_E.data<const int32_t>();
-  const int64_t n = load_E.count();
-  const double mean = static_cast<double>(std::accumulate(loads, loads + n, int64_t{0})) / static_cast<double>(n);
-  return mean > 0 ? *std::max_element(loads, loads + n) / mean : 1.0;
+// [G, E] as [1, E].
+Tensor sum_of_rows(Context& cx, const Tensor& counts_GE) {
+  return sum_counts(cx, counts_GE.reshape({counts_GE.size(0), 1, 1, counts_GE.size(1)}));
 }
 
 // Adds to what earlier segments brought, if there were any.
 void add_segment(Context& cx, Tensor& sum, const Tensor& segment) {
   if (!sum.defined()) sum = cx.zeros(segment.shape(), DType::i32);
-  add_counts(sum, segment);
+  add_counts(cx.stream, sum, segment);
 }
 
 }  // namespace
@@ -105,34 +88,27 @@ Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRo
   std::optional<ExpertLoad> load;
   if (step.training) {
     load.emplace(step.tape, decision.experts_NK, rows, step.seq, options_.num_experts, mesh_);
-    add_to_load(decision.experts_NK);
+    add_loads(cx_.stream, load_E_, load->own_RE());
     if (options_.capacity_factor)
-      side.sums.add(cx_, StepSum::tokens_dropped,
-                    static_cast<double>(drop(step, decision.experts_NK, rows, load->before_RE(), row)));
+      side.sums.add(cx_, StepSum::tokens_dropped, drop(step, decision.experts_NK, rows, load->before_RE(), row));
   }
   decision.received_PE = exchange_counts(step.tape, decision.experts_NK, options_.num_experts, mesh_.expert());
   if (step.training) {
     decision.total_GE = total_choices(step, load->total_BE(), row);
-    side.sums.add(cx_, StepSum::expert_load, max_over_mean(sum_of_rows(cx_, decision.total_GE)));
+    side.sums.add(cx_, StepSum::expert_load, max_over_mean(cx_, decision.total_GE));
     side.sums.add(cx_, StepSum::expert_layers, 1);
   }
   if (pins != nullptr) decision.keep(*pins);
   return decision;
 }
 
-void Moe::add_to_load(const Tensor& experts_NK) {
-  const int64_t num_experts = options_.num_experts;
-  const Tensor own = count_choices(cx_, experts_NK, {0, std::max<int64_t>(1, experts_NK.size(0))}, 1, num_experts);
-  for (int64_t e = 0; e < num_experts; ++e) load_E_.data<int64_t>()[e] += own.data<const int32_t>()[e];
-}
-
-int64_t Moe::drop(StepContext& step, const Tensor& experts_NK, TokenRows rows, const Tensor& before_RE,
-                  const SegmentedRow::Choices* row) const {
+Tensor Moe::drop(StepContext& step, const Tensor& experts_NK, TokenRows rows, const Tensor& before_RE,
+                 const SegmentedRow::Choices* row) const {
   const double mean =
       static_cast<double>(options_.num_experts_per_tok * step.row_length()) / static_cast<double>(options_.num_experts);
   const auto capacity = static_cast<int64_t>(std::ceil(*options_.capacity_factor * mean - 1e-9));
-  if (row && row->of_rows_BE.defined()) add_counts(before_RE, row->of_rows_BE, step.seq.shards_of_rank());
-  return drop_over_capacity(experts_NK, rows, before_RE, capacity);
+  if (row && row->of_rows_BE.defined()) add_counts(cx_.stream, before_RE, row->of_rows_BE);
+  return drop_over_capacity(cx_, experts_NK, rows, before_RE, capacity);
 }
 
 Tensor Moe::total_choices(StepContext& step, Tensor total_BE, SegmentedRow::Choices* row) {

@@ -53,11 +53,10 @@ class Moe final : public ChannelPart {
  private:
   struct Decision;
   Decision decide(StepContext& step, const RouterScores& router, TokenRows rows, SideOutputs& side);
-  void add_to_load(const Tensor& experts_NK);
   // Marks choices over an expert's capacity as dropped. before_RE: choices of its row before this rank's tokens, which
-  // grow by those of earlier segments. Returns how many.
-  int64_t drop(StepContext& step, const Tensor& experts_NK, TokenRows rows, const Tensor& before_RE,
-               const SegmentedRow::Choices* row) const;
+  // grow by those of earlier segments and by these. Returns how many, [1].
+  Tensor drop(StepContext& step, const Tensor& experts_NK, TokenRows rows, const Tensor& before_RE,
+              const SegmentedRow::Choices* row) const;
   // What the balance loss counts together (Decision::total_GE), from the choices by row of this segment.
   Tensor total_choices(StepContext& step, Tensor total_BE, SegmentedRow::Choices* row);
   void add_losses(StepContext& step, const RouterScores& router, const Decision& decision, TokenRows rows,
