@@ -95,8 +95,10 @@ void add_products(Rows& rows) {
                   {{{7, w}, {T, W}}, weight({4, 3, w}, {4, W, W})},
                   {flops, 2 * flops},
                   [](Tape& tape, Inputs x, auto&) {  // experts 0 and 2 have no rows
-                    const int64_t n = x[0].size(0);
-                    return grouped_linear(tape, x[0], x[1], {0, 0, n * 5 / 7, n * 5 / 7, n});
+                    const int64_t n = x[0].size(0), first[] = {0, 0, n * 5 / 7, n * 5 / 7, n};
+                    const Tensor borders = tape.context().empty({5}, DType::i64);
+                    std::copy(std::begin(first), std::end(first), borders.data<int64_t>());
+                    return grouped_linear(tape, x[0], x[1], borders);
                   }});
   rows.push_back(
       {"head_linear", {kHeads, weight({h, 3, d}, {H, D, D})}, {2 * kElements * D, 4 * kElements * D}, of(head_linear)});

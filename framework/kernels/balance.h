@@ -17,8 +17,8 @@ struct BalanceScale {
 
 template <class T>
 struct BalanceKernels {
-  // c_ge, with which that loss is sum_n sum_e c_g(n),e p_ne: a E w f_e / T where the scope of counts_ge has T tokens and
-  // w = T / row_length / rows_in_step is its weight in the mean. 0 for a scope without tokens.
+  // c_ge, with which that loss is sum_n sum_e c_g(n),e p_ne: a E w f_e / T where the scope of counts_ge has T tokens
+  // and w = T / row_length / rows_in_step is its weight in the mean. 0 for a scope without tokens.
   void (*coefficients)(const Stream&, View<T, 2> c, View<const int32_t, 2> counts, const BalanceScale& scale);
   // sum_n sum_e c_g(n),e p_ne; p = s for softmax, s / sum_e s for sigmoid (arXiv 2412.19437, section 2.1.2). In double,
   // over the experts of a token, then over tokens.

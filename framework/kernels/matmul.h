@@ -43,7 +43,8 @@ struct MatmulKernels {
   // `count` products: C_i from A_i and B_i. The C_i do not overlap.
   void (*batched)(const Stream&, Transpose, int64_t count, MatrixBatch<T> c, Put, MatrixBatch<const T> a,
                   MatrixBatch<const T> b);
-  // Groups of rows, group e the rows [begin_e, begin_(e + 1)); begin [E + 1], from 0 to all rows. Any may be empty.
+  // Groups of rows, group e the rows [begin_e, begin_(e + 1)); begin [E + 1] from 0. Any may be empty. Rows behind the
+  // last border belong to none: zeros where they are written.
   // By nt or nn: the rows of a group in C from those in A, with the group's own matrix b_e.
   void (*grouped_rows)(const Stream&, Transpose, View<T, 2> c, Put, View<const T, 2> a, View<const T, 3> b,
                        View<const int64_t, 1> begin);

@@ -3,7 +3,7 @@
 //
 // experts [N, K]: the chosen experts of a token, lowest id first. A choice that a capacity limit dropped is stored as
 // ~id (negative): it keeps its part in the normalisation of weights and has no row.
-// slots [N, K]: the row of [M, D] that belongs to a choice, or -1 for none. Every row belongs to one choice.
+// slots [N, K]: the row of [M, D] that belongs to a choice, or -1 for none. A row belongs to one choice, or to none.
 #pragma once
 
 #include "framework/core/view.h"
@@ -38,12 +38,13 @@ struct MoeKernels {
                         bool normalise, T factor);
   void (*weigh_backward)(const Stream&, View<T, 2> dscores, Put put, View<const T, 2> dweights, View<const T, 2> scores,
                          View<const int32_t, 2> experts, bool normalise, T factor);
-  // y_m = x_index(m).
+  // y_m = x_index(m), zeros where index(m) is -1.
   void (*gather)(const Stream&, View<T, 2> y, View<const T, 2> x, View<const int32_t, 1> index);
   // y_n = sum_j w_nj x_slot(n,j), summed in the order of j; weights null: 1.
   void (*combine_forward)(const Stream&, View<T, 2> y, Put put, View<const T, 2> x, View<const T, 2> weights,
                           View<const int32_t, 2> slots);
   // dx_slot(n,j) = w_nj dy_n, dw_nj = <dy_n, x_slot(n,j)>, 0 where there is no row. Null dx or dweights: not wanted.
+  // Rows of dx that belong to no choice are left as they are.
   void (*combine_backward)(const Stream&, View<T, 2> dx, Put put_dx, View<T, 2> dweights, Put put_dweights,
                            View<const T, 2> dy, View<const T, 2> x, View<const T, 2> weights,
                            View<const int32_t, 2> slots);

@@ -1,7 +1,5 @@
 #include "framework/ops/linear.h"
 
-#include <iterator>
-
 #include "framework/kernels/matmul.h"
 
 namespace og {
@@ -66,13 +64,9 @@ Value run_linear(Tape& tape, const Value& x, const Value& w, const Placement& pl
 // All groups together.
 double flops(const Tensor& x, const Tensor& w) { return 2.0 * static_cast<double>(x.count() * w.size(1)); }
 
-View<const int64_t, 1> borders(const std::vector<int64_t>& row_begin) {
-  return {row_begin.data(), {std::ssize(row_begin)}};
-}
-
 struct GroupedLinear final : Function {
   Tensor x, w;
-  std::vector<int64_t> row_begin;
+  Tensor row_begin;
 
   const char* name() const override { return "grouped_linear"; }
 
@@ -87,10 +81,10 @@ struct GroupedLinear final : Function {
       const auto& kernels = matmul_kernels<T>(cx.stream);
       if (dx.tensor.defined())
         kernels.grouped_rows(cx.stream, Transpose::nn, dx.tensor.template rows<T>(), dx.put, dy.rows<const T>(),
-                             w.view<const T, 3>(), borders(row_begin));
+                             w.view<const T, 3>(), row_begin.view<const int64_t, 1>());
       if (dw.tensor.defined())
         kernels.grouped_weights(cx.stream, dw.tensor.template view<T, 3>(), dw.put, dy.rows<const T>(),
-                                x.rows<const T>(), borders(row_begin));
+                                x.rows<const T>(), row_begin.view<const int64_t, 1>());
       const int products = (dx.tensor.defined() ? 1 : 0) + (dw.tensor.defined() ? 1 : 0);
       cx.profile.count_product(products * flops(x, w));
     });
@@ -111,12 +105,12 @@ Value linear_split(Tape& tape, const Value& x, const Value& w, Axis split) {
   return run_linear(tape, x, w, place.with(split, Place::partial), false);
 }
 
-Value grouped_linear(Tape& tape, const Value& x, const Value& w, const std::vector<int64_t>& row_begin) {
+Value grouped_linear(Tape& tape, const Value& x, const Value& w, const Tensor& row_begin) {
   OG_CHECK(x.rank() == 2 && w.rank() == 3 && x.size(1) == w.size(2) && x.dtype() == w.dtype(),
            "grouped_linear: weight {} for x {}", w.shape().str(), x.shape().str());
-  OG_CHECK(static_cast<int64_t>(row_begin.size()) == w.size(0) + 1 && row_begin.front() == 0 &&
-               row_begin.back() == x.size(0),
-           "grouped_linear: {} row borders for {} experts and {} rows", row_begin.size(), w.size(0), x.size(0));
+  OG_CHECK(row_begin.rank() == 1 && row_begin.dtype() == DType::i64 && row_begin.size(0) == w.size(0) + 1,
+           "grouped_linear: row borders {} {} for {} experts", name_of(row_begin.dtype()), row_begin.shape().str(),
+           w.size(0));
   Context& cx = tape.context();
   const Profile::Scope scope(&cx.profile, Part::products);
   Value y = tape.output({x.size(0), w.size(1)}, x.dtype(), place_elementwise("grouped_linear", {x.place(), w.place()}),
@@ -125,7 +119,7 @@ Value grouped_linear(Tape& tape, const Value& x, const Value& w, const std::vect
     using T = decltype(zero);
     matmul_kernels<T>(cx.stream).grouped_rows(cx.stream, Transpose::nt, y.tensor().template rows<T>(), Put::write,
                                               x.tensor().rows<const T>(), w.tensor().template view<const T, 3>(),
-                                              borders(row_begin));
+                                              row_begin.view<const int64_t, 1>());
   });
   cx.profile.count_product(flops(x.tensor(), w.tensor()));
   auto function = std::make_unique<GroupedLinear>();

@@ -105,8 +105,8 @@ Tensor choose_experts(Context& cx, const Tensor& scores, const Tensor& bias, int
   const Tensor experts = cx.empty({scores.size(0), k}, DType::i32);
   visit_real(scores.dtype(), [&](auto zero) {
     using T = decltype(zero);
-    const View<const T, 1> b = bias.defined() ? View<const T, 1>(bias.flat<const T>()) : View<const T, 1>();
-    moe_kernels<T>(cx.stream).choose(cx.stream, experts.view<int32_t, 2>(), scores.rows<const T>(), b);
+    moe_kernels<T>(cx.stream).choose(cx.stream, experts.view<int32_t, 2>(), scores.rows<const T>(),
+                                     bias.view<const T, 1>());
   });
   return experts;
 }

@@ -22,7 +22,8 @@ Tensor choose_experts(Context& cx, const Tensor& scores_NE, const Tensor& bias_E
 // [N, K]: factor * score of each chosen expert, over their sum if normalise.
 Value route_weights(Tape& tape, const RouterScores& router, const Tensor& experts_NK, bool normalise, double factor);
 
-// Rows of tokens in another order, some of them several times: y [M, D] with y_m = x_index(m). slots_NK is the inverse.
+// Rows of tokens in another order, some of them several times: y [M, D] with y_m = x_index(m), zeros for index -1.
+// slots_NK is the inverse.
 Value gather_rows(Tape& tape, const Value& x_ND, const Tensor& index_M, const Tensor& slots_NK);
 
 // y_n = sum_j w_nj x_slot(n,j), in the order of j.

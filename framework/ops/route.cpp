@@ -7,8 +7,7 @@ namespace og {
 Tensor count_choices(Context& cx, const Tensor& experts, TokenRows rows, int64_t num_rows, int64_t num_experts) {
   const Profile::Scope scope(&cx.profile, Part::routing);
   const Tensor counts = cx.empty({num_rows, num_experts}, DType::i32);
-  route_kernels(cx.stream)
-      .count_choices(cx.stream, counts.view<int32_t, 2>(), experts.view<const int32_t, 2>(), rows);
+  route_kernels(cx.stream).count_choices(cx.stream, counts.view<int32_t, 2>(), experts.view<const int32_t, 2>(), rows);
   return counts;
 }
 
@@ -42,9 +41,8 @@ Tensor max_over_mean(Context& cx, const Tensor& counts) {
 Tensor drop_over_capacity(Context& cx, const Tensor& experts, TokenRows rows, const Tensor& taken, int64_t capacity) {
   const Profile::Scope scope(&cx.profile, Part::routing);
   const Tensor dropped = cx.empty({1}, DType::i64);
-  route_kernels(cx.stream)
-      .drop(cx.stream, experts.view<int32_t, 2>(), dropped.view<int64_t, 1>(), taken.view<int32_t, 2>(), rows,
-            capacity);
+  route_kernels(cx.stream).drop(cx.stream, experts.view<int32_t, 2>(), dropped.view<int64_t, 1>(),
+                                taken.view<int32_t, 2>(), rows, capacity);
   return dropped;
 }
 

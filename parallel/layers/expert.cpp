@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
-#include "framework/kernels/moe.h"
+#include "framework/core/host_read.h"
+#include "framework/kernels/route.h"
 #include "framework/ops/moe.h"
 #include "parallel/mesh/collectives.h"
 
@@ -49,83 +50,82 @@ struct Depart final : Function {
   }
 };
 
-std::vector<int64_t> count_rows(const Tensor& experts, int64_t num_experts) {
-  std::vector<int64_t> counts(static_cast<size_t>(num_experts), 0);
-  const auto* e = experts.data<const int32_t>();
-  for (int64_t i = 0; i < experts.count(); ++i)
-    if (e[i] >= 0) counts[static_cast<size_t>(e[i])] += 1;
-  return counts;
-}
-
-void check_experts(const Tensor& experts, int64_t num_experts, const Comm& group) {
-  OG_CHECK(experts.rank() == 2 && experts.dtype() == DType::i32 && num_experts % group.size() == 0,
-           "experts: {} experts over {} ranks, choices {} {}", num_experts, group.size(), name_of(experts.dtype()),
-           experts.shape().str());
+// Whether rows that lie by source, then expert, lie by expert, then source too.
+bool in_order(const int32_t* counts, int64_t ranks, int64_t num_experts) {
+  int64_t last = -1;  // the (source, expert) of the rows before, in the order in which they arrive
+  for (int64_t e = 0; e < num_experts; ++e)
+    for (int64_t p = 0; p < ranks; ++p) {
+      const int64_t at = p * num_experts + e;
+      if (counts[at] == 0) continue;
+      if (at < last) return false;
+      last = at;
+    }
+  return true;
 }
 
 }  // namespace
 
-Tensor exchange_counts(Tape& tape, const Tensor& experts, int64_t num_experts, Comm& group) {
-  check_experts(experts, num_experts, group);
+int64_t ExpertRoute::num_received() const { return std::accumulate(recv_rows.begin(), recv_rows.end(), int64_t{0}); }
+
+RowCounts exchange_counts(Tape& tape, const Tensor& experts, int64_t num_experts, Comm& group) {
+  OG_CHECK(experts.rank() == 2 && experts.dtype() == DType::i32 && num_experts % group.size() == 0,
+           "experts: {} experts over {} ranks, choices {} {}", num_experts, group.size(), name_of(experts.dtype()),
+           experts.shape().str());
   Context& cx = tape.context();
-  const int64_t ranks = group.size(), local = num_experts / ranks;
-  const std::vector<int64_t> counts = count_rows(experts, num_experts);
-  const Tensor out = cx.empty({ranks, local}, DType::i32), in = cx.empty({ranks, local}, DType::i32);
-  std::transform(counts.begin(), counts.end(), in.data<int32_t>(), [](int64_t n) { return static_cast<int32_t>(n); });
+  const int64_t ranks = group.size();
+  const Shape shape{ranks, num_experts / ranks};
+  const Tensor both = cx.empty({2, shape[0], shape[1]}, DType::i32);
+  const RowCounts device{both.slice(0, 1).reshape(shape), both.slice(1, 2).reshape(shape), {}};
+  {
+    const Profile::Scope scope(&cx.profile, Part::routing);
+    route_kernels(cx.stream).count_kept(cx.stream, device.sent_PE.flat<int32_t>(), experts.view<const int32_t, 2>());
+  }
   const std::vector<int64_t> one(static_cast<size_t>(ranks), 1);
-  group.all_to_all(out, one, in, one, forward_site(tape, Sites::moe_counts)).wait();
-  return out;
+  group.all_to_all(device.received_PE, one, device.sent_PE, one, forward_site(tape, Sites::moe_counts)).wait();
+  if (ranks == 1) return device;
+  RowCounts counts = device;
+  const std::vector<int32_t> numbers = host_read<int32_t>(cx, both);
+  counts.on_host_2PE = cx.empty(both.shape(), DType::i32);
+  std::copy(numbers.begin(), numbers.end(), counts.on_host_2PE.data<int32_t>());
+  return counts;
 }
 
-std::shared_ptr<const ExpertRoute> make_route(Context& cx, const Tensor& experts, int64_t num_experts,
-                                              const Tensor& received, Comm& group) {
-  check_experts(experts, num_experts, group);
+std::shared_ptr<const ExpertRoute> make_route(Context& cx, const Tensor& experts, const RowCounts& counts) {
   const Profile::Scope scope(&cx.profile, Part::routing);
-  const int64_t ranks = group.size(), local = num_experts / ranks;
+  const RouteKernels& kernels = route_kernels(cx.stream);
+  const int64_t ranks = counts.sent_PE.size(0), local = counts.sent_PE.size(1);
   auto route = std::make_shared<ExpertRoute>();
+  if (counts.on_host_2PE.defined()) {
+    const auto* sent = counts.on_host_2PE.data<const int32_t>();
+    const auto* received = sent + ranks * local;
+    for (int64_t p = 0; p < ranks * local; p += local) {
+      route->send_rows.push_back(std::accumulate(sent + p, sent + p + local, int64_t{0}));
+      route->recv_rows.push_back(std::accumulate(received + p, received + p + local, int64_t{0}));
+    }
+    route->arrives_in_order = in_order(received, ranks, local);
+  } else {
+    route->send_rows = route->recv_rows = {experts.count()};
+  }
 
   // What leaves: rows by expert; experts are numbered along the ranks.
-  const std::vector<int64_t> counts = count_rows(experts, num_experts);
-  std::vector<int64_t> next(counts.size());
-  std::exclusive_scan(counts.begin(), counts.end(), next.begin(), int64_t{0});
-  for (int64_t p = 0; p < ranks; ++p)
-    route->send_rows.push_back(
-        std::accumulate(counts.begin() + p * local, counts.begin() + (p + 1) * local, int64_t{0}));
-  const int64_t num_sent = std::accumulate(counts.begin(), counts.end(), int64_t{0}), k = experts.size(1);
+  const int64_t num_sent = std::accumulate(route->send_rows.begin(), route->send_rows.end(), int64_t{0});
   route->token_M = cx.empty({num_sent}, DType::i32);
   route->slots_NK = cx.empty(experts.shape(), DType::i32);
-  const auto* choice = experts.data<const int32_t>();
-  auto* slots = route->slots_NK.data<int32_t>();
-  for (int64_t i = 0; i < experts.count(); ++i) {
-    slots[i] = choice[i] < 0 ? -1 : static_cast<int32_t>(next[static_cast<size_t>(choice[i])]++);
-    if (slots[i] >= 0) route->token_M.data<int32_t>()[slots[i]] = static_cast<int32_t>(i / k);
-  }
+  const Tensor begin = cx.empty({ranks * local + 1}, DType::i64);
+  kernels.borders(cx.stream, begin.view<int64_t, 1>(),
+                  counts.sent_PE.reshape({1, ranks * local}).view<const int32_t, 2>());
+  kernels.place(cx.stream, route->slots_NK.view<int32_t, 2>(), route->token_M.view<int32_t, 1>(),
+                begin.slice(0, ranks * local).view<int64_t, 1>(), experts.view<const int32_t, 2>());
 
   // What arrives: by source rank, then local expert. Wanted: by local expert, then source rank.
-  const auto* rows = received.data<const int32_t>();
-  // Where each (source, expert) begins in the received rows.
-  std::vector<int64_t> first(static_cast<size_t>(ranks * local));
-  int64_t num_received = 0;
-  for (int64_t i = 0; i < ranks * local; ++i) {
-    first[static_cast<size_t>(i)] = num_received;
-    num_received += rows[i];
+  route->row_begin_E = cx.empty({local + 1}, DType::i64);
+  kernels.borders(cx.stream, route->row_begin_E.view<int64_t, 1>(), counts.received_PE.view<const int32_t, 2>());
+  if (!route->arrives_in_order) {
+    route->arrival_R = cx.empty({route->num_received()}, DType::i32);
+    route->departure_R1 = cx.empty({route->num_received(), 1}, DType::i32);
+    kernels.arrive(cx.stream, route->arrival_R.view<int32_t, 1>(), route->departure_R1.flat<int32_t>(),
+                   counts.received_PE.view<const int32_t, 2>());
   }
-  for (int64_t p = 0; p < ranks; ++p)
-    route->recv_rows.push_back(std::accumulate(rows + p * local, rows + (p + 1) * local, int64_t{0}));
-  route->arrival_R = cx.empty({num_received}, DType::i32);
-  route->departure_R1 = cx.empty({num_received, 1}, DType::i32);
-  int32_t row = 0;
-  for (int64_t e = 0; e < local; ++e) {
-    route->row_begin.push_back(row);
-    for (int64_t p = 0; p < ranks; ++p)
-      for (int32_t i = 0; i < rows[p * local + e]; ++i, ++row) {
-        const auto from = static_cast<int32_t>(first[static_cast<size_t>(p * local + e)] + i);
-        route->arrival_R.data<int32_t>()[row] = from;
-        route->departure_R1.data<int32_t>()[from] = row;
-        route->arrives_in_order = route->arrives_in_order && from == row;
-      }
-  }
-  route->row_begin.push_back(row);
   return route;
 }
 

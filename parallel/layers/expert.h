@@ -15,24 +15,32 @@
 
 namespace og {
 
+// How many rows go from each rank of the group to each expert, as far as this rank takes part. Messages between ranks
+// need the numbers on the host. In a group of one there are none: its rows are all N K choices, of which the dropped
+// ones lie after the last expert's.
+struct RowCounts {
+  Tensor sent_PE;      // i32 [P, E / P]: to each expert of each rank
+  Tensor received_PE;  // i32 [P, E / P]: from each rank to each of this rank's experts
+  Tensor on_host_2PE;  // both, on the host; absent in a group of one
+};
+
+// Collective. With more than one rank the host reads once, and waits for the choice.
+RowCounts exchange_counts(Tape& tape, const Tensor& experts_NK, int64_t num_experts, Comm& group);
+
 // Where the rows of this rank's tokens go, and where the rows that it receives belong.
 struct ExpertRoute {
   std::vector<int64_t> send_rows, recv_rows;  // by rank of the group
-  Tensor token_M;                             // i32: the token of each row sent; by expert, then token
+  Tensor token_M;                             // i32: the token of each row sent, -1 for none; by expert, then token
   Tensor slots_NK;                            // i32: the row of each choice, -1 if dropped
-  // Row i by local expert is the received row arrival_R[i]; departure_R1 is the inverse. R rows are received.
+  bool arrives_in_order = true;               // rows are received by local expert
+  // Else: row i by local expert is the received row arrival_R[i]; departure_R1 is the inverse. R rows are received.
   Tensor arrival_R, departure_R1;
-  bool arrives_in_order = true;    // arrival_R is 0, 1, 2, ...
-  std::vector<int64_t> row_begin;  // E / P + 1 borders of the rows of each local expert
+  Tensor row_begin_E;  // i64, E / P + 1 borders of the rows of each local expert
 
-  int64_t num_received() const { return row_begin.back(); }
+  int64_t num_received() const;
 };
 
-// The rows that each rank of the group has for each of this rank's experts: i32 [P, E / P]. Collective.
-Tensor exchange_counts(Tape& tape, const Tensor& experts_NK, int64_t num_experts, Comm& group);
-
-std::shared_ptr<const ExpertRoute> make_route(Context& cx, const Tensor& experts_NK, int64_t num_experts,
-                                              const Tensor& received_PE, Comm& group);
+std::shared_ptr<const ExpertRoute> make_route(Context& cx, const Tensor& experts_NK, const RowCounts& counts);
 
 // Rows on their way to their experts. Start it, do other work on the same tape, finish. In backward that work runs
 // while the gradients fly back. Not copied or moved while it flies.

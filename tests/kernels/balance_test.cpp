@@ -24,7 +24,7 @@ TEST_P(BalanceLoss, IsTheReferenceBitForBitAtAnyNumberOfThreads) {
   for (int64_t i = 0; i < scores.count(); ++i) scores.data<float>()[i] = std::abs(scores.data<float>()[i]) + 0.01F;
   for (const Scoring scoring : {Scoring::softmax, Scoring::sigmoid})
     for (const Put put : {Put::write, Put::add}) {
-      std::vector<Tensor> results[3];  // of the reference, of this processor on one thread and on three
+      std::vector<Tensor> results[3];  // the reference's, this processor's on one thread and on three
       for (size_t i = 0; i < 3; ++i) {
         const Stream stream{.backend = i == 0 ? Backend::ref : Backend::cpu, .num_threads = i == 2 ? 3 : 1};
         const BalanceKernels<float>& k = balance_kernels<float>(stream);

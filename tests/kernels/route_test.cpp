@@ -52,9 +52,8 @@ TEST_P(Route, RowsLeaveByExpertThenToken) {
     std::vector<int64_t> kept;  // choices that have a row, in the order of rows
     for (int64_t i = 0; i < experts.count(); ++i)
       if (experts.data<int32_t>()[i] >= 0) kept.push_back(i);
-    std::stable_sort(kept.begin(), kept.end(), [&](int64_t a, int64_t b) {
-      return experts.data<int32_t>()[a] < experts.data<int32_t>()[b];
-    });
+    std::stable_sort(kept.begin(), kept.end(),
+                     [&](int64_t a, int64_t b) { return experts.data<int32_t>()[a] < experts.data<int32_t>()[b]; });
     const Tensor counts = cx.empty({1, size.e}, DType::i32), begin = cx.empty({size.e + 1}, DType::i64),
                  slots = cx.empty(experts.shape(), DType::i32), token = cx.empty({experts.count()}, DType::i32);
     kernels.count_kept(cx.stream, counts.flat<int32_t>(), experts.view<const int32_t, 2>());

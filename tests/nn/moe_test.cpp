@@ -343,10 +343,39 @@ TEST(Moe, RecomputedEqualsKeptAndDecidesNothingAgain) {
             row.site == Sites::moe_dispatch_backward) {
           EXPECT_EQ(row.calls, 1) << row.site.name;
         }
+      EXPECT_EQ(cx.host_reads, 1);
       if (comm.rank() == 0) gradients[again] = x.slot()->gradient_or_zero(cx).clone(*cx.pool);
     });
   }
   EXPECT_TRUE(same_bits(gradients[0], gradients[1]));
+}
+
+// Messages between ranks need the numbers of their rows on the host. Nothing else of routing does.
+TEST(Moe, TheHostReadsOnceAMicroStepWhereExpertsAreOnSeveralRanks) {
+  MoeOptions o = kSmall;
+  o.z_loss_coef = 0.1;
+  o.capacity_factor = 1.0;
+  for (const auto balance : {MoeOptions::Balance::bias, MoeOptions::Balance::aux_loss})
+    for (const int degree : {1, 2})
+      world(2, [&](Comm& comm) {
+        Context cx;
+        Mesh mesh(comm, {.sequence = 2, .expert = degree});
+        ParameterStore store(cx, mesh, DType::f32, 7);
+        MoeOptions own = o;
+        own.balance = balance;
+        Moe layer({.store = store, .prefix = "l", .hidden_size = kWidth}, own);
+        const SeqContext seq = make_seq_context(*cx.pool, mesh.sequence(), 1, 8, {});
+        Tape tape(cx);
+        StepContext step{tape, mesh, seq, 1, true};
+        SideOutputs side;
+        const Value x = Value::leaf(random_tensor(cx, {1, 4, kWidth}, DType::f32, 1), kHidden);
+        const Value y = layer.forward(step, x, side);
+        y.slot()->open(cx).tensor.fill(1);
+        for (const Value& loss : side.losses) loss.slot()->open(cx).tensor.fill(1);
+        tape.backward_from_slots();
+        layer.end_step();
+        EXPECT_EQ(cx.host_reads, degree == 1 ? 0 : 1);
+      });
 }
 
 TEST(Moe, SharedExpertsRunWhileRowsFlyThereAndBack) {

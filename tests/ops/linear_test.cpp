@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <limits>
 
 #include "framework/kernels/bf16.h"
 #include "framework/kernels/matmul.h"
@@ -13,13 +14,43 @@
 namespace og {
 namespace {
 
+Tensor borders(Context& cx, const std::vector<int64_t>& values) {
+  const Tensor t = cx.empty({std::ssize(values)}, DType::i64);
+  std::copy(values.begin(), values.end(), t.data<int64_t>());
+  return t;
+}
+
 TEST(GroupedLinear, AnExpertWithoutRowsHasAZeroGradient) {
   Context cx;
   const Value x = Value::leaf(random_tensor(cx, {7, 3}, DType::f64, 1)),
               w = Value::leaf(random_tensor(cx, {4, 2, 3}, DType::f64, 2));
   Tape tape(cx);
-  tape.backward(grouped_linear(tape, x, w, {0, 0, 5, 5, 7}));
+  tape.backward(grouped_linear(tape, x, w, borders(cx, {0, 0, 5, 5, 7})));
   for (int64_t i = 0; i < 6; ++i) EXPECT_EQ(w.slot()->gradient().at(i), 0);
+}
+
+// Whatever lies in rows after the last border, NaN too, reaches nothing.
+TEST(GroupedLinear, RowsAfterTheLastBorderBelongToNoExpert) {
+  Context cx;
+  const Tensor rows = random_tensor(cx, {9, 3}, DType::f32, 1), dy = random_tensor(cx, {9, 2}, DType::f32, 3);
+  const Tensor w = random_tensor(cx, {4, 2, 3}, DType::f32, 2);
+  Tensor y[2], dx[2], dw[2];
+  for (const int64_t tail : {0, 2}) {
+    const int64_t n = 7 + tail, i = tail / 2;
+    if (tail > 0) {
+      rows.slice(7, 9).fill(std::numeric_limits<double>::quiet_NaN());
+      dy.slice(7, 9).fill(std::numeric_limits<double>::quiet_NaN());
+    }
+    const Value leaf = Value::leaf(rows.slice(0, n).clone(*cx.pool)), weight = Value::leaf(w);
+    Tape tape(cx);
+    const Value out = grouped_linear(tape, leaf, weight, borders(cx, {0, 0, 5, 5, 7}));
+    out.slot()->open(cx).tensor.copy_from(dy.slice(0, n));
+    tape.backward_from_slots();
+    y[i] = out.tensor(), dx[i] = leaf.slot()->gradient(), dw[i] = weight.slot()->gradient();
+  }
+  EXPECT_TRUE(same_bits(y[1].slice(0, 7), y[0]) && same_bits(dx[1].slice(0, 7), dx[0]) && same_bits(dw[1], dw[0]));
+  for (const Tensor& t : {y[1].slice(7, 9), dx[1].slice(7, 9)})
+    for (int64_t i = 0; i < t.count(); ++i) EXPECT_EQ(t.at(i), 0);
 }
 
 struct Size {

@@ -1,5 +1,5 @@
-// How often the host reads what kernels computed: once a step, whatever the layout, and at most once more a
-// mixture-of-experts layer and micro step.
+// How often the host reads what kernels computed: once a step, whatever the layout, and where experts are spread over
+// ranks once more a mixture-of-experts layer and micro step.
 #include <algorithm>
 #include <mutex>
 
@@ -46,15 +46,19 @@ TEST(HostReads, AStepWithoutExpertsHasOne) {
   EXPECT_EQ(reads({}, kDense, 4), 1);
 }
 
-TEST(HostReads, AStepWithExpertsHasOneMoreALayerAndMicroStepAtMost) {
+TEST(HostReads, AStepWithExpertsHasOneMoreALayerAndMicroStepIfTheyAreSpread) {
   for (const Degrees& d : {Degrees{}, Degrees{.data = 2, .expert = 2}, Degrees{.sequence = 2, .expert = 2},
                            Degrees{.tensor = 2, .expert = 2}, Degrees{.data = 2, .sequence = 2, .expert = 4}})
     for (const int64_t micro : {1, 2}) {
       const int64_t micro_steps = kRows / micro / d.data;
-      EXPECT_LE(reads(d, {}, micro), 1 + kMoeLayers * micro_steps) << d.world();
+      EXPECT_EQ(reads(d, {}, micro), 1 + (d.expert > 1 ? kMoeLayers * micro_steps : 0)) << d.world();
     }
-  // Recompute decides nothing again.
-  EXPECT_LE(reads({.data = 2, .expert = 2}, {}, 1, true), 1 + kMoeLayers * kRows / 2);
+  const std::vector<std::string> drops{"model.channels.M.capacity_factor=0.8"};
+  EXPECT_EQ(reads({}, drops), 1);
+  EXPECT_EQ(reads({.sequence = 2}, drops), 1);
+  // Neither recompute nor the second walk over segments, here three, decides anything again.
+  EXPECT_EQ(reads({.data = 2, .expert = 2}, {}, 1, true), 1 + kMoeLayers * kRows / 2);
+  EXPECT_EQ(reads({.sequence = 2, .expert = 2}, {"train.segment_length=5"}), 1 + 3 * kMoeLayers * kRows);
 }
 
 }  // namespace

@@ -85,7 +85,13 @@ void choose_experts(const Stream& stream, View<int32_t, 2> experts, View<const f
 void gather(const Stream& stream, View<float, 2> y, View<const float, 2> x, View<const int32_t, 1> index) {
   const auto bytes = static_cast<size_t>(y.shape[1]) * sizeof(float);
   stream.parallel_for(y.shape[0], least_rows(y.shape[1]), [&](int64_t begin, int64_t end) {
-    for (int64_t m = begin; m < end; ++m) std::memcpy(&y(m), &x(index(m)), bytes);
+    for (int64_t m = begin; m < end; ++m) {
+      if (index(m) < 0) {
+        std::memset(&y(m), 0, bytes);
+      } else {
+        std::memcpy(&y(m), &x(index(m)), bytes);
+      }
+    }
   });
 }
 

@@ -99,7 +99,13 @@ void weigh_backward(const Stream&, View<T, 2> dscores, Put put, View<const T, 2>
 
 template <class T>
 void gather(const Stream&, View<T, 2> y, View<const T, 2> x, View<const int32_t, 1> index) {
-  for (int64_t m = 0; m < y.shape[0]; ++m) std::copy_n(&x(index(m)), y.shape[1], &y(m));
+  for (int64_t m = 0; m < y.shape[0]; ++m) {
+    if (index(m) < 0) {
+      std::fill_n(&y(m), y.shape[1], T{0});
+    } else {
+      std::copy_n(&x(index(m)), y.shape[1], &y(m));
+    }
+  }
 }
 
 template <class T>

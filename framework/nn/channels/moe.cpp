@@ -1,6 +1,7 @@
 #include "framework/nn/channels/moe.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <optional>
@@ -34,21 +35,24 @@ void add_segment(Context& cx, Tensor& sum, const Tensor& segment) {
 
 // What a second pass over the same tokens must not decide again.
 struct Moe::Decision {
-  Tensor experts_NK;   // i32, ~id where dropped
-  Tensor received_PE;  // i32: the rows that come to this rank
+  Tensor experts_NK;  // i32, ~id where dropped
+  RowCounts counts;   // the host does not read them again
   // i32 [B, E], or [1, E] for the scope micro_step: choices per row of the batch, from all ranks. Absent outside
   // training.
   Tensor total_GE;
 
-  static Decision replayed(Pins& pins, bool training) {
-    Decision pinned{pins.take(), pins.take(), {}};
-    if (training) pinned.total_GE = pins.take();
+  static Decision replayed(Pins& pins) {
+    Decision pinned;
+    for (Tensor* t : pinned.tensors()) *t = pins.take();
     return pinned;
   }
-  void keep(Pins& pins) const {
-    pins.keep(experts_NK);
-    pins.keep(received_PE);
-    if (total_GE.defined()) pins.keep(total_GE);
+  void keep(Pins& pins) {
+    for (const Tensor* t : tensors()) pins.keep(*t);
+  }
+
+ private:
+  std::array<Tensor*, 5> tensors() {
+    return {&experts_NK, &counts.sent_PE, &counts.received_PE, &counts.on_host_2PE, &total_GE};
   }
 };
 
@@ -80,7 +84,7 @@ Moe::Moe(const LayerContext& context, const MoeOptions& options)
 
 Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRows rows, SideOutputs& side) {
   Pins* pins = step.tape.pins;
-  if (pins != nullptr && pins->replaying()) return Decision::replayed(*pins, step.training);
+  if (pins != nullptr && pins->replaying()) return Decision::replayed(*pins);
   SegmentedRow::Choices* row = step.training && step.row ? &step.row->choices[this] : nullptr;
   Decision decision;
   decision.experts_NK = choose_experts(cx_, router.scores_NE.tensor(), bias_ ? bias_->value.tensor() : Tensor(),
@@ -92,7 +96,7 @@ Moe::Decision Moe::decide(StepContext& step, const RouterScores& router, TokenRo
     if (options_.capacity_factor)
       side.sums.add(cx_, StepSum::tokens_dropped, drop(step, decision.experts_NK, rows, load->before_RE(), row));
   }
-  decision.received_PE = exchange_counts(step.tape, decision.experts_NK, options_.num_experts, mesh_.expert());
+  decision.counts = exchange_counts(step.tape, decision.experts_NK, options_.num_experts, mesh_.expert());
   if (step.training) {
     decision.total_GE = total_choices(step, load->total_BE(), row);
     side.sums.add(cx_, StepSum::expert_load, max_over_mean(cx_, decision.total_GE));
@@ -145,7 +149,7 @@ void Moe::add_losses(StepContext& step, const RouterScores& router, const Decisi
   }
 }
 
-Value Moe::experts(Tape& tape, const Value& rows, const std::vector<int64_t>& row_begin) const {
+Value Moe::experts(Tape& tape, const Value& rows, const Tensor& row_begin) const {
   const Value gate = grouped_linear(tape, rows, gate_proj_->value, row_begin);
   const Value up = grouped_linear(tape, rows, up_proj_->value, row_begin);
   return grouped_linear(tape, silu_multiply(tape, gate, up), down_proj_->value, row_begin);
@@ -168,11 +172,11 @@ Value Moe::forward(StepContext& step, const Value& x, SideOutputs& side) {
   const Decision decision = decide(step, router, rows, side);
   const Value weights =
       route_weights(tape, router, decision.experts_NK, options_.norm_topk_prob, options_.routed_scaling_factor);
-  const auto route = make_route(cx_, decision.experts_NK, options_.num_experts, decision.received_PE, mesh_.expert());
+  const auto route = make_route(cx_, decision.experts_NK, decision.counts);
 
   Dispatch dispatch(tape, tokens, route, mesh_.expert());
   const Value shared = shared_ ? shared_->forward(step, x, side) : Value();
-  const Value computed = experts(tape, dispatch.finish(), route->row_begin);
+  const Value computed = experts(tape, dispatch.finish(), route->row_begin_E);
   Value y = combine(tape, computed, weights, *route, mesh_.expert());
   if (!is_cut)
     y = reshape(tape, all_gather_to_invariant(tape, y, 0, extents, Axis::tensor, tensor, Sites::tensor_forward),

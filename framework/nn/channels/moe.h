@@ -61,7 +61,7 @@ class Moe final : public ChannelPart {
   Tensor total_choices(StepContext& step, Tensor total_BE, SegmentedRow::Choices* row);
   void add_losses(StepContext& step, const RouterScores& router, const Decision& decision, TokenRows rows,
                   SideOutputs& side);
-  Value experts(Tape& tape, const Value& rows_RD, const std::vector<int64_t>& row_begin) const;
+  Value experts(Tape& tape, const Value& rows_RD, const Tensor& row_begin_E) const;
 
   MoeOptions options_;
   Mesh& mesh_;
