@@ -154,5 +154,36 @@ TEST(TrainStep, BadNumbersStopBeforeTheUpdateAndNameTheLayer) {
   });
 }
 
+// The update is started before the host has seen the numbers: it must not change a weight or a moment, nor count.
+TEST(TrainStep, BadNumbersChangeNeitherWeightsNorMoments) {
+  for (const auto sharding : {OptimizerSharding::none, OptimizerSharding::zero1})
+    world(2, [&](Comm& comm) {
+      const Config config = tiny({"model.channels.M.balance=bias"});
+      Context cx;
+      Mesh mesh(comm, {.data = 2, .expert = 2});
+      ParameterStore store(cx, mesh, DType::f32, 3);
+      HybridLM model(store, config.model);
+      AdamW optimizer(store, {}, sharding);
+      TrainStep step(model, optimizer, {.rows = {.rows_in_step = 8}});
+      const RowSource rows = [&](int64_t first, int64_t count) { return make_rows(*cx.pool, first, count, 13); };
+      step.run(1, 0, rows, 1e-2, false);  // moments are no zeros then
+      store.find("model.norm.weight")->value.tensor().data<float>()[3] = NAN;
+      const auto all = [&] {
+        std::vector<Tensor> now;
+        for (const Parameter& p : store.all()) now.push_back(p.value.tensor().clone(*cx.pool));
+        for (const AdamW::Moments& m : optimizer.moments()) {
+          now.push_back(m.first.clone(*cx.pool));
+          now.push_back(m.second.clone(*cx.pool));
+        }
+        return now;
+      };
+      const std::vector<Tensor> before = all();
+      EXPECT_THROW(step.run(2, 8, rows, 1e-2, false), Error);
+      const std::vector<Tensor> after = all();
+      for (size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(same_bits(before[i], after[i])) << i;
+      EXPECT_EQ(optimizer.steps(), 1);
+    });
+}
+
 }  // namespace
 }  // namespace og
