@@ -109,10 +109,7 @@ framework/autograd/check.cpp     gradients by differences: what tests check with
 framework/nn/parameter.cpp       initial values, before the first step
 parallel/comm/                   small messages on the host, and transports that sum there
 parallel/sequence/context.cpp    starts of documents, as the loader gives them
-framework/nn/channels/moe.cpp    not moved yet
-framework/ops/moe.cpp            not moved yet
 parallel/layers/expert.cpp       not moved yet
-parallel/layers/expert_load.cpp  not moved yet
 parallel/layers/vocabulary.cpp   not moved yet'
 loops=$(git grep -nE '[.>]data<|[.>]template data<|\.at\([^"]|\b(auto|View<[^;=]*>) ?[&*]* ?\w+(, \w+)* = .*\b(rows|flat|view)<|parallel_for\(' -- \
   framework/ops framework/nn framework/autograd framework/optim parallel | grep -vE ':[0-9]+: *//|\bc\.at\(' | awk -v exceptions="$exceptions" '

@@ -72,13 +72,17 @@ printf 'a bar 1/2\ra bar 2/2\nnext\n' >expected
 same "what the script is told is not shown"
 printf 'failed\nfolder a b/x\n' | cmp -s - news && pass "it is told" || fail "it is told" "$(cat news)"
 printf 'a bar 2/2\nnext\n' | cmp -s - kept && pass "bars are not kept" || fail "bars are not kept" "$(cat kept)"
-# The bar does not wait for its newline.
-mkfifo bar
-(printf 'step 1'; sleep 3; printf '\rstep 2\n') >bar &
+# The bar does not wait for its newline, which is written when the bar has been seen.
+mkfifo bar seen
+(printf 'step 1'; read -r _ <seen; printf '\rstep 2\n') >bar &
 shown <bar >shown &
-for _ in $(seq 100); do [ -s shown ] && break; sleep 0.02; done
-if [ "$(cat shown)" = 'step 1' ]; then pass "the bar goes on at once"; else fail "the bar goes on at once" "$(cat shown)"; fi
+child=$!
+if awaits "the bar goes on at once" test -s shown; then
+  if [ "$(cat shown)" = 'step 1' ]; then pass "the bar goes on at once"; else fail "the bar goes on at once" "$(cat shown)"; fi
+fi
+echo >seen
 wait
+child=''
 
 # The scripts are told by lines of their own: a program whose every log line reads otherwise is launched, watched and stopped as this one.
 cat >other-words <<'END'
