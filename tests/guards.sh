@@ -109,8 +109,8 @@ framework/autograd/check.cpp     gradients by differences: what tests check with
 framework/nn/parameter.cpp       initial values, before the first step
 parallel/comm/                   small messages on the host, and transports that sum there
 parallel/sequence/context.cpp    starts of documents, as the loader gives them
-parallel/layers/expert.cpp       not moved yet
-parallel/layers/vocabulary.cpp   not moved yet'
+parallel/layers/expert.cpp       rows that each rank gets, which messages need on the host
+parallel/layers/vocabulary.cpp   views of a block that several kernels take'
 loops=$(git grep -nE '[.>]data<|[.>]template data<|\.at\([^"]|\b(auto|View<[^;=]*>) ?[&*]* ?\w+(, \w+)* = .*\b(rows|flat|view)<|parallel_for\(' -- \
   framework/ops framework/nn framework/autograd framework/optim parallel | grep -vE ':[0-9]+: *//|\bc\.at\(' | awk -v exceptions="$exceptions" '
     BEGIN { n = split(exceptions, lines, "\n"); for (i = 1; i <= n; ++i) if (split(lines[i], f, " ")) needed[f[1]] = 0 }
