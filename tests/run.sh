@@ -106,7 +106,7 @@ if [ $full -eq 1 ]; then
   # The float kernels as processors without AVX-512, and without AVX2, would choose them.
   for isa in avx2 base; do
     group "unit-$isa" env ONEGATHER_ISA=$isa ctest --test-dir build --output-on-failure -j "$jobs" \
-      -R '^(norm|pointwise|conv|rope|attention|linear|optim|vocabulary|scan_kernel|scan|summary|moe_op|golden|literals|unary_literals|gates|op_table)_test$'
+      -R '^(norm|pointwise|conv|rope|attention|linear|optim|vocabulary|scan_kernel|scan|summary|moe_op|balance|loss_kernel|embed|golden|literals|unary_literals|gates|op_table)_test$'
     count "unit-$isa"
   done
   # Address and undefined behaviour: the unit tests. Threads: ranks as threads, parallel_for a plain loop, no oneDNN.
