@@ -87,7 +87,14 @@ struct LossLoops {
     });
   }
 
-  static constexpr LossKernels<T> table() { return {localise, row_max, exponentials, row_loss, total, gradient}; }
+  static constexpr LossKernels<T> table() {
+    return {.localise = localise,
+            .row_max = row_max,
+            .exponentials = exponentials,
+            .row_loss = row_loss,
+            .total = total,
+            .gradient = gradient};
+  }
 };
 
 }  // namespace og

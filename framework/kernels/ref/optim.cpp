@@ -39,7 +39,7 @@ void clip(const Stream&, View<double, 1> norm, View<double, 1> scale, View<const
 
 template <class T>
 const OptimKernels<T>& optim_ref() {
-  static constexpr OptimKernels<T> table{adamw<T>, sum_squares<T>, clip};
+  static constexpr OptimKernels<T> table{.adamw = adamw<T>, .sum_squares = sum_squares<T>, .clip = clip};
   return table;
 }
 template const OptimKernels<float>& optim_ref<float>();

@@ -13,7 +13,7 @@ void add(const Stream&, View<double, 1> sum, View<const T, 1> x, double factor) 
 
 template <class T>
 const ScalarKernels<T>& scalar_ref() {
-  static constexpr ScalarKernels<T> table{add<T>};
+  static constexpr ScalarKernels<T> table{.add = add<T>};
   return table;
 }
 template const ScalarKernels<float>& scalar_ref();
