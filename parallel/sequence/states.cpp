@@ -9,7 +9,14 @@ Tensor StateExchange::pass(const Shape& shape, const Tensor& maps, SummaryRun ru
 }
 
 Tensor StateExchange::pass(const Summary& piece, const Tensor& state) const {
-  return pass(piece.b.shape(), piece.flat.reshape({1, piece.flat.count()}), {.count = 1}, state);
+  return call_.direction == Direction::forward ? advance_state(call_.cx, piece, state)
+                                               : retreat_state(call_.cx, piece, state);
+}
+
+Tensor StateExchange::fold(const Shape& shape, const Tensor& maps, int from, int to, const Tensor& state) const {
+  const bool forward = call_.direction == Direction::forward;
+  const int64_t first = forward ? from : maps.size(0) - 1 - from;
+  return pass(shape, maps, {.first = first, .step = forward ? 1 : -1, .count = to - from}, state);
 }
 
 Summary StateExchange::compose(const Summary& first, const Summary& then) const {

@@ -63,6 +63,8 @@ class StateExchange {
   // no pieces it is the state itself.
   Tensor pass(const Summary& piece, const Tensor& state) const;
   Tensor pass(const Shape& shape, const Tensor& maps, SummaryRun run, const Tensor& state) const;
+  // Over the rows of maps, a rank each, that the direction meets at steps [from, to).
+  Tensor fold(const Shape& shape, const Tensor& maps, int from, int to, const Tensor& state) const;
   // The map of two neighbouring pieces one after the other, in the direction's order.
   Summary compose(const Summary& first, const Summary& then) const;
   // The total, known on the last of them, on every rank.

@@ -24,13 +24,9 @@ class StateGather final : public StateExchange {
   Result wait() override {
     pending_.wait();
     if (zigzag_) return enter_shards();
-    const int ranks = call_.comm().size(), step = call_.direction == Direction::forward ? 1 : -1;
-    const auto fold = [&](int from, int to, const Tensor& state) {
-      return pass(shape_, all_, {.first = rank_at(from), .step = step, .count = to - from}, state);
-    };
     Result result;
-    result.entry = fold(0, place(), call_.outside);
-    if (call_.wants_total) result.total = fold(place(), ranks, result.entry);
+    result.entry = fold(shape_, all_, 0, place(), call_.outside);
+    if (call_.wants_total) result.total = fold(shape_, all_, place(), call_.comm().size(), result.entry);
     return result;
   }
 

@@ -66,9 +66,9 @@ class StateHosts final : public StateExchange {
       inside_.wait();
     }
     const int own = at(inside.rank(), inside.size());
-    result.entry = fold(inside_, 0, own, inside.size(), state);
+    result.entry = fold(call_.own.b.shape(), inside_.all(), 0, own, state);
     if (hosts_.count() == 1 && call_.wants_total)
-      result.total = fold(inside_, own, inside.size(), inside.size(), result.entry);
+      result.total = fold(call_.own.b.shape(), inside_.all(), own, inside.size(), result.entry);
     return result;
   }
 
@@ -76,12 +76,6 @@ class StateHosts final : public StateExchange {
   bool leads() const { return hosts_.inside().rank() == 0; }
   // The rank that the direction meets at a step, and the step at which it meets a rank.
   int at(int step, int size) const { return call_.direction == Direction::forward ? step : size - 1 - step; }
-  // The state behind the pieces that are met at steps [from, to).
-  Tensor fold(const Gathered& gathered, int from, int to, int size, const Tensor& state) const {
-    const int step = call_.direction == Direction::forward ? 1 : -1;
-    return pass(call_.own.b.shape(), gathered.all(), {.first = at(from, size), .step = step, .count = to - from},
-                state);
-  }
 
   void set_out() {
     inside_.wait();
@@ -96,9 +90,10 @@ class StateHosts final : public StateExchange {
     across_->wait();
     Tensor state = call_.outside.defined() ? call_.outside : call_.cx.zeros(call_.own.b.shape(), call_.own.b.dtype());
     const int hosts = hosts_.count(), own = at(hosts_.across().rank(), hosts);
-    state = fold(*across_, 0, own, hosts, state);
+    state = fold(state.shape(), across_->all(), 0, own, state);
     both_.slice(0, 1).reshape(state.shape()).copy_from(state);
-    if (call_.wants_total) both_.slice(1, 2).reshape(state.shape()).copy_from(fold(*across_, own, hosts, hosts, state));
+    if (call_.wants_total)
+      both_.slice(1, 2).reshape(state.shape()).copy_from(fold(state.shape(), across_->all(), own, hosts, state));
     handed_round_ = hosts_.inside().broadcast(both_, 0, call_.site);
     handed_on_ = true;
   }
